@@ -1,0 +1,5 @@
+public class SmokeTests
+{
+    [Fact]
+    public void Runs() => Assert.NotNull(typeof(SmokeTests).Assembly.Location);
+}
