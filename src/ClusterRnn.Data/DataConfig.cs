@@ -1,0 +1,305 @@
+// The `data:` section of a job. One record per kind of source; `source` says which. Every kind that generates its data
+// also takes `path`, so that any config runs on a fresh clone and on real data by one setting.
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using System.Text.Json.Serialization;
+
+namespace ClusterRnn.Data;
+
+/// <summary>What one token of a text is.</summary>
+public enum TokenLevel
+{
+    /// <summary>A Unicode scalar value.</summary>
+    Character,
+
+    /// <summary>A byte; any file will do.</summary>
+    Byte,
+
+    /// <summary>A word, a punctuation mark or an ideograph, with the space before it.</summary>
+    Word,
+}
+
+/// <summary>How the columns of a series are scaled, by the training part's statistics only.</summary>
+public enum Scaling
+{
+    /// <summary>Values as they are.</summary>
+    None,
+
+    /// <summary>Mean 0 and standard deviation 1.</summary>
+    Standard,
+
+    /// <summary>Minimum 0 and maximum 1.</summary>
+    MinMax,
+}
+
+/// <summary>What happens with an empty, NA or NaN cell.</summary>
+public enum MissingValues
+{
+    /// <summary>It is an error that names the cell.</summary>
+    Error,
+
+    /// <summary>The column's last value is taken; rows before a column's first value are dropped. Both are counted and reported.</summary>
+    Previous,
+}
+
+/// <summary>Where the data comes from and how it is cut.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "source")]
+[JsonDerivedType(typeof(TextFileData), "text")]
+[JsonDerivedType(typeof(SumsData), "sums")]
+[JsonDerivedType(typeof(DatesData), "dates")]
+[JsonDerivedType(typeof(SumsAndDatesData), "sums-and-dates")]
+[JsonDerivedType(typeof(TableData), "csv")]
+[JsonDerivedType(typeof(NoisySineData), "sine")]
+[JsonDerivedType(typeof(MackeyGlassData), "mackey-glass")]
+[JsonDerivedType(typeof(SeasonalData), "seasonal")]
+[JsonDerivedType(typeof(RandomWalkData), "random-walk")]
+public abstract record DataConfig
+{
+    /// <summary>The file, folder or glob to read.</summary>
+    [Description("A file, folder or glob to read (gzip files are unpacked); in place of generated data where a generator is named.")]
+    public string? Path { get; init; }
+
+    /// <summary>The share of the data, at its end, that is kept for validation.</summary>
+    [Description("The share of the data that is kept for validation: the last part of a text, the part after training of a series.")]
+    [Range(0.0, 0.9)]
+    public double Validation { get; init; } = 0.1;
+}
+
+/// <summary>Text, predicted token by token.</summary>
+public abstract record TextData : DataConfig
+{
+    /// <summary>What one token is.</summary>
+    [Description("What one token is: character (a Unicode scalar value), byte or word.")]
+    public TokenLevel Level { get; init; }
+
+    /// <summary>Tokens rarer than this become &lt;unk&gt;.</summary>
+    [Description("Characters or words that occur less often become <unk>.")]
+    [Range(1, int.MaxValue)]
+    public int MinimumCount { get; init; } = 1;
+}
+
+/// <summary>Text from files.</summary>
+[Description("Text from a file, a folder or a glob.")]
+public sealed record TextFileData : TextData;
+
+/// <summary>Text from a seeded grammar whose true entropy is known.</summary>
+public abstract record GrammarData : TextData
+{
+    /// <summary>The generator's seed.</summary>
+    [Description("The generator's seed; the job's own seed doesn't change the data.")]
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>How long the corpus is at least.</summary>
+    [Description("The length of the corpus in characters; the last sentence is finished.")]
+    [Range(100, 1_000_000_000)]
+    public int Characters { get; init; } = 1_000_000;
+
+    /// <summary>The grammar's parameters.</summary>
+    public abstract Grammar ToGrammar();
+}
+
+/// <summary>Sums in words: "seven plus twelve equals nineteen."</summary>
+[Description("Generated sums in words: seven plus twelve equals nineteen.")]
+public sealed record SumsData : GrammarData
+{
+    /// <summary>The largest addend.</summary>
+    [Description("Addends are drawn from 0 to this number.")]
+    [Range(1, 499)]
+    public int LargestAddend { get; init; } = Grammar.DefaultLargestAddend;
+
+    /// <inheritdoc/>
+    public override Grammar ToGrammar() => new() { Dates = 0, LargestAddend = LargestAddend };
+}
+
+/// <summary>Dates in words and figures: "the third of march nineteen ninety-two is written 1992-03-03."</summary>
+[Description("Generated dates in words: the third of march nineteen ninety-two is written 1992-03-03.")]
+public sealed record DatesData : GrammarData
+{
+    /// <summary>The first year.</summary>
+    [Description("The first year a date may have.")]
+    [Range(1100, 2099)]
+    public int FirstYear { get; init; } = Grammar.DefaultFirstYear;
+
+    /// <summary>The last year.</summary>
+    [Description("The last year a date may have.")]
+    [Range(1100, 2099)]
+    public int LastYear { get; init; } = Grammar.DefaultLastYear;
+
+    /// <inheritdoc/>
+    public override Grammar ToGrammar() => new() { Sums = 0, FirstYear = FirstYear, LastYear = LastYear };
+}
+
+/// <summary>Sums and dates in words, mixed.</summary>
+[Description("Generated sums and dates in words, mixed.")]
+public sealed record SumsAndDatesData : GrammarData
+{
+    /// <summary>The weight of sums.</summary>
+    [Description("Of every (sums + dates) sentences, how many are sums on average.")]
+    [Range(0, 1000)]
+    public int Sums { get; init; } = 1;
+
+    /// <summary>The weight of dates.</summary>
+    [Description("Of every (sums + dates) sentences, how many are dates on average.")]
+    [Range(0, 1000)]
+    public int Dates { get; init; } = 1;
+
+    /// <summary>The largest addend.</summary>
+    [Description("Addends are drawn from 0 to this number.")]
+    [Range(1, 499)]
+    public int LargestAddend { get; init; } = Grammar.DefaultLargestAddend;
+
+    /// <summary>The first year.</summary>
+    [Description("The first year a date may have.")]
+    [Range(1100, 2099)]
+    public int FirstYear { get; init; } = Grammar.DefaultFirstYear;
+
+    /// <summary>The last year.</summary>
+    [Description("The last year a date may have.")]
+    [Range(1100, 2099)]
+    public int LastYear { get; init; } = Grammar.DefaultLastYear;
+
+    /// <inheritdoc/>
+    public override Grammar ToGrammar() => new()
+    {
+        Sums = Sums, Dates = Dates, LargestAddend = LargestAddend, FirstYear = FirstYear, LastYear = LastYear,
+    };
+}
+
+/// <summary>A series in rows, cut into sliding windows in time order.</summary>
+public abstract record SeriesData : DataConfig
+{
+    /// <summary>The share kept for testing, after the validation part.</summary>
+    [Description("The share of the rows, at the end, that is kept for testing.")]
+    [Range(0.0, 0.9)]
+    public double Test { get; init; } = 0.2;
+
+    /// <summary>How many rows are for training; null: what validation and test leave.</summary>
+    [Description("How many rows train; the others are divided between validation and test in the proportion of their shares. Default: what the two shares leave.")]
+    [Range(1, int.MaxValue)]
+    public int? TrainRows { get; init; }
+
+    /// <summary>Time steps in a window.</summary>
+    [Description("How many rows of the past the model sees.")]
+    [Range(1, 1_000_000)]
+    public int Window { get; init; } = 10;
+
+    /// <summary>How many rows ahead are predicted.</summary>
+    [Description("How many rows ahead are predicted, each of them: 1 is the next row.")]
+    [Range(1, 100_000)]
+    public int Horizon { get; init; } = 1;
+
+    /// <summary>Whether every time step of the window has a target, not only the last one.</summary>
+    [Description("Whether every time step of a window has a target (sequence to sequence) instead of the last one only.")]
+    public bool EveryStep { get; init; }
+
+    /// <summary>How the columns are scaled.</summary>
+    [Description("How the columns are scaled, by the training part's statistics only: none, standard or minMax.")]
+    public Scaling Scale { get; init; } = Scaling.Standard;
+
+    /// <summary>Input columns; null: every numeric column.</summary>
+    [Description("Input columns by name, by number from 1, or \"last\". Default: every numeric column.")]
+    public IReadOnlyList<string>? Features { get; init; }
+
+    /// <summary>Predicted columns; null: the last numeric column.</summary>
+    [Description("Predicted columns by name, by number from 1, or \"last\". Default: the last numeric column.")]
+    public IReadOnlyList<string>? Target { get; init; }
+
+    /// <summary>Whether the file's first line names the columns.</summary>
+    [Description("Whether the first line of the file names the columns.")]
+    public bool Header { get; init; } = true;
+
+    /// <summary>What stands between cells.</summary>
+    [Description("The character between two cells of the file.")]
+    public string Separator { get; init; } = ",";
+
+    /// <summary>What happens with missing cells.</summary>
+    [Description("What happens with an empty, NA or NaN cell: error, or previous (the column's last value is taken).")]
+    public MissingValues Missing { get; init; }
+
+    /// <summary>The period of the seasonal-naive forecast shown beside the model's; null: none.</summary>
+    [Description("After how many rows the series repeats, for the seasonal-naive forecast shown beside the model's.")]
+    [Range(1, 1_000_000)]
+    public int? Season { get; init; }
+}
+
+/// <summary>A series from a CSV file.</summary>
+[Description("A series from a CSV file.")]
+public sealed record TableData : SeriesData;
+
+/// <summary>A generated series.</summary>
+public abstract record GeneratedSeriesData : SeriesData
+{
+    /// <summary>The generator's seed.</summary>
+    [Description("The generator's seed; the job's own seed doesn't change the data.")]
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>How many rows are generated.</summary>
+    [Description("How many rows are generated.")]
+    [Range(10, 10_000_000)]
+    public int Rows { get; init; } = 1000;
+}
+
+/// <summary>sin(step * i) + noise.</summary>
+[Description("A sine with Gaussian noise.")]
+public sealed record NoisySineData : GeneratedSeriesData
+{
+    /// <summary>Radians a row.</summary>
+    [Description("How far the sine goes in a row, in radians.")]
+    [Range(1e-6, 10.0)]
+    public double Step { get; init; } = 0.1;
+
+    /// <summary>The noise's standard deviation.</summary>
+    [Description("The standard deviation of the noise.")]
+    [Range(0.0, 100.0)]
+    public double Noise { get; init; } = 0.1;
+}
+
+/// <summary>The Mackey-Glass delay equation, sampled once a time unit.</summary>
+[Description("The chaotic Mackey-Glass series, one row a time unit.")]
+public sealed record MackeyGlassData : GeneratedSeriesData
+{
+    /// <summary>The delay.</summary>
+    [Description("The delay of the equation in time units; chaotic from about 17.")]
+    [Range(1, 1000)]
+    public int Delay { get; init; } = 17;
+}
+
+/// <summary>Trend + season + noise.</summary>
+[Description("A series of trend, season and noise.")]
+public sealed record SeasonalData : GeneratedSeriesData
+{
+    /// <summary>Rows a season.</summary>
+    [Description("Rows a season.")]
+    [Range(2, 1_000_000)]
+    public int Period { get; init; } = 12;
+
+    /// <summary>What the trend adds a row.</summary>
+    [Description("What the trend adds a row.")]
+    [Range(-1000.0, 1000.0)]
+    public double Trend { get; init; } = 0.01;
+
+    /// <summary>The season's amplitude.</summary>
+    [Description("The amplitude of the season.")]
+    [Range(0.0, 1000.0)]
+    public double Amplitude { get; init; } = 1;
+
+    /// <summary>The noise's standard deviation.</summary>
+    [Description("The standard deviation of the noise.")]
+    [Range(0.0, 1000.0)]
+    public double Noise { get; init; } = 0.1;
+}
+
+/// <summary>Daily prices of a random walk: date, open, high, low, volume, close.</summary>
+[Description("Daily prices that walk at random: date, open, high, low, volume, close.")]
+public sealed record RandomWalkData : GeneratedSeriesData
+{
+    /// <summary>The price before the first day.</summary>
+    [Description("The price before the first day.")]
+    [Range(0.01, 1e6)]
+    public double Price { get; init; } = 100;
+
+    /// <summary>The standard deviation of a day's relative change.</summary>
+    [Description("The standard deviation of a day's change, as a share of the price.")]
+    [Range(0.0, 0.5)]
+    public double Volatility { get; init; } = 0.01;
+}

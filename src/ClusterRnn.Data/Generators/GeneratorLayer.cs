@@ -1,0 +1,10 @@
+namespace ClusterRnn.Data;
+
+/// <summary>Keeps the generators' random numbers apart. The values are part of what a seed means; never renumber them.</summary>
+internal static class GeneratorLayer
+{
+    public const uint Grammar = 1;
+    public const uint NoisySine = 2;
+    public const uint Seasonal = 3;
+    public const uint RandomWalk = 4;
+}
