@@ -128,4 +128,20 @@ public sealed record TrainingSettings
                 : steps;
         }
     }
+
+    /// <summary>How many updates the training has at the most, or <see cref="long.MaxValue"/>.</summary>
+    public long MaximumUpdates
+    {
+        get
+        {
+            long steps = MaximumSteps;
+            return steps == long.MaxValue
+                ? steps
+                : steps / StepsPerPass * UpdatesPerPass + (steps % StepsPerPass + Accumulate - 1) / Accumulate;
+        }
+    }
+
+    /// <summary>How many passes the training begins at the most, or <see cref="long.MaxValue"/>.</summary>
+    public long MaximumPasses =>
+        MaximumSteps == long.MaxValue ? long.MaxValue : (MaximumSteps + StepsPerPass - 1) / StepsPerPass;
 }
