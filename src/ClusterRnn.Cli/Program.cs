@@ -1,10 +1,19 @@
-// The program `clusterrnn`.
-using ClusterRnn.Training.Configuration;
+// The program `clusterrnn`. One file per command lies in Commands/; what they print in Output/ and Report/.
+//     ./clusterrnn --help
+using ClusterRnn.Cli.Output;
 
-if (args is ["schema"])
+namespace ClusterRnn.Cli;
+
+/// <summary>The entry point.</summary>
+public static class Program
 {
-    Console.Write(ConfigSchema.Generate<JobConfig>("ClusterRnn job"));
-    return 0;
+    /// <summary>Runs the command line in <paramref name="args"/>.</summary>
+    /// <returns>An <see cref="ExitCode"/>.</returns>
+    public static Task<int> Main(string[] args)
+    {
+        // A prompt, a sample and a table may hold any script; the console's code page must not decide.
+        var utf8 = new System.Text.UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
+        Console.OutputEncoding = utf8;
+        return new CommandLine(Terminal.Standard()).RunAsync(args);
+    }
 }
-
-return 2;

@@ -193,7 +193,7 @@ public abstract record SeriesData : DataConfig
     public bool EveryStep { get; init; }
 
     /// <summary>How the columns are scaled.</summary>
-    [Description("How the columns are scaled, by the training part's statistics only: none, standard or minMax.")]
+    [Description("How the columns are scaled, by the training part's statistics only: none, standard or min-max.")]
     public Scaling Scale { get; init; } = Scaling.Standard;
 
     /// <summary>Input columns; null: every numeric column.</summary>

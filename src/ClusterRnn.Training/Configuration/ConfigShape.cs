@@ -211,13 +211,6 @@ public sealed class ConfigShape
         var keys = new List<ConfigKey>(info.Properties.Count);
         foreach (JsonPropertyInfo property in info.Properties)
         {
-            // Computed properties are no keys.
-            bool settable = property.Set is not null || property.AssociatedParameter is not null;
-            if (!settable || property.IsExtensionData)
-            {
-                continue;
-            }
-
             var member = property.AttributeProvider as MemberInfo;
             bool required = property.IsRequired || member?.GetCustomAttribute<RequiredAttribute>() is not null;
             object? value = blank is not null && !required && property.Get is { } get ? get(blank) : null;
@@ -264,6 +257,18 @@ public static class ConfigJson
     /// <summary>camelCase keys, kebab-case names of choices, unknown keys refused.</summary>
     public static JsonSerializerOptions Options { get; } = Make();
 
+    // What a record computes from its members is no member of the file.
+    private static void LeaveOutComputed(JsonTypeInfo info)
+    {
+        for (int i = info.Properties.Count - 1; i >= 0; i--)
+        {
+            if (info.Properties[i].Set is null && info.Properties[i].AttributeProvider is PropertyInfo { CanWrite: false })
+            {
+                info.Properties.RemoveAt(i);
+            }
+        }
+    }
+
     private static JsonSerializerOptions Make()
     {
         var options = new JsonSerializerOptions
@@ -272,12 +277,11 @@ public static class ConfigJson
             WriteIndented = true,
             NewLine = "\n",
             AllowOutOfOrderMetadataProperties = true,
-            IgnoreReadOnlyProperties = true,
             DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
             UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
             RespectNullableAnnotations = true,
             Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-            TypeInfoResolver = new DefaultJsonTypeInfoResolver(),
+            TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { LeaveOutComputed } },
         };
         options.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower, allowIntegerValues: false));
         options.MakeReadOnly();

@@ -2,6 +2,7 @@
 // only names them. `clusterrnn schema` and configs/schema.json are generated from these records.
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using ClusterRnn.Data;
 using ClusterRnn.Training.Optimizers;
 using ClusterRnn.Training.Policy;
 using ClusterRnn.Training.Schedules;
@@ -87,6 +88,10 @@ public sealed record JobConfig
     [Description("Seed of everything random.")]
     public ulong Seed { get; init; } = 1;
 
+    /// <summary>Where the data comes from and how it is cut.</summary>
+    [Description("Where the data comes from and how it is cut.")]
+    public required DataConfig Data { get; init; }
+
     /// <summary>The global batch.</summary>
     [Description("The global batch: rows, time steps and shards.")]
     public BatchConfig Batch { get; init; } = new();
@@ -149,6 +154,18 @@ public sealed record JobConfig
     {
         BoundConfig<JobConfig> bound = ConfigLoader.Load<JobConfig>(path, assignments);
         JobConfig job = bound.Value with { Name = bound.Value.Name ?? Path.GetFileNameWithoutExtension(path) };
+        if (job.Data.Path is { } data)
+        {
+            try
+            {
+                FileSearch.Find(data, Environment.CurrentDirectory);
+            }
+            catch (Exception error) when (error is DataException or ArgumentException)
+            {
+                throw bound.Error("data.path", $"'data.path': {error.Message}");
+            }
+        }
+
         return bound with { Value = job.Resolve() };
     }
 }

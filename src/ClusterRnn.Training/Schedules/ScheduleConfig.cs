@@ -44,7 +44,7 @@ public abstract record ScheduleConfig
     public WarmupConfig? Warmup { get; init; }
 
     /// <summary>How the learning rate grows with the batch.</summary>
-    [Description("How the learning rate grows with batch / baseBatch: none, linear or squareRoot")]
+    [Description("How the learning rate grows with batch / baseBatch: none, linear or square-root")]
     public BatchScaling Scaling { get; init; }
 
     /// <summary>The batch (rows) for which the learning rate and the warm-up were chosen; null means the batch itself.</summary>

@@ -5,6 +5,9 @@ namespace ClusterRnn.Tests.Configuration;
 
 public class JobConfigTests
 {
+    // Two lines of what every job needs.
+    private const string Rest = "data: sums\n\n";
+
     private static JobConfig Load(string yaml) => ConfigLoader.Parse<JobConfig>(yaml, "a.yaml").Value.Resolve();
 
     [Theory]
@@ -20,21 +23,35 @@ public class JobConfigTests
     [Fact]
     public void Look_back_below_span_is_refused_at_its_line()
     {
-        ConfigException error = Assert.Throws<ConfigException>(() => ConfigLoader.Parse<JobConfig>("batch:\n  span: 8\n  lookBack: 4\n", "a.yaml"));
-        Assert.StartsWith("a.yaml:3:3: 'batch.lookBack' (k2) expects at least 'batch.span' (k1), which is 8; found 4", error.Message, StringComparison.Ordinal);
+        ConfigException error = Assert.Throws<ConfigException>(() => ConfigLoader.Parse<JobConfig>(Rest + "batch:\n  span: 8\n  lookBack: 4\n", "a.yaml"));
+        Assert.StartsWith("a.yaml:5:3: 'batch.lookBack' (k2) expects at least 'batch.span' (k1), which is 8; found 4", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Shards_below_one_are_refused_at_their_line()
     {
-        ConfigException error = Assert.Throws<ConfigException>(() => ConfigLoader.Parse<JobConfig>("batch:\n  shards: 0\n", "a.yaml"));
-        Assert.StartsWith("a.yaml:2:11: 'batch.shards' expects a whole number, at least 1", error.Message, StringComparison.Ordinal);
+        ConfigException error = Assert.Throws<ConfigException>(() => ConfigLoader.Parse<JobConfig>(Rest + "batch:\n  shards: 0\n", "a.yaml"));
+        Assert.StartsWith("a.yaml:4:11: 'batch.shards' expects a whole number, at least 1", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Missing_data_is_refused_at_its_line_or_option()
+    {
+        string path = Path.Combine(Directory.CreateTempSubdirectory().FullName, "job.yaml");
+        File.WriteAllText(path, "data:\n  source: text\n  path: no-such.txt\n" + Rest[Rest.IndexOf('\n')..]);
+        ConfigException error = Assert.Throws<ConfigException>(() => JobConfig.Load(path));
+        Assert.StartsWith(path + ":3:3: 'data.path': no-such.txt: expected a file, a folder or a glob", error.Message, StringComparison.Ordinal);
+        error = Assert.Throws<ConfigException>(() => JobConfig.Load(path, [ConfigAssignment.Parse("data.path=other*.txt")]));
+        Assert.StartsWith("--set data.path=other*.txt: 'data.path': other*.txt: expected at least one file", error.Message, StringComparison.Ordinal);
+        File.WriteAllText(path, "data:\n  source: text\n  path: ''\n" + Rest[Rest.IndexOf('\n')..]);
+        Assert.StartsWith(path + ":3:", Assert.Throws<ConfigException>(() => JobConfig.Load(path)).Message, StringComparison.Ordinal);
+        Directory.Delete(Path.GetDirectoryName(path)!, recursive: true);
     }
 
     [Fact]
     public void The_resolved_config_names_what_was_left_out()
     {
-        JobConfig job = Load("batch: { size: 12, span: 5 }");
+        JobConfig job = Load(Rest + "batch: { size: 12, span: 5 }");
         Assert.Equal((5, 4), (job.Batch.LookBack, job.Batch.Shards));
     }
 
