@@ -80,6 +80,24 @@ public static unsafe class Product
     public static void MultiplyTransposedB(int m, int n, int k, float* a, nint lda, float* b, nint ldb, float* c, nint ldc, bool accumulate, Workspace workspace) =>
         Reference(m, n, k, a, lda, b, 1, ldb, c, ldc, accumulate);
 
+    // C += A B, except that the chains of group freshGroup (when not negative) start from the bias.
+    internal static void MultiplyInto(int m, float* a, nint lda, PackedMatrix b, float* c, nint ldc, int freshGroup, Workspace workspace)
+    {
+        ColumnGroups columns = b.Columns;
+        if (freshGroup >= 0)
+        {
+            for (int row = 0; row < m; row++)
+            {
+                for (int column = 0; column < columns.Width; column++)
+                {
+                    c[(row * ldc) + columns.Offset(freshGroup) + column] = b.Bias(freshGroup, 0)[column];
+                }
+            }
+        }
+
+        Multiply(m, a, lda, b, c, ldc, ProductStart.Accumulate, workspace);
+    }
+
     private static void Reference(int m, int n, int k, float* a, nint lda, float* b, nint stepK, nint stepN, float* c, nint ldc, bool accumulate)
     {
         for (int row = 0; row < m; row++)

@@ -1,0 +1,91 @@
+using ClusterRnn.Kernels.Products;
+
+namespace ClusterRnn.Kernels.Gates;
+
+/// <summary>
+/// The operands of a gate kernel: a tile of rows x units of one time step. HP is hidden rounded up to 16; a gate buffer is
+/// [rows, G x HP], everything else [rows, HP], without gaps between the rows.
+/// </summary>
+/// <remarks>A row whose length is reached keeps its state, and its gradients pass through; its gates' gradients are +0.</remarks>
+public unsafe struct GateArguments
+{
+    /// <summary>Rows.</summary>
+    public int Rows;
+
+    /// <summary>The first unit of the tile, a multiple of 16.</summary>
+    public int FirstUnit;
+
+    /// <summary>One more than the last unit of the tile, a multiple of 16.</summary>
+    public int EndUnit;
+
+    /// <summary>HP: floats from one row of a state to the next.</summary>
+    public int Stride;
+
+    /// <summary>Floats from one row of the gates to the next.</summary>
+    public int GateStride;
+
+    /// <summary>The time step within the span.</summary>
+    public int Time;
+
+    /// <summary>[rows]: valid time steps of each row, or null when all are valid.</summary>
+    public int* Lengths;
+
+    /// <summary>Forward: in pre-activations, out activations. Backward: in activations, out gradients of the pre-activations.</summary>
+    public float* Gates; // [rows, G x HP]
+
+    /// <summary>The hidden state before this step.</summary>
+    public float* HiddenBefore; // [rows, HP]
+
+    /// <summary>The hidden state after this step.</summary>
+    public float* Hidden; // [rows, HP]
+
+    /// <summary>The cell state before this step (LSTM).</summary>
+    public float* CellBefore; // [rows, HP]
+
+    /// <summary>The cell state after this step (LSTM).</summary>
+    public float* Cell; // [rows, HP]
+
+    /// <summary>Backward: the gradient of this step's hidden state from the layers above, or null.</summary>
+    public float* GradientAbove; // [rows, HP]
+
+    /// <summary>Backward: in the gradient of the hidden state from the steps after, out what the recurrent product is added to.</summary>
+    public float* HiddenGradient; // [rows, HP]
+
+    /// <summary>Backward: in the gradient of the cell state from the steps after, out that of the cell state before (LSTM); or the gradient of the reset hidden state (GRU with the reset before).</summary>
+    public float* CellGradient; // [rows, HP]
+
+    /// <summary>Whether <paramref name="row"/> has ended before this step.</summary>
+    public readonly bool IsFinished(int row) => Lengths is not null && Time >= Lengths[row];
+
+    internal static GateArguments Tile(int rows, int hidden, int gates, int* lengths, int time) => new()
+    {
+        Rows = rows,
+        EndUnit = ColumnGroups.Pad(hidden),
+        Stride = ColumnGroups.Pad(hidden),
+        GateStride = gates * ColumnGroups.Pad(hidden),
+        Lengths = lengths,
+        Time = time,
+    };
+
+    // These rows and units of the tile alone.
+    internal readonly GateArguments Part(int firstRow, int rows, int firstUnit, int endUnit)
+    {
+        GateArguments part = this;
+        nint state = (nint)firstRow * Stride;
+        part.Rows = rows;
+        part.FirstUnit = firstUnit;
+        part.EndUnit = endUnit;
+        part.Lengths = Lengths is null ? null : Lengths + firstRow;
+        part.Gates = Gates + ((nint)firstRow * GateStride);
+        part.HiddenBefore = At(HiddenBefore, state);
+        part.Hidden = At(Hidden, state);
+        part.CellBefore = At(CellBefore, state);
+        part.Cell = At(Cell, state);
+        part.GradientAbove = At(GradientAbove, state);
+        part.HiddenGradient = At(HiddenGradient, state);
+        part.CellGradient = At(CellGradient, state);
+        return part;
+
+        static float* At(float* pointer, nint offset) => pointer is null ? null : pointer + offset;
+    }
+}

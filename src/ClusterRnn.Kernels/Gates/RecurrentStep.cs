@@ -1,0 +1,27 @@
+using ClusterRnn.Kernels.Dispatch;
+using ClusterRnn.Kernels.Products;
+
+namespace ClusterRnn.Kernels.Gates;
+
+// The recurrent product and the gate kernel in one go.
+internal static unsafe class RecurrentStep
+{
+    // freshGroup: the group whose chains start from the packed matrix's bias instead of from the gates (GRU's candidate), or -1.
+    public static void Forward(Kernel<GateArguments> kernel, in GateArguments tile, float* left, nint ldLeft, PackedMatrix recurrent, int freshGroup, Workspace workspace)
+    {
+        Product.MultiplyInto(tile.Rows, left, ldLeft, recurrent, tile.Gates, tile.GateStride, freshGroup, workspace);
+        kernel.Run(recurrent.Set, tile);
+    }
+
+    public static void Backward(Kernel<GateArguments> kernel, in GateArguments tile, PackedMatrix? recurrent, Workspace workspace)
+    {
+        if (recurrent is null)
+        {
+            kernel.Run(tile);
+            return;
+        }
+
+        kernel.Run(recurrent.Set, tile);
+        Product.Multiply(tile.Rows, tile.Gates, tile.GateStride, recurrent, tile.HiddenGradient, tile.Stride, ProductStart.Accumulate, workspace);
+    }
+}

@@ -1,0 +1,117 @@
+// ScalarMath's float functions on vectors: the same operations in the same order, lane by lane. Change both or neither.
+using System.Runtime.CompilerServices;
+
+namespace ClusterRnn.Kernels.Numerics;
+
+internal static class VectorMath<V>
+    where V : struct, ILanes<V>
+{
+    private static V SignBit
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => V.Broadcast(-0f);
+    }
+
+    private static V MagnitudeBits
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Bits(0x7FFFFFFF);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Magnitude(V x) => x & MagnitudeBits;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Negate(V x) => SignBit - x;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Flush(V x) => V.Select(V.LessThan(Magnitude(x), V.Broadcast(ScalarMath.Tiny)), V.Broadcast(0f), x);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Exp(V x)
+    {
+        V largest = V.Broadcast(ScalarMath.ExpLargest), smallest = V.Broadcast(ScalarMath.ExpSmallest);
+        x = V.Select(V.LessThan(largest, x), largest, x);
+        x = V.Select(V.LessThan(x, smallest), smallest, x);
+        V magic = V.Broadcast(ScalarMath.RoundingMagic);
+        V shifted = V.MultiplyAdd(x, V.Broadcast(ScalarMath.Log2E), magic);
+        V n = shifted - magic;
+        V y = V.Broadcast(1f) + ReducedExpMinusOne(x, n);
+        V power = V.SubtractIntegers(shifted, magic);
+        V half = V.ShiftRight(power, 1);
+        return y * PowerOfTwo(half) * PowerOfTwo(V.SubtractIntegers(power, half));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Log(V x)
+    {
+        V subnormal = V.LessThan(x, V.Broadcast(1.17549435e-38f));
+        V scaled = V.Select(subnormal, x * V.Broadcast(8388608f), x);
+        V offset = Bits(ScalarMath.LogOffset);
+        V bits = V.SubtractIntegers(scaled, offset);
+        V n = V.IntegersToFloats(V.ShiftRight(bits, 23)) - V.Select(subnormal, V.Broadcast(23f), V.Broadcast(0f));
+        V f = V.AddIntegers(bits & Bits(0x007FFFFF), offset) - V.Broadcast(1f);
+        V p = V.MultiplyAdd(V.Broadcast(ScalarMath.Log11), f, V.Broadcast(ScalarMath.Log10));
+        p = V.MultiplyAdd(p, f, V.Broadcast(ScalarMath.Log9));
+        p = V.MultiplyAdd(p, f, V.Broadcast(ScalarMath.Log8));
+        p = V.MultiplyAdd(p, f, V.Broadcast(ScalarMath.Log7));
+        p = V.MultiplyAdd(p, f, V.Broadcast(ScalarMath.Log6));
+        p = V.MultiplyAdd(p, f, V.Broadcast(ScalarMath.Log5));
+        p = V.MultiplyAdd(p, f, V.Broadcast(ScalarMath.Log4));
+        p = V.MultiplyAdd(p, f, V.Broadcast(ScalarMath.Log3));
+        V square = f * f;
+        V tail = V.MultiplyAdd(p * f, square, n * V.Broadcast(ScalarMath.Ln2Low));
+        tail = V.MultiplyAdd(V.Broadcast(-0.5f) * f, f, tail);
+        V result = V.MultiplyAdd(n, V.Broadcast(ScalarMath.Ln2High), f + tail);
+        result = V.Select(V.LessThan(x, V.Broadcast(float.PositiveInfinity)), result, x);
+        result = V.Select(V.Equal(x, V.Broadcast(0f)), V.Broadcast(float.NegativeInfinity), result);
+        return V.Select(V.LessThan(x, V.Broadcast(0f)), V.Broadcast(float.NaN), result);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Tanh(V x)
+    {
+        V magnitude = Magnitude(x), largest = V.Broadcast(ScalarMath.TanhLargest);
+        magnitude = V.Select(V.LessThan(largest, magnitude), largest, magnitude);
+        V twice = magnitude + magnitude;
+        V magic = V.Broadcast(ScalarMath.RoundingMagic);
+        V shifted = V.MultiplyAdd(twice, V.Broadcast(ScalarMath.Log2E), magic);
+        V n = shifted - magic;
+        V q = ReducedExpMinusOne(twice, n);
+        V scale = PowerOfTwo(V.SubtractIntegers(shifted, magic));
+        V expMinusOne = V.MultiplyAdd(scale, q, scale - V.Broadcast(1f));
+        V result = expMinusOne / (expMinusOne + V.Broadcast(2f));
+        return result | (x & SignBit);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Sigmoid(V x)
+    {
+        V one = V.Broadcast(1f), e = Exp(x | SignBit);
+        return V.Select(V.LessThan(x, V.Broadcast(0f)), e, one) / (one + e);
+    }
+
+    // x where x > 0 or x is NaN, else +0.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Relu(V x) => V.Select(V.LessThan(x, V.Broadcast(0f)), V.Broadcast(0f), x + V.Broadcast(0f));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Bits(int bits) => V.Broadcast(BitConverter.Int32BitsToSingle(bits));
+
+    // 2^n of the integer lanes n.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V PowerOfTwo(V n) => V.ShiftLeft(V.AddIntegers(n, Bits(127)), 23);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V ReducedExpMinusOne(V x, V n)
+    {
+        V r = V.MultiplyAdd(n, V.Broadcast(-ScalarMath.Ln2High), x);
+        r = V.MultiplyAdd(n, V.Broadcast(-ScalarMath.Ln2Low), r);
+        V p = V.MultiplyAdd(V.Broadcast(ScalarMath.Exp7), r, V.Broadcast(ScalarMath.Exp6));
+        p = V.MultiplyAdd(p, r, V.Broadcast(ScalarMath.Exp5));
+        p = V.MultiplyAdd(p, r, V.Broadcast(ScalarMath.Exp4));
+        p = V.MultiplyAdd(p, r, V.Broadcast(ScalarMath.Exp3));
+        p = V.MultiplyAdd(p, r, V.Broadcast(ScalarMath.Exp2));
+        return V.MultiplyAdd(r * r, p, r);
+    }
+}
