@@ -1,0 +1,59 @@
+namespace ClusterRnn.Protocol;
+
+/// <summary>What happened so far, counted by the coordinator.</summary>
+public sealed class Counters
+{
+    /// <summary>Steps committed, skipped ones included.</summary>
+    public long Steps { get; internal set; }
+
+    /// <summary>Steps whose gradient was not applied because it was not finite.</summary>
+    public long SkippedSteps { get; internal set; }
+
+    /// <summary>Shards given to workers for training, repetitions included.</summary>
+    public long AssignedShards { get; internal set; }
+
+    /// <summary>Shards given out again because their worker or its pieces were lost.</summary>
+    public long LostShards { get; internal set; }
+
+    /// <summary>Shards given to a second worker because the first was late.</summary>
+    public long SpeculativeShards { get; internal set; }
+
+    /// <summary>Shards given out again because answers differed or were not finite.</summary>
+    public long DisputedShards { get; internal set; }
+
+    /// <summary>Shards of steps that were executed again after a rollback.</summary>
+    public long RollbackShards { get; internal set; }
+
+    /// <summary>Everything that was given out more than once.</summary>
+    public long RecomputedShards => LostShards + SpeculativeShards + DisputedShards + RollbackShards;
+
+    /// <summary>Steps in which a late worker's shards were also computed by another.</summary>
+    public long Speculations { get; internal set; }
+
+    /// <summary>Workers that were lost.</summary>
+    public long LostWorkers { get; internal set; }
+
+    /// <summary>Workers that joined after the first step was opened.</summary>
+    public long LateJoins { get; internal set; }
+
+    /// <summary>Workers that left as planned.</summary>
+    public long Leaves { get; internal set; }
+
+    /// <summary>Answers that differed from others of the same shard, or were not finite where others were.</summary>
+    public long FaultyAnswers { get; internal set; }
+
+    /// <summary>Workers that are no longer used because of their answers.</summary>
+    public long Quarantined { get; internal set; }
+
+    /// <summary>Late answers to a committed step that were compared with the committed one.</summary>
+    public long ComparedLateAnswers { get; internal set; }
+
+    /// <summary>Evaluations that were completed.</summary>
+    public long Evaluations { get; internal set; }
+
+    /// <summary>Checkpoints that were saved.</summary>
+    public long Checkpoints { get; internal set; }
+
+    /// <summary>Checkpoints that could not be saved.</summary>
+    public long FailedCheckpoints { get; internal set; }
+}

@@ -1,0 +1,68 @@
+namespace ClusterRnn.Protocol;
+
+/// <summary>
+/// Every bound of the protocol in one place; a test checks them against each other. Times are in ticks (microseconds).
+/// </summary>
+public static class Limits
+{
+    /// <summary>The protocol's version; peers of another one are refused.</summary>
+    public const int ProtocolVersion = 1;
+
+    /// <summary>The most shards a global batch is cut into.</summary>
+    public const int MaximumShards = 4096;
+
+    /// <summary>The most workers a job uses.</summary>
+    public const int MaximumWorkers = 1024;
+
+    /// <summary>The most ranges the parameters are spread over.</summary>
+    public const int MaximumRanges = 256;
+
+    /// <summary>How many answers to one shard are compared before the job stops with the evidence.</summary>
+    public const int MaximumAnswersPerShard = 6;
+
+    /// <summary>After how many answers that turned out not to be finite a worker is no longer used.</summary>
+    public const int MaximumFaultsPerWorker = 3;
+
+    /// <summary>An assignment is late when it has taken this many times what was expected.</summary>
+    public const int LateFactor = 2;
+
+    /// <summary>A wait is repeated when it has taken this many times what was observed.</summary>
+    public const int RetryFactor = 4;
+
+    /// <summary>A wait has failed when it has taken this many times what was observed.</summary>
+    public const int FailureFactor = 200;
+
+    /// <summary>A cut is changed when the predicted step gets shorter by one part in this many.</summary>
+    public const int RecutGain = 8;
+
+    /// <summary>Every how many steps the cut is looked at again.</summary>
+    public const int RecutInterval = 16;
+
+    /// <summary>How much longer than the shortest step a cut may be if it needs fewer subtrees: one part in this many.</summary>
+    public const int CutSlack = 16;
+}
+
+/// <summary>The times a host chooses for its network: in one process they are short, between machines longer.</summary>
+public sealed record ProtocolTimes
+{
+    /// <summary>How often a worker or server says that it is there; 0 where the host itself sees who is lost.</summary>
+    public long HeartbeatTicks { get; init; } = 250 * Instant.TicksPerMillisecond;
+
+    /// <summary>After how much silence an actor counts as lost.</summary>
+    public long LeaseTicks { get; init; } = 5 * Instant.TicksPerSecond;
+
+    /// <summary>The least lateness that starts a speculative computation.</summary>
+    public long SpeculationFloorTicks { get; init; } = 50 * Instant.TicksPerMillisecond;
+
+    /// <summary>The least time after which something unanswered is asked again.</summary>
+    public long RetryFloorTicks { get; init; } = 200 * Instant.TicksPerMillisecond;
+
+    /// <summary>The most time between two repetitions.</summary>
+    public long RetryCeilingTicks { get; init; } = 5 * Instant.TicksPerSecond;
+
+    /// <summary>The least time after which a wait without any answer fails the job.</summary>
+    public long FailureFloorTicks { get; init; } = 120 * Instant.TicksPerSecond;
+
+    /// <summary>How long the job goes on without a single worker.</summary>
+    public long NoWorkersTicks { get; init; } = 60 * Instant.TicksPerSecond;
+}

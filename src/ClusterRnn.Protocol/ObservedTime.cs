@@ -1,0 +1,48 @@
+namespace ClusterRnn.Protocol;
+
+/// <summary>
+/// What a wait usually takes: a smoothed mean and deviation in ticks (Jacobson and Karels, "Congestion Avoidance and
+/// Control", 1988). Deadlines come from it, so a big model gets long ones and a small one short ones.
+/// </summary>
+public struct ObservedTime
+{
+    private long _scaledMean; // 8 x mean
+    private long _scaledDeviation; // 4 x deviation
+
+    /// <summary>How many observations there were.</summary>
+    public long Count { get; private set; }
+
+    /// <summary>The smoothed mean in ticks.</summary>
+    public readonly long Mean => _scaledMean / 8;
+
+    /// <summary>Mean plus four deviations: what almost every wait ends within.</summary>
+    public readonly long Expected => Mean + _scaledDeviation;
+
+    /// <summary>Takes in one observation.</summary>
+    public void Add(long ticks)
+    {
+        ticks = Math.Clamp(ticks, 0, long.MaxValue / 64);
+        if (Count++ == 0)
+        {
+            _scaledMean = ticks * 8;
+            _scaledDeviation = ticks * 2;
+            return;
+        }
+
+        long error = ticks - (_scaledMean / 8);
+        _scaledMean += error;
+        _scaledDeviation += Math.Abs(error) - (_scaledDeviation / 4);
+    }
+
+    /// <summary>When to ask again, the <paramref name="attempt"/>th time (from 0): doubled each time, within the host's bounds.</summary>
+    public readonly long RetryAfter(ProtocolTimes times, int attempt)
+    {
+        long first = Math.Max(times.RetryFloorTicks, Count == 0 ? 0 : Expected * Limits.RetryFactor);
+        long ceiling = Math.Max(first, times.RetryCeilingTicks);
+        return Math.Min(ceiling, first << Math.Min(attempt, 16));
+    }
+
+    /// <summary>After how long the wait has failed for good.</summary>
+    public readonly long FailAfter(ProtocolTimes times)
+        => Math.Max(times.FailureFloorTicks, Count == 0 ? 0 : Expected * Limits.FailureFactor);
+}
