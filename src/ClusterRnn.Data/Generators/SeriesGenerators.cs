@@ -1,0 +1,127 @@
+// Series made from a seed: row i is a function of (seed, row) and the rows before it, in double precision with our own
+// sine and normal deviates, so that every machine makes the same bytes.
+using System.Globalization;
+using ClusterRnn.Kernels.Numerics;
+using ClusterRnn.Kernels.Random;
+
+namespace ClusterRnn.Data;
+
+/// <summary>Generated series.</summary>
+public static class SeriesGenerators
+{
+    /// <summary>The table a config describes.</summary>
+    /// <exception cref="ArgumentException">The config is no generator's.</exception>
+    public static SeriesTable Generate(GeneratedSeriesData config) => config switch
+    {
+        NoisySineData sine => NoisySine(sine.Seed, sine.Rows, sine.Step, sine.Noise),
+        MackeyGlassData glass => MackeyGlass(glass.Rows, glass.Delay),
+        SeasonalData seasonal => Seasonal(seasonal.Seed, seasonal.Rows, seasonal.Period, seasonal.Trend, seasonal.Amplitude, seasonal.Noise),
+        RandomWalkData walk => RandomWalk(walk.Seed, walk.Rows, walk.Price, walk.Volatility),
+        _ => throw new ArgumentException($"No generator for {config?.GetType().Name}.", nameof(config)),
+    };
+
+    /// <summary><c>sin(step * i) + noise * N(0, 1)</c>.</summary>
+    public static SeriesTable NoisySine(ulong seed, int rows, double step, double noise)
+    {
+        var key = new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.NoisySine, 0);
+        double[] values = new double[rows];
+        for (int row = 0; row < rows; row++)
+        {
+            values[row] = ScalarMath.Sin(step * row) + noise * key.NormalDeviateDouble(0, row, 0);
+        }
+
+        return SeriesTable.Generated("noisy sine", ["value"], [values]);
+    }
+
+    /// <summary>
+    /// <c>dx/dt = 0.2 x(t - delay) / (1 + x(t - delay)^10) - 0.1 x</c> (Mackey and Glass, Oscillation and chaos in
+    /// physiological control systems, Science 1977), x = 1.2 until t = 0, by the classical Runge-Kutta method with ten
+    /// steps a time unit and the delayed value interpolated between steps; the first 500 time units are left out.
+    /// </summary>
+    public static SeriesTable MackeyGlass(int rows, int delay)
+    {
+        const int stepsPerUnit = 10, settling = 500;
+        const double h = 1.0 / stepsPerUnit;
+        int lag = delay * stepsPerUnit, steps = (settling + rows) * stepsPerUnit;
+        double[] x = new double[lag + steps + 1];
+        Array.Fill(x, 1.2, 0, lag + 1);
+        double[] values = new double[rows];
+        for (int step = 0; step < steps; step++)
+        {
+            int now = lag + step;
+            if (step % stepsPerUnit == 0 && step / stepsPerUnit >= settling)
+            {
+                values[step / stepsPerUnit - settling] = x[now];
+            }
+
+            double before = x[step], after = x[step + 1], between = (before + after) / 2;
+            double k1 = Slope(x[now], before);
+            double k2 = Slope(x[now] + h / 2 * k1, between);
+            double k3 = Slope(x[now] + h / 2 * k2, between);
+            double k4 = Slope(x[now] + h * k3, after);
+            x[now + 1] = x[now] + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4);
+        }
+
+        return SeriesTable.Generated("Mackey-Glass series", ["value"], [values]);
+
+        static double Slope(double value, double delayed)
+        {
+            double square = delayed * delayed, fourth = square * square;
+            return 0.2 * delayed / (1 + fourth * fourth * square) - 0.1 * value;
+        }
+    }
+
+    /// <summary><c>trend * i + amplitude * (season(i) / 1.5) + noise * N(0, 1)</c>, the season a sine and half its second harmonic.</summary>
+    public static SeriesTable Seasonal(ulong seed, int rows, int period, double trend, double amplitude, double noise)
+    {
+        var key = new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.Seasonal, 0);
+        double[] values = new double[rows];
+        for (int row = 0; row < rows; row++)
+        {
+            double turns = row % period / (double)period;
+            double season = (ScalarMath.SinTurns(turns) + 0.5 * ScalarMath.CosTurns(2 * turns - (turns < 0.5 ? 0 : 1))) / 1.5;
+            values[row] = trend * row + amplitude * season + noise * key.NormalDeviateDouble(0, row, 0);
+        }
+
+        return SeriesTable.Generated("seasonal series", ["value"], [values]);
+    }
+
+    /// <summary>
+    /// Working days from 2000-01-03: the day opens a little off the last close, its price then walks in four moves to
+    /// the close; high and low are the extremes of the walk. Prices have two decimals. The target of price forecasts,
+    /// close, is the last column.
+    /// </summary>
+    public static SeriesTable RandomWalk(ulong seed, int rows, double price, double volatility)
+    {
+        var key = new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.RandomWalk, 0);
+        string[] dates = new string[rows];
+        double[][] columns = [new double[rows], new double[rows], new double[rows], new double[rows], new double[rows]];
+        var date = new DateOnly(2000, 1, 3);
+        double last = price;
+        for (int row = 0; row < rows; row++)
+        {
+            double open = Cents(last * (1 + 0.3 * volatility * key.NormalDeviateDouble(0, row, 0)));
+            double now = open, high = open, low = open;
+            for (int move = 1; move <= 4; move++)
+            {
+                now = Cents(now * (1 + 0.5 * volatility * key.NormalDeviateDouble(0, row, move)));
+                high = Math.Max(high, now);
+                low = Math.Min(low, now);
+            }
+
+            dates[row] = date.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
+            columns[0][row] = open;
+            columns[1][row] = high;
+            columns[2][row] = low;
+            columns[3][row] = Math.Floor(1_000_000 * (0.5 + key.UniformDouble(0, row, 5)));
+            columns[4][row] = now;
+            last = now;
+            date = date.AddDays(date.DayOfWeek == DayOfWeek.Friday ? 3 : 1);
+        }
+
+        return SeriesTable.Generated("random-walk prices", ["open", "high", "low", "volume", "close"], columns, dates);
+
+        // A price never falls below a cent.
+        static double Cents(double value) => Math.Max(1, Math.Floor(value * 100 + 0.5)) / 100;
+    }
+}

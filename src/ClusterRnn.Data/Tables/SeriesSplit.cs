@@ -1,0 +1,151 @@
+namespace ClusterRnn.Data;
+
+/// <summary>Rows <c>[Start, End)</c> of a table.</summary>
+public readonly record struct SeriesPart(int Start, int End)
+{
+    /// <summary>How many rows there are.</summary>
+    public int Rows => End - Start;
+}
+
+/// <summary>
+/// A table cut in time order into training, validation and test, with its scaler and the columns that are read and
+/// predicted. A window belongs to the part in which its targets lie; its inputs may reach back into the part before,
+/// as they would when the model is used.
+/// </summary>
+public sealed class SeriesSplit
+{
+    private readonly float[] _features; // [rows, Features]
+    private readonly float[] _targets; // [rows, Targets]
+
+    private SeriesSplit(SeriesTable table, SeriesData config, SeriesScaler scaler, int[] features, int[] targets, int trainEnd, int validationEnd)
+    {
+        Table = table;
+        Scaler = scaler;
+        Features = features;
+        Targets = targets;
+        Window = config.Window;
+        Horizon = config.Horizon;
+        EveryStep = config.EveryStep;
+        Training = new SeriesPart(0, trainEnd);
+        Validation = new SeriesPart(trainEnd, validationEnd);
+        Test = new SeriesPart(validationEnd, table.Rows);
+        _features = Scaled(features);
+        _targets = Scaled(targets);
+    }
+
+    /// <summary>The table.</summary>
+    public SeriesTable Table { get; }
+
+    /// <summary>How the table's columns are scaled.</summary>
+    public SeriesScaler Scaler { get; }
+
+    /// <summary>The table's columns that are read.</summary>
+    public IReadOnlyList<int> Features { get; }
+
+    /// <summary>The table's columns that are predicted.</summary>
+    public IReadOnlyList<int> Targets { get; }
+
+    /// <summary>Rows in a window.</summary>
+    public int Window { get; }
+
+    /// <summary>Rows ahead that are predicted.</summary>
+    public int Horizon { get; }
+
+    /// <summary>Whether every time step of a window has targets.</summary>
+    public bool EveryStep { get; }
+
+    /// <summary>The first rows.</summary>
+    public SeriesPart Training { get; }
+
+    /// <summary>The rows after them; maybe none.</summary>
+    public SeriesPart Validation { get; }
+
+    /// <summary>The last rows; maybe none.</summary>
+    public SeriesPart Test { get; }
+
+    /// <summary>Cuts and scales a table as a config says.</summary>
+    /// <param name="table">The table.</param>
+    /// <param name="config">Columns, window, shares and scaling.</param>
+    /// <param name="scaler">The scaler to use, as on resuming; null to measure the training part.</param>
+    /// <exception cref="DataException">A column is missing or a part is too short for one window.</exception>
+    public static SeriesSplit Of(SeriesTable table, SeriesData config, SeriesScaler? scaler = null)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        ArgumentNullException.ThrowIfNull(config);
+        int[] targets = config.Target is null ? [table.Columns.Count - 1] : [.. config.Target.Select(table.IndexOf)];
+        int[] features = config.Features is null ? [.. Enumerable.Range(0, table.Columns.Count)] : [.. config.Features.Select(table.IndexOf)];
+        foreach ((int[] columns, string key) in new[] { (targets, "target"), (features, "features") })
+        {
+            if (columns.Length == 0 || columns.Distinct().Count() < columns.Length)
+            {
+                throw new DataException(
+                    table.Name, $"different columns in data.{key}", columns.Length == 0 ? "none" : "one twice", $"Name each column once; the table has {string.Join(", ", table.Columns)}");
+            }
+        }
+
+        (int trainEnd, int validationEnd) = Cut(table, config);
+        if (scaler is not null && !scaler.Columns.SequenceEqual(table.Columns))
+        {
+            throw new DataException(
+                table.Name, $"the columns {string.Join(", ", scaler.Columns)} the model was trained on", string.Join(", ", table.Columns), "Take a file with the same columns");
+        }
+
+        scaler ??= SeriesScaler.Measure(table, trainEnd, config.Scale);
+        var split = new SeriesSplit(table, config, scaler, features, targets, trainEnd, validationEnd);
+        foreach ((SeriesPart part, string name) in new[] { (split.Training, "training"), (split.Validation, "validation"), (split.Test, "test") })
+        {
+            if ((part.Rows > 0 || name == "training") && split.Windows(part).Count < 1)
+            {
+                int reach = part.Start == 0 || config.EveryStep ? config.Window : 0;
+                throw new DataException(
+                    table.Name,
+                    $"at least {reach + config.Horizon} rows in the {name} part (window {config.Window}, horizon {config.Horizon})",
+                    $"{part.Rows} of {table.Rows}",
+                    "Take more rows, a shorter data.window or data.horizon, or other shares");
+            }
+        }
+
+        return split;
+    }
+
+    /// <summary>The windows whose targets lie in a part, in time order.</summary>
+    public SeriesWindows Windows(SeriesPart part) => new(this, part, _features, _targets);
+
+    private static (int TrainEnd, int ValidationEnd) Cut(SeriesTable table, SeriesData config)
+    {
+        double kept = config.Validation + config.Test;
+        if (!(config.Validation >= 0 && config.Test >= 0 && kept < 1))
+        {
+            throw new DataException("data", "shares validation and test that leave something to train on", $"{config.Validation} and {config.Test}", "Make them smaller");
+        }
+
+        if (config.TrainRows is not int trainRows)
+        {
+            int test = (int)(table.Rows * config.Test);
+            int validation = (int)(table.Rows * config.Validation);
+            return (table.Rows - test - validation, table.Rows - test);
+        }
+
+        if (trainRows > table.Rows)
+        {
+            throw new DataException(table.Name, $"at least the {trainRows} rows of data.trainRows", $"{table.Rows}", "Make trainRows smaller");
+        }
+
+        int rest = table.Rows - trainRows;
+        return (trainRows, kept == 0 ? table.Rows : trainRows + (int)(rest * (config.Validation / kept)));
+    }
+
+    private float[] Scaled(IReadOnlyList<int> columns)
+    {
+        float[] scaled = new float[Table.Rows * columns.Count];
+        for (int row = 0; row < Table.Rows; row++)
+        {
+            for (int i = 0; i < columns.Count; i++)
+            {
+                scaled[row * columns.Count + i] = (float)Scaler.Scale(columns[i], Table.Values[columns[i]][row]);
+            }
+        }
+
+        return scaled;
+    }
+}
