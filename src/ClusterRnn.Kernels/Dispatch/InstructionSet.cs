@@ -28,6 +28,10 @@ public static class InstructionSets
     /// <summary>How many there are.</summary>
     public const int Count = 4;
 
+    /// <summary>The sets this machine can execute, ascending.</summary>
+    // Before Current: static members are initialised in the order of the text.
+    public static IReadOnlyList<InstructionSet> Supported { get; } = [.. Enum.GetValues<InstructionSet>().Where(IsSupported)];
+
     /// <summary>The one in use: the forced one, or the best this machine has.</summary>
     /// <remarks>Chosen by what the CPU can execute, not by <c>Vector512.IsHardwareAccelerated</c>, which is false on some CPUs on which AVX-512 pays.</remarks>
     public static InstructionSet Current { get; } = Choose(Environment.GetEnvironmentVariable(EnvironmentVariable));
@@ -41,9 +45,6 @@ public static class InstructionSets
         InstructionSet.Avx512 => Avx512F.IsSupported && Avx512DQ.IsSupported && Avx2.IsSupported && Fma.IsSupported,
         _ => false,
     };
-
-    /// <summary>The sets this machine can execute, ascending.</summary>
-    public static IReadOnlyList<InstructionSet> Supported { get; } = [.. Enum.GetValues<InstructionSet>().Where(IsSupported)];
 
     /// <summary>The set that <paramref name="wish"/> names, or the best supported one for null or an empty string.</summary>
     /// <exception cref="InvalidOperationException">The name is unknown, or this machine can't execute it.</exception>
