@@ -1,0 +1,302 @@
+// What a user writes under `model:`. Every layer is one record, told apart by `type`; the descriptions feed the JSON
+// Schema and the messages of the strict loader. A value left out (null) takes the data's width or the default named here.
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using System.Text.Json.Serialization;
+
+namespace ClusterRnn.Models;
+
+/// <summary>A model: its layers in order, its loss and what is measured beside the loss.</summary>
+[Description("The model: layers in order, from the input to the output.")]
+public sealed record ModelConfig
+{
+    /// <summary>The layers, from the input to the output.</summary>
+    [Description("The layers, from the input to the output.")]
+    [Required, MinLength(1)]
+    public IReadOnlyList<LayerConfig> Layers { get; init; } = [];
+
+    /// <summary>What training makes small; null: cross-entropy when the input is tokens, else mean squared error.</summary>
+    [Description("What training makes small. Default: cross-entropy when the input is tokens, else mean-squared-error.")]
+    public LossKind? Loss { get; init; }
+
+    /// <summary>What is measured beside the loss; null: the loss's usual ones.</summary>
+    [Description("What is measured beside the loss. Default: accuracy, perplexity and bits per character for cross-entropy; accuracy for binary-cross-entropy; mean absolute and root mean squared error for mean-squared-error.")]
+    public IReadOnlyList<MetricKind>? Metrics { get; init; }
+}
+
+/// <summary>What training makes small. A loss is a mean over all targets of the global batch.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<LossKind>))]
+public enum LossKind
+{
+    /// <summary>Softmax cross-entropy in nats, of logits against a class id.</summary>
+    [JsonStringEnumMemberName("cross-entropy")]
+    CrossEntropy,
+
+    /// <summary>Sigmoid cross-entropy in nats, of logits against values in [0, 1].</summary>
+    [JsonStringEnumMemberName("binary-cross-entropy")]
+    BinaryCrossEntropy,
+
+    /// <summary>The mean of the squared differences.</summary>
+    [JsonStringEnumMemberName("mean-squared-error")]
+    MeanSquaredError,
+}
+
+/// <summary>How a tensor's first values are drawn.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<InitializerKind>))]
+public enum InitializerKind
+{
+    /// <summary>PyTorch's default: uniform within 1/sqrt(hidden) for recurrent, 1/sqrt(inputs) for dense layers, standard normal for embeddings.</summary>
+    [JsonStringEnumMemberName("pytorch")]
+    PyTorch,
+
+    /// <summary>Uniform within sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010).</summary>
+    [JsonStringEnumMemberName("glorot-uniform")]
+    GlorotUniform,
+
+    /// <summary>Normal of variance 2 / (inputs + outputs) (Glorot and Bengio 2010).</summary>
+    [JsonStringEnumMemberName("glorot-normal")]
+    GlorotNormal,
+
+    /// <summary>Uniform within sqrt(6 / inputs) (He et al. 2015).</summary>
+    [JsonStringEnumMemberName("he-uniform")]
+    HeUniform,
+
+    /// <summary>Normal of variance 2 / inputs (He et al. 2015).</summary>
+    [JsonStringEnumMemberName("he-normal")]
+    HeNormal,
+
+    /// <summary>Normal of standard deviation 0.05.</summary>
+    [JsonStringEnumMemberName("normal")]
+    Normal,
+
+    /// <summary>Uniform within 0.05.</summary>
+    [JsonStringEnumMemberName("uniform")]
+    Uniform,
+
+    /// <summary>Orthonormal rows or columns, gate by gate, from the QR factors of a normal matrix (Saxe et al. 2014).</summary>
+    [JsonStringEnumMemberName("orthogonal")]
+    Orthogonal,
+
+    /// <summary>All zero.</summary>
+    [JsonStringEnumMemberName("zeros")]
+    Zeros,
+}
+
+/// <summary>An elementwise function, or softmax over the last dimension.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<ActivationKind>))]
+public enum ActivationKind
+{
+    /// <summary>x</summary>
+    [JsonStringEnumMemberName("linear")]
+    Linear,
+
+    /// <summary>tanh(x)</summary>
+    [JsonStringEnumMemberName("tanh")]
+    Tanh,
+
+    /// <summary>max(x, 0)</summary>
+    [JsonStringEnumMemberName("relu")]
+    Relu,
+
+    /// <summary>1 / (1 + exp(-x))</summary>
+    [JsonStringEnumMemberName("sigmoid")]
+    Sigmoid,
+
+    /// <summary>exp(x) / sum exp(x)</summary>
+    [JsonStringEnumMemberName("softmax")]
+    Softmax,
+}
+
+/// <summary>The function of a plain recurrent layer.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<RecurrentActivation>))]
+public enum RecurrentActivation
+{
+    /// <summary>tanh(x)</summary>
+    [JsonStringEnumMemberName("tanh")]
+    Tanh,
+
+    /// <summary>max(x, 0)</summary>
+    [JsonStringEnumMemberName("relu")]
+    Relu,
+
+    /// <summary>1 / (1 + exp(-x))</summary>
+    [JsonStringEnumMemberName("sigmoid")]
+    Sigmoid,
+
+    /// <summary>x</summary>
+    [JsonStringEnumMemberName("identity")]
+    Identity,
+}
+
+/// <summary>Where a GRU applies its reset gate.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<GruResetGate>))]
+public enum GruResetGate
+{
+    /// <summary>On the result of the recurrent product, as PyTorch and cuDNN do.</summary>
+    [JsonStringEnumMemberName("after")]
+    After,
+
+    /// <summary>On the state before the recurrent product, as in the original paper (Cho et al. 2014).</summary>
+    [JsonStringEnumMemberName("before")]
+    Before,
+}
+
+/// <summary>One layer of a model.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "type", UnknownDerivedTypeHandling = JsonUnknownDerivedTypeHandling.FailSerialization)]
+[JsonDerivedType(typeof(EmbeddingConfig), "embedding")]
+[JsonDerivedType(typeof(OneHotConfig), "one-hot")]
+[JsonDerivedType(typeof(RnnConfig), "rnn")]
+[JsonDerivedType(typeof(ElmanConfig), "elman")]
+[JsonDerivedType(typeof(LstmConfig), "lstm")]
+[JsonDerivedType(typeof(GruConfig), "gru")]
+[JsonDerivedType(typeof(DenseConfig), "dense")]
+[JsonDerivedType(typeof(DropoutConfig), "dropout")]
+public abstract record LayerConfig
+{
+    /// <summary>The layer's name, the first part of its tensors' names; null: its type, numbered from the second on.</summary>
+    [Description("The layer's name in checkpoints. Default: its type, then type_1, type_2, ...")]
+    public string? Name { get; init; }
+}
+
+/// <summary>A learned vector for each token.</summary>
+[Description("A learned vector for each token.")]
+public sealed record EmbeddingConfig : LayerConfig
+{
+    /// <summary>The vector's length.</summary>
+    [Description("Length of each token's vector.")]
+    [Range(1, 65536)]
+    public int Units { get; init; } = 64;
+
+    /// <summary>How the vectors are drawn.</summary>
+    [Description("How the vectors are drawn at first.")]
+    public InitializerKind Initializer { get; init; }
+}
+
+/// <summary>Each token as a vector of zeros with a single one: what the textbooks feed to small networks.</summary>
+[Description("Each token as a vector of zeros with a single one.")]
+public sealed record OneHotConfig : LayerConfig;
+
+/// <summary>What all recurrent layers have in common.</summary>
+public abstract record RecurrentConfig : LayerConfig
+{
+    /// <summary>H: the state's width.</summary>
+    [Description("Width of the hidden state.")]
+    [Range(1, 65536)]
+    public int Units { get; init; } = 128;
+
+    /// <summary>How many are stacked.</summary>
+    [Description("How many of these are stacked on each other.")]
+    [Range(1, 64)]
+    public int Layers { get; init; } = 1;
+
+    /// <summary>Dropout between stacked layers.</summary>
+    [Description("Dropout between stacked layers (not after the last).")]
+    [Range(0.0, 0.99)]
+    public double Dropout { get; init; }
+
+    /// <summary>Whether every time step is returned, or each row's last one.</summary>
+    [Description("Return every time step (true) or each row's last one (false).")]
+    public bool ReturnSequences { get; init; } = true;
+
+    /// <summary>How the weights on the input are drawn.</summary>
+    [Description("How the weights on the input are drawn at first.")]
+    public InitializerKind KernelInitializer { get; init; }
+
+    /// <summary>How the weights on the state are drawn.</summary>
+    [Description("How the weights on the state are drawn at first.")]
+    public InitializerKind RecurrentInitializer { get; init; }
+
+    /// <summary>How the biases are drawn.</summary>
+    [Description("How the biases are drawn at first.")]
+    public InitializerKind BiasInitializer { get; init; }
+}
+
+/// <summary>A plain recurrent layer, h = f(W_ih x + b_ih + W_hh h + b_hh).</summary>
+[Description("A plain recurrent layer, h = f(W_ih x + b_ih + W_hh h + b_hh).")]
+public sealed record RnnConfig : RecurrentConfig
+{
+    /// <summary>f.</summary>
+    [Description("The function f of the state.")]
+    public RecurrentActivation Activation { get; init; }
+}
+
+/// <summary>Elman's network with the output formed from input and state together: o_t = W_o [x_t, h_(t-1)] + b_o, h_t = f(W_h [x_t, h_(t-1)] + b_h).</summary>
+[Description("Elman's network: state and output are both formed from input and previous state together.")]
+public sealed record ElmanConfig : LayerConfig
+{
+    /// <summary>H: the state's width.</summary>
+    [Description("Width of the hidden state.")]
+    [Range(1, 65536)]
+    public int Units { get; init; } = 128;
+
+    /// <summary>O: the output's width; null: the data's.</summary>
+    [Description("Width of the output. Default: what the data asks for.")]
+    [Range(1, 1048576)]
+    public int? Outputs { get; init; }
+
+    /// <summary>f.</summary>
+    [Description("The function f of the state.")]
+    public RecurrentActivation Activation { get; init; }
+
+    /// <summary>Whether every time step is returned, or each row's last one.</summary>
+    [Description("Return every time step (true) or each row's last one (false).")]
+    public bool ReturnSequences { get; init; } = true;
+
+    /// <summary>How the weights are drawn.</summary>
+    [Description("How the weights are drawn at first.")]
+    public InitializerKind KernelInitializer { get; init; }
+
+    /// <summary>How the biases are drawn.</summary>
+    [Description("How the biases are drawn at first.")]
+    public InitializerKind BiasInitializer { get; init; }
+}
+
+/// <summary>A long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).</summary>
+[Description("A long short-term memory.")]
+public sealed record LstmConfig : RecurrentConfig
+{
+    /// <summary>What the forget gate's biases sum to at first; null: as the bias initializer drew them.</summary>
+    [Description("Initial bias of the forget gate, b_ih and b_hh together. Default: as biasInitializer draws them.")]
+    public double? ForgetBias { get; init; }
+}
+
+/// <summary>A gated recurrent unit (Cho et al. 2014).</summary>
+[Description("A gated recurrent unit.")]
+public sealed record GruConfig : RecurrentConfig
+{
+    /// <summary>Where the reset gate acts.</summary>
+    [Description("Apply the reset gate after the recurrent product (as PyTorch) or before it.")]
+    public GruResetGate ResetGate { get; init; }
+}
+
+/// <summary>A dense layer, y = f(W x + b), at every time step.</summary>
+[Description("A dense layer, y = f(W x + b), at every time step.")]
+public sealed record DenseConfig : LayerConfig
+{
+    /// <summary>The output's width; null: the data's.</summary>
+    [Description("Width of the output. Default: what the data asks for.")]
+    [Range(1, 1048576)]
+    public int? Units { get; init; }
+
+    /// <summary>f.</summary>
+    [Description("The function of the output. Before cross-entropy softmax, and before binary-cross-entropy sigmoid, is joined with the loss.")]
+    public ActivationKind Activation { get; init; }
+
+    /// <summary>How the weights are drawn.</summary>
+    [Description("How the weights are drawn at first.")]
+    public InitializerKind KernelInitializer { get; init; }
+
+    /// <summary>How the biases are drawn.</summary>
+    [Description("How the biases are drawn at first.")]
+    public InitializerKind BiasInitializer { get; init; }
+}
+
+/// <summary>Drops values at random in training and scales up the others (Srivastava et al. 2014).</summary>
+[Description("Drops values at random in training and scales up the others.")]
+public sealed record DropoutConfig : LayerConfig
+{
+    /// <summary>The share that is dropped.</summary>
+    [Description("The share of values that is dropped.")]
+    [Range(0.0, 0.99)]
+    public double Rate { get; init; } = 0.5;
+}

@@ -1,0 +1,179 @@
+// From the last layer's output to the loss, its gradient and the metrics' sums. The gradient is that of the SUM over
+// targets; the division by the global count happens once, where all counts are known.
+using System.Runtime.InteropServices;
+using ClusterRnn.Kernels.Losses;
+using ClusterRnn.Kernels.Memory;
+
+namespace ClusterRnn.Models;
+
+/// <summary>A model's loss and metrics over one slice.</summary>
+internal sealed unsafe class LossHead
+{
+    private readonly LossKind loss;
+    private readonly MetricSchema metrics;
+    private readonly Signal output;
+    private readonly float* scratch; // [target cells, stride]: the outputs, where there is no room for their gradient
+    private readonly double* cellLosses; // [target cells]
+    private readonly int* predictions; // [target cells]
+
+    public LossHead(Model model, Signal output, LayerPlan plan, int maximumTargetTime)
+    {
+        loss = model.Loss;
+        metrics = model.Metrics;
+        this.output = output;
+        long cells = (long)maximumTargetTime * plan.MaximumRows;
+        scratch = output.HasGradient ? null : plan.Arena.Floats(cells * output.Stride);
+        cellLosses = plan.Arena.Doubles(cells);
+        predictions = plan.Arena.Ints(loss == LossKind.CrossEntropy ? cells : 0);
+    }
+
+    private bool NeedsPredictions => metrics.CorrectCount >= 0 || metrics.ConfusionCount >= 0;
+
+    /// <summary>Fills <paramref name="sums"/> and, in training, the gradient of the output.</summary>
+    public void Forward(SpanBatch batch, ShardSums sums)
+    {
+        StepScope scope = output.Scope;
+        float* values = output.At(scope.From);
+        float* gradient = output.HasGradient ? output.GradientAt(scope.From) : scratch;
+        long floats = (long)scope.Cells * output.Stride;
+        NativeMemory.Copy(values, gradient, (nuint)floats * sizeof(float));
+        switch (loss)
+        {
+            case LossKind.CrossEntropy:
+                if (batch.TargetTokens is null)
+                {
+                    throw new ArgumentException("Cross-entropy needs class ids as targets, the batch has values.", nameof(batch));
+                }
+
+                SoftmaxCrossEntropy.Evaluate(scope.Cells, output.Width, gradient, output.Stride, batch.TargetTokens, cellLosses);
+                if (NeedsPredictions)
+                {
+                    SoftmaxCrossEntropy.Predict(scope.Cells, output.Width, values, output.Stride, predictions);
+                }
+
+                break;
+            default:
+                if (batch.TargetValues is null || batch.TargetWidth != output.Width)
+                {
+                    throw new ArgumentException($"{loss} needs {output.Width} values a target, the batch has {(batch.TargetValues is null ? "class ids" : batch.TargetWidth)}.", nameof(batch));
+                }
+
+                if (loss == LossKind.BinaryCrossEntropy)
+                {
+                    BinaryCrossEntropy.Evaluate(scope.Cells, output.Width, gradient, output.Stride, batch.TargetValues, cellLosses);
+                }
+                else
+                {
+                    MeanSquaredError.Evaluate(scope.Cells, output.Width, gradient, output.Stride, batch.TargetValues, cellLosses);
+                }
+
+                break;
+        }
+
+        ClearEnded(scope, gradient);
+        for (int shard = 0; shard < scope.Shards.Shards; shard++)
+        {
+            Sum(batch, scope, shard, sums.SumsOf(shard), sums.CountsOf(shard), values);
+        }
+    }
+
+    /// <summary>Copies the outputs without padding and applies what the loss took over.</summary>
+    public void Outputs(float* into, ActivationKind final)
+    {
+        StepScope scope = output.Scope;
+        float* values = output.At(scope.From);
+        for (int cell = 0; cell < scope.Cells; cell++)
+        {
+            new ReadOnlySpan<float>(values + (long)cell * output.Stride, output.Width).CopyTo(new Span<float>(into + (long)cell * output.Width, output.Width));
+        }
+
+        Activations.Forward(final, scope.Cells, output.Width, into, output.Width);
+    }
+
+    private void ClearEnded(StepScope scope, float* gradient)
+    {
+        if (!scope.IsRagged)
+        {
+            return;
+        }
+
+        for (int time = scope.From; time < scope.Time; time++)
+        {
+            for (int row = 0; row < scope.Rows; row++)
+            {
+                if (time >= scope.Lengths[row])
+                {
+                    new Span<float>(gradient + ((time - scope.From) * (long)scope.Rows + row) * output.Stride, output.Stride).Clear();
+                }
+            }
+        }
+    }
+
+    private void Sum(SpanBatch batch, StepScope scope, int shard, Span<double> sums, Span<long> counts, float* values)
+    {
+        int* cells = scope.Shards.Rows(shard);
+        int count = scope.Shards.Count(shard), width = output.Width;
+        for (int i = 0; i < count; i++)
+        {
+            int cell = cells[i] - scope.FirstCell;
+            sums[0] += cellLosses[cell];
+            if (loss == LossKind.CrossEntropy)
+            {
+                int actual = batch.TargetTokens[cell];
+                if (actual >= 0)
+                {
+                    counts[0]++;
+                    CountClass(counts, NeedsPredictions ? predictions[cell] : -1, actual);
+                }
+
+                continue;
+            }
+
+            counts[0] += width;
+            float* outputs = values + (long)cell * output.Stride, targets = batch.TargetValues + (long)cell * width;
+            for (int j = 0; j < width; j++)
+            {
+                if (loss == LossKind.BinaryCrossEntropy)
+                {
+                    CountBinary(counts, j, outputs[j] > 0f, targets[j] >= 0.5f);
+                }
+                else if (metrics.AbsoluteErrorSum >= 0)
+                {
+                    sums[metrics.AbsoluteErrorSum] += Math.Abs((double)outputs[j] - targets[j]);
+                }
+            }
+        }
+    }
+
+    private void CountClass(Span<long> counts, int predicted, int actual)
+    {
+        if (metrics.CorrectCount >= 0 && predicted == actual)
+        {
+            counts[metrics.CorrectCount]++;
+        }
+
+        if (metrics.ConfusionCount >= 0)
+        {
+            Span<long> confusion = counts[metrics.ConfusionCount..];
+            confusion[3 * actual] += predicted == actual ? 1 : 0;
+            confusion[3 * predicted + 1]++;
+            confusion[3 * actual + 2]++;
+        }
+    }
+
+    private void CountBinary(Span<long> counts, int output, bool predicted, bool actual)
+    {
+        if (metrics.CorrectCount >= 0 && predicted == actual)
+        {
+            counts[metrics.CorrectCount]++;
+        }
+
+        if (metrics.ConfusionCount >= 0)
+        {
+            Span<long> confusion = counts.Slice(metrics.ConfusionCount + 3 * output, 3);
+            confusion[0] += predicted && actual ? 1 : 0;
+            confusion[1] += predicted ? 1 : 0;
+            confusion[2] += actual ? 1 : 0;
+        }
+    }
+}

@@ -1,0 +1,153 @@
+// A model as a value: which layers, which tensors in which order, how they are drawn, what is measured. It holds no
+// parameters and no buffers; a ModelExecutor computes with it, one for each compute thread.
+using ClusterRnn.Kernels.Random;
+
+namespace ClusterRnn.Models;
+
+/// <summary>What a model reads at each time step.</summary>
+public enum InputKind
+{
+    /// <summary>One token id.</summary>
+    Tokens,
+
+    /// <summary>A vector of values.</summary>
+    Features,
+}
+
+/// <summary>A model built from its configuration and the widths of its data.</summary>
+public sealed class Model
+{
+    private readonly IReadOnlyList<Initializer> initializers;
+
+    private Model(ModelConfig config, InputKind input, int inputWidth, int outputWidth, long positionsPerShard)
+    {
+        Config = config;
+        Input = input;
+        InputWidth = inputWidth;
+        OutputWidth = outputWidth;
+        PositionsPerShard = positionsPerShard;
+        Loss = config.Loss ?? (input == InputKind.Tokens ? LossKind.CrossEntropy : LossKind.MeanSquaredError);
+        IReadOnlyList<MetricKind> metrics = config.Metrics ?? DefaultMetrics(Loss);
+        CheckMetrics(metrics);
+        Metrics = new MetricSchema(Loss, metrics, outputWidth);
+        IReadOnlyList<Layer> layers = CreateLayers();
+        var declarations = new ParameterDeclarations();
+        foreach (Layer layer in layers)
+        {
+            declarations.Layer = layer.Index;
+            layer.Declare(declarations);
+            StateWidth += layer.StateWidth;
+            ReturnsLast |= layer.ReturnsLast;
+        }
+
+        Layout = new ParameterLayout(declarations.Tensors);
+        LayerNames = [.. layers.Select(layer => layer.Name)];
+        initializers = declarations.Initializers;
+        FinalActivation = LayerFactory.FinalActivation(config, Loss);
+    }
+
+    /// <summary>What it was built from.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>What it reads.</summary>
+    public InputKind Input { get; }
+
+    /// <summary>The vocabulary's size, or the values a time step.</summary>
+    public int InputWidth { get; }
+
+    /// <summary>Classes, or values a target.</summary>
+    public int OutputWidth { get; }
+
+    /// <summary>What training makes small.</summary>
+    public LossKind Loss { get; }
+
+    /// <summary>What the shards report and what it means.</summary>
+    public MetricSchema Metrics { get; }
+
+    /// <summary>Its tensors in the flat vector.</summary>
+    public ParameterLayout Layout { get; }
+
+    /// <summary>Floats of state that a row carries from span to span: for each recurrent layer in order h, then for an LSTM c.</summary>
+    public int StateWidth { get; }
+
+    /// <summary>Whether it gives one output a row, at the row's last time step.</summary>
+    public bool ReturnsLast { get; }
+
+    /// <summary>The names of its layers in forward order, as <see cref="ParameterTensor.Layer"/> numbers them; a stack counts once for each of its layers.</summary>
+    public IReadOnlyList<string> LayerNames { get; }
+
+    /// <summary>The last function that the loss takes over (softmax, sigmoid) or linear: what turns logits into outputs.</summary>
+    public ActivationKind FinalActivation { get; }
+
+    /// <summary>Positions (time steps x rows) of a shard by the job's configuration, 0 if unknown: chooses between algorithms.</summary>
+    internal long PositionsPerShard { get; }
+
+    /// <summary>Builds a model.</summary>
+    /// <param name="config">Its layers and loss.</param>
+    /// <param name="input">What it reads.</param>
+    /// <param name="inputWidth">The vocabulary's size, or the values a time step.</param>
+    /// <param name="outputWidth">Classes, or values a target.</param>
+    /// <param name="positionsPerShard">
+    /// Time steps of a window x rows of the global batch / shards, or 0. The sums of an embedding's gradient are formed
+    /// in another order when a shard has at least as many positions as there are tokens: so it is part of the one
+    /// answer, a function of the configuration alone, never of the workers.
+    /// </param>
+    /// <exception cref="ModelException">The layers don't fit each other or the data.</exception>
+    public static Model Build(ModelConfig config, InputKind input, int inputWidth, int outputWidth, long positionsPerShard = 0)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentOutOfRangeException.ThrowIfLessThan(inputWidth, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(outputWidth, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(positionsPerShard);
+        return new Model(config, input, inputWidth, outputWidth, positionsPerShard);
+    }
+
+    /// <summary>Draws the first parameters: a pure function of the model and the seed.</summary>
+    /// <param name="seed">The job's seed.</param>
+    /// <param name="parameters">The flat vector, overwritten, its padding with +0.</param>
+    /// <exception cref="ArgumentException">The vector has another length than the layout.</exception>
+    public void Initialize(ulong seed, Span<float> parameters)
+    {
+        if (parameters.Length != Layout.Length)
+        {
+            throw new ArgumentException($"The layout has {Layout.Length} floats, the vector {parameters.Length}.", nameof(parameters));
+        }
+
+        parameters.Clear();
+        for (int i = 0; i < initializers.Count; i++)
+        {
+            ParameterTensor tensor = Layout.Tensors[i];
+            int columns = checked((int)tensor.Shape.Span[^1]);
+            int rows = checked((int)(tensor.Count / columns));
+            var key = new RandomKey(seed, RandomPurpose.Initialize, (uint)i, 0);
+            initializers[i].Fill(key, rows, columns, parameters.Slice((int)tensor.Offset, (int)tensor.Count));
+        }
+    }
+
+    /// <summary>Fresh layers in forward order, bound to nothing yet.</summary>
+    internal IReadOnlyList<Layer> CreateLayers() => LayerFactory.Create(this);
+
+    private static IReadOnlyList<MetricKind> DefaultMetrics(LossKind loss) => loss switch
+    {
+        LossKind.CrossEntropy => [MetricKind.Accuracy, MetricKind.Perplexity, MetricKind.BitsPerCharacter],
+        LossKind.BinaryCrossEntropy => [MetricKind.Accuracy],
+        _ => [MetricKind.MeanAbsoluteError, MetricKind.RootMeanSquaredError],
+    };
+
+    private void CheckMetrics(IReadOnlyList<MetricKind> metrics)
+    {
+        for (int i = 0; i < metrics.Count; i++)
+        {
+            bool fits = metrics[i] switch
+            {
+                MetricKind.MeanAbsoluteError or MetricKind.RootMeanSquaredError => Loss == LossKind.MeanSquaredError,
+                MetricKind.Perplexity or MetricKind.BitsPerCharacter => Loss == LossKind.CrossEntropy,
+                _ => Loss != LossKind.MeanSquaredError,
+            };
+            if (!fits)
+            {
+                throw new ModelException($"metrics[{i}]", $"{metrics[i]} can't be measured with the loss {Loss}; leave metrics out for the usual ones.");
+            }
+        }
+    }
+}
