@@ -7,4 +7,5 @@ internal static class GeneratorLayer
     public const uint NoisySine = 2;
     public const uint Seasonal = 3;
     public const uint RandomWalk = 4;
+    public const uint MackeyGlass = 5;
 }

@@ -14,15 +14,22 @@ public static class SeriesGenerators
     public static SeriesTable Generate(GeneratedSeriesData config) => config switch
     {
         NoisySineData sine => NoisySine(sine.Seed, sine.Rows, sine.Step, sine.Noise),
-        MackeyGlassData glass => MackeyGlass(glass.Rows, glass.Delay),
+        MackeyGlassData glass => MackeyGlass(glass.Seed, glass.Rows, glass.Delay),
         SeasonalData seasonal => Seasonal(seasonal.Seed, seasonal.Rows, seasonal.Period, seasonal.Trend, seasonal.Amplitude, seasonal.Noise),
         RandomWalkData walk => RandomWalk(walk.Seed, walk.Rows, walk.Price, walk.Volatility),
         _ => throw new ArgumentException($"No generator for {config?.GetType().Name}.", nameof(config)),
     };
 
     /// <summary><c>sin(step * i) + noise * N(0, 1)</c>.</summary>
+    /// <exception cref="DataException">The sine's last angle is too large to be exact.</exception>
     public static SeriesTable NoisySine(ulong seed, int rows, double step, double noise)
     {
+        if (step * rows > ScalarMath.LargestAngle)
+        {
+            throw new DataException(
+                "noisy sine", $"rows times step of at most {ScalarMath.LargestAngle} radians", (step * rows).ToString(CultureInfo.InvariantCulture), "Take fewer data.rows or a smaller data.step");
+        }
+
         var key = new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.NoisySine, 0);
         double[] values = new double[rows];
         for (int row = 0; row < rows; row++)
@@ -35,16 +42,17 @@ public static class SeriesGenerators
 
     /// <summary>
     /// <c>dx/dt = 0.2 x(t - delay) / (1 + x(t - delay)^10) - 0.1 x</c> (Mackey and Glass, Oscillation and chaos in
-    /// physiological control systems, Science 1977), x = 1.2 until t = 0, by the classical Runge-Kutta method with ten
-    /// steps a time unit and the delayed value interpolated between steps; the first 500 time units are left out.
+    /// physiological control systems, Science 1977), by the classical Runge-Kutta method with ten steps a time unit and
+    /// the delayed value interpolated between steps. Until t = 0, x is a constant in [0.9, 1.5) that the seed chooses;
+    /// the first 500 time units are left out.
     /// </summary>
-    public static SeriesTable MackeyGlass(int rows, int delay)
+    public static SeriesTable MackeyGlass(ulong seed, int rows, int delay)
     {
         const int stepsPerUnit = 10, settling = 500;
         const double h = 1.0 / stepsPerUnit;
         int lag = delay * stepsPerUnit, steps = (settling + rows) * stepsPerUnit;
         double[] x = new double[lag + steps + 1];
-        Array.Fill(x, 1.2, 0, lag + 1);
+        Array.Fill(x, 0.9 + 0.6 * new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.MackeyGlass, 0).UniformDouble(0, 0, 0), 0, lag + 1);
         double[] values = new double[rows];
         for (int step = 0; step < steps; step++)
         {
