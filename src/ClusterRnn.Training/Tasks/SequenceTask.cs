@@ -1,0 +1,52 @@
+// What one application adds to the training of a model: from the trained model back to something a person can judge.
+// One file for each application; SequenceTask.Of is the list of them. Loading is Dataset's, losses are the model's.
+using System.Globalization;
+using ClusterRnn.Data;
+using ClusterRnn.Training.Configuration;
+
+namespace ClusterRnn.Training.Tasks;
+
+/// <summary>A trained model with what it was trained from.</summary>
+/// <param name="Job">The resolved config.</param>
+/// <param name="Model">The model with its parameters.</param>
+/// <param name="Artefact">Its vocabulary or scaler.</param>
+/// <param name="BaseFolder">Where the config's relative paths start.</param>
+public sealed record TaskModel(JobConfig Job, TrainedModel Model, DataArtefact Artefact, string BaseFolder);
+
+/// <summary>What to predict.</summary>
+/// <param name="Input">A prompt, or a file's path, as the application takes it; null for its default.</param>
+/// <param name="Generate">How text is drawn.</param>
+/// <param name="Steps">How many steps ahead, or null for the application's default.</param>
+/// <param name="OnText">Called with pieces of text as they are written, or null.</param>
+public sealed record PredictionRequest(string? Input, GenerateConfig Generate, int? Steps = null, Action<string>? OnText = null);
+
+/// <summary>A prediction.</summary>
+/// <param name="Text">What was written, or null.</param>
+/// <param name="Tables">Predicted values.</param>
+/// <param name="Charts">Predicted values as lines.</param>
+public sealed record Prediction(string? Text, IReadOnlyList<FigureTable> Tables, IReadOnlyList<Chart> Charts);
+
+/// <summary>An application.</summary>
+public abstract class SequenceTask
+{
+    /// <summary>Shows what a trained model is worth: figures, tables, charts and a sample.</summary>
+    /// <param name="trained">The model.</param>
+    /// <param name="data">The data it was trained on.</param>
+    /// <param name="trainLoss">The mean training loss of the last epoch or step, or null.</param>
+    /// <param name="validationLoss">The last validation loss, or null.</param>
+    public abstract TaskOutcome Conclude(TaskModel trained, Dataset data, double? trainLoss, double? validationLoss);
+
+    /// <summary>Uses a trained model.</summary>
+    /// <exception cref="DataException">The input can't be read or doesn't fit the model.</exception>
+    public abstract Prediction Predict(TaskModel trained, PredictionRequest request, CancellationToken cancellation = default);
+
+    /// <summary>The application of a `data:` section.</summary>
+    public static SequenceTask Of(DataConfig data) => data switch
+    {
+        TextData => new TextTask(),
+        _ => throw new ArgumentException($"No task for {data?.GetType().Name}.", nameof(data)),
+    };
+
+    /// <summary>A number with four significant digits, as it is shown in tables.</summary>
+    internal static string Show(double value) => value.ToString("G4", CultureInfo.InvariantCulture);
+}

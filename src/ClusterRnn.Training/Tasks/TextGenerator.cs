@@ -1,0 +1,86 @@
+// Writes text token by token with the recurrent state carried on; several texts at once, one a row. A row's result
+// doesn't depend on the rows beside it, so a text is the same alone or among others.
+using ClusterRnn.Data;
+using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Models;
+
+namespace ClusterRnn.Training.Tasks;
+
+/// <summary>Continues prompts with a token-level model.</summary>
+public static unsafe class TextGenerator
+{
+    /// <summary>Writes <paramref name="rows"/> texts of <paramref name="length"/> tokens that go on from the same prompt.</summary>
+    /// <param name="model">A model from tokens to tokens.</param>
+    /// <param name="prompt">At least one token; not part of the result.</param>
+    /// <param name="length">How many tokens are drawn for each text.</param>
+    /// <param name="rows">How many texts; each has draws of its own.</param>
+    /// <param name="sampler">Draws the tokens.</param>
+    /// <param name="onToken">Called with each token of the first text as it is drawn, or null.</param>
+    /// <param name="cancellation">Ends the writing early.</param>
+    /// <returns>For each text its tokens.</returns>
+    /// <exception cref="ArgumentException">The prompt is empty.</exception>
+    /// <exception cref="OperationCanceledException">The writing was ended.</exception>
+    public static int[][] Write(
+        TrainedModel model,
+        ReadOnlySpan<int> prompt,
+        int length,
+        int rows,
+        TokenSampler sampler,
+        Action<int>? onToken = null,
+        CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(sampler);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfLessThan(rows, 1);
+        if (prompt.IsEmpty)
+        {
+            throw new ArgumentException("A prompt of at least one token is needed.", nameof(prompt));
+        }
+
+        int vocabulary = model.Model.OutputWidth;
+        using ModelExecutor executor = model.CreateExecutor(1, 1, rows);
+        using var batch = new SpanBatch(1, rows, featureWidth: 0, targetWidth: 0) { Time = 1, TargetTime = 1, Rows = rows };
+        using var state = new NativeBuffer<float>(Math.Max(1, (long)rows * model.Model.StateWidth));
+        using var logits = new NativeBuffer<float>((long)rows * vocabulary);
+        int[][] texts = new int[rows][];
+        for (int row = 0; row < rows; row++)
+        {
+            texts[row] = new int[length];
+            batch.Lengths[row] = 1;
+            batch.RowIds[row] = row;
+        }
+
+        int time = 0;
+        foreach (int token in prompt)
+        {
+            new Span<int>(batch.Tokens, rows).Fill(token);
+            Step(time++);
+        }
+
+        for (int i = 0; i < length; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            for (int row = 0; row < rows; row++)
+            {
+                int token = sampler.Draw(new ReadOnlySpan<float>(logits.Pointer + (long)row * vocabulary, vocabulary), row, i);
+                texts[row][i] = token;
+                batch.Tokens[row] = token;
+            }
+
+            onToken?.Invoke(texts[0][i]);
+            if (i + 1 < length)
+            {
+                Step(time++);
+            }
+        }
+
+        return texts;
+
+        void Step(int at)
+        {
+            batch.StartTime = at;
+            executor.Predict(batch, state.Pointer, state.Pointer, logits.Pointer, logits: true);
+        }
+    }
+}
