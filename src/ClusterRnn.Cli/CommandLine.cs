@@ -7,6 +7,8 @@ using System.Runtime.InteropServices;
 using ClusterRnn.Cli.Commands;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Data;
+using ClusterRnn.Models;
+using ClusterRnn.Training;
 using ClusterRnn.Training.Configuration;
 
 namespace ClusterRnn.Cli;
@@ -66,12 +68,12 @@ public sealed class CommandLine
         {
             return ExitCode.Interrupted;
         }
-        catch (Exception error) when (error is ConfigException or UsageException or DataException)
+        catch (Exception error) when (error is ConfigException or UsageException or DataException or ModelException)
         {
             _terminal.Fail(error.Message);
             return ExitCode.Usage;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is TrainingException or IOException or UnauthorizedAccessException)
         {
             _terminal.Fail(error.Message);
             Trace(error);

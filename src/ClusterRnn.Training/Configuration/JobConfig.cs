@@ -3,6 +3,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using ClusterRnn.Data;
+using ClusterRnn.Models;
 using ClusterRnn.Training.Optimizers;
 using ClusterRnn.Training.Policy;
 using ClusterRnn.Training.Schedules;
@@ -91,6 +92,10 @@ public sealed record JobConfig
     /// <summary>Where the data comes from and how it is cut.</summary>
     [Description("Where the data comes from and how it is cut.")]
     public required DataConfig Data { get; init; }
+
+    /// <summary>The model: layers in order, from the input to the output.</summary>
+    [Description("The model: layers in order, from the input to the output.")]
+    public required ModelConfig Model { get; init; }
 
     /// <summary>The global batch.</summary>
     [Description("The global batch: rows, time steps and shards.")]

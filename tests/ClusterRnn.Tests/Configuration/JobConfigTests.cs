@@ -6,7 +6,7 @@ namespace ClusterRnn.Tests.Configuration;
 public class JobConfigTests
 {
     // Two lines of what every job needs.
-    private const string Rest = "data: sums\n\n";
+    private const string Rest = "data: sums\nmodel: { layers: [embedding, lstm, dense] }\n";
 
     private static JobConfig Load(string yaml) => ConfigLoader.Parse<JobConfig>(yaml, "a.yaml").Value.Resolve();
 
