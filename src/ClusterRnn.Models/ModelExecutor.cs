@@ -17,6 +17,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     private readonly bool training;
     private readonly TrainingStep step = new();
     private readonly int[] rowCounts;
+    private readonly ParameterTensor[] tensors;
     private readonly Arena arena;
     private StepScope windowScope = null!;
     private StepScope targetScope = null!;
@@ -47,6 +48,7 @@ public sealed unsafe class ModelExecutor : IDisposable
         this.maximumShards = maximumShards;
         this.training = training;
         rowCounts = new int[maximumShards];
+        tensors = [.. model.Layout.Tensors];
         arena = Arena.Create(Plan);
     }
 
@@ -257,7 +259,7 @@ public sealed unsafe class ModelExecutor : IDisposable
 
     private void ClearPadding(int subtrees, float** gradients)
     {
-        foreach (ParameterTensor tensor in Model.Layout.Tensors)
+        foreach (ParameterTensor tensor in tensors)
         {
             long padding = (long)tensor.BlockCount * ParameterLayout.BlockSize - tensor.Count;
             for (int i = 0; i < subtrees; i++)

@@ -1,6 +1,6 @@
 // A model with parameters, one batch and the executor around them: what the tests of this folder ask about.
-using System.Security.Cryptography;
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Random;
 using ClusterRnn.Kernels.Reduction;
@@ -82,6 +82,38 @@ internal sealed unsafe class ModelHarness : IDisposable
         }
 
         return this;
+    }
+
+    /// <summary>The rows [first, end) of this batch with the same parameters, as another worker would read them.</summary>
+    public ModelHarness Rows(int first, int end)
+    {
+        int rows = end - first;
+        var part = new ModelHarness(Model, Batch.MaximumTime, Batch.TargetTime, rows, valueTargets: Batch.TargetWidth > 0);
+        Parameters.CopyTo(part.Parameters);
+        part.Batch.Time = Batch.Time;
+        part.Batch.FirstRow = Batch.FirstRow + first;
+        part.Batch.StartTime = Batch.StartTime;
+        for (int row = 0; row < rows; row++)
+        {
+            part.Batch.Lengths[row] = Batch.Lengths[first + row];
+            part.Batch.RowIds[row] = Batch.RowIds[first + row];
+        }
+
+        CopyRows(Batch.Tokens, part.Batch.Tokens, 1, Batch.Time);
+        CopyRows(Batch.Features, part.Batch.Features, Batch.FeatureWidth, Batch.Time);
+        CopyRows(Batch.TargetTokens, part.Batch.TargetTokens, 1, Batch.TargetTime);
+        CopyRows(Batch.TargetValues, part.Batch.TargetValues, Batch.TargetWidth, Batch.TargetTime);
+        StateIn.AsSpan(first * Model.StateWidth, rows * Model.StateWidth).CopyTo(part.StateIn);
+        return part;
+
+        void CopyRows<T>(T* from, T* into, int width, int time)
+            where T : unmanaged
+        {
+            for (int t = 0; from is not null && t < time; t++)
+            {
+                new Span<T>(from + ((t * Batch.Rows) + first) * width, rows * width).CopyTo(new Span<T>(into + t * rows * width, rows * width));
+            }
+        }
     }
 
     /// <summary>One training step over a range of shards, on an executor of its own; the batch must hold just these rows.</summary>

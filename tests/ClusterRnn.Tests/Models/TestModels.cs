@@ -1,0 +1,38 @@
+using ClusterRnn.Models;
+
+namespace ClusterRnn.Tests.Models;
+
+/// <summary>Small models that between them use every layer, function and loss.</summary>
+internal static class TestModels
+{
+    public static IReadOnlyDictionary<string, Func<Model>> All { get; } = new Dictionary<string, Func<Model>>
+    {
+        ["embedding-lstm-dense"] = () => Tokens(new EmbeddingConfig { Units = 5 }, new LstmConfig { Units = 7, ForgetBias = 1 }, new DenseConfig()),
+        ["embedding-gru-dense"] = () => Tokens(new EmbeddingConfig { Units = 17 }, new GruConfig { Units = 6 }, new DenseConfig { Activation = ActivationKind.Softmax }),
+        ["embedding-gru-before-dense"] = () => Tokens(new EmbeddingConfig { Units = 4 }, new GruConfig { Units = 18, ResetGate = GruResetGate.Before }, new DenseConfig()),
+        ["one-hot-rnn-tanh"] = () => Tokens(new OneHotConfig(), new RnnConfig { Units = 9 }, new DenseConfig()),
+        ["elman"] = () => Tokens(new EmbeddingConfig { Units = 3 }, new ElmanConfig { Units = 6 }),
+        ["elman-last-dense"] = () => Tokens(new OneHotConfig(), new ElmanConfig { Units = 5, Outputs = 4, Activation = RecurrentActivation.Identity, ReturnSequences = false }, new DenseConfig()),
+        ["rnn-relu"] = () => Values(LossKind.MeanSquaredError, new RnnConfig { Units = 8, Activation = RecurrentActivation.Relu }, new DenseConfig()),
+        ["rnn-sigmoid"] = () => Values(LossKind.MeanSquaredError, new RnnConfig { Units = 5, Activation = RecurrentActivation.Sigmoid }, new DenseConfig()),
+        ["rnn-identity-last"] = () => Values(LossKind.MeanSquaredError, new RnnConfig { Units = 5, Activation = RecurrentActivation.Identity, ReturnSequences = false }, new DenseConfig()),
+        ["three-lstm-last"] = () => Values(LossKind.MeanSquaredError, new LstmConfig { Units = 6 }, new LstmConfig { Units = 4 }, new LstmConfig { Units = 5, ReturnSequences = false }, new DenseConfig()),
+        ["stacks-with-dropout"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new LstmConfig { Units = 5, Layers = 2, Dropout = 0.3 }, new DropoutConfig { Rate = 0.2 }, new GruConfig { Units = 4, Layers = 3, Dropout = 0.1 }, new DenseConfig()),
+        ["dense-tanh-sigmoid"] = () => Values(LossKind.BinaryCrossEntropy, new DenseConfig { Units = 7, Activation = ActivationKind.Tanh }, new LstmConfig { Units = 5 }, new DenseConfig { Activation = ActivationKind.Sigmoid }),
+        ["dense-relu-softmax"] = () => Values(LossKind.MeanSquaredError, new DropoutConfig { Rate = 0.25 }, new DenseConfig { Units = 7, Activation = ActivationKind.Relu }, new GruConfig { Units = 5 }, new DenseConfig { Units = 4, Activation = ActivationKind.Softmax }, new DenseConfig { Activation = ActivationKind.Sigmoid }),
+        ["hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }, new GruConfig { Units = 1 }, new RnnConfig { Units = 1 }, new DenseConfig()),
+    };
+
+    public static TheoryData<string> Names => [.. All.Keys];
+
+    public static Model Tokens(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11);
+
+    public static Model Values(LossKind loss, params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers, Loss = loss }, InputKind.Features, 3, 2);
+
+    /// <summary>The model with a batch that suits it: all targets, or the last where it returns one.</summary>
+    public static ModelHarness Harness(string name, int time, int rows, ulong seed = 1, int targetTime = 0)
+    {
+        Model model = All[name]();
+        return new ModelHarness(model, time, model.ReturnsLast ? 1 : targetTime == 0 ? time : targetTime, rows, seed);
+    }
+}

@@ -1,0 +1,263 @@
+using ClusterRnn.Models;
+
+namespace ClusterRnn.Tests.Models;
+
+/// <summary>Windows: padding, captured state, look-back, stepwise prediction, executors larger than their batch, no allocation.</summary>
+public sealed unsafe class WindowTests
+{
+    /// <summary>Rows padded to a longer window give the bits of the shorter one: gradient, sums, state.</summary>
+    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    public void PaddingChangesNothing(string name)
+    {
+        using ModelHarness exact = TestModels.Harness(name, time: 3, rows: 4).Fill(11, 3, 1, 2, 3);
+        using ModelHarness padded = Padded(exact, name, time: 7, junk: 0f);
+        using ModelHarness dirty = Padded(exact, name, time: 7, junk: 3f);
+        StepResult expected = exact.Train(), clean = padded.Train(), junk = dirty.Train();
+        foreach (StepResult actual in new[] { clean, junk })
+        {
+            Assert.Equal(StepResult.Hash(expected.Gradient), StepResult.Hash(actual.Gradient));
+            Assert.Equal(expected.Sums.Sums, actual.Sums.Sums);
+            Assert.Equal(expected.Sums.Counts, actual.Sums.Counts);
+            Assert.Equal(expected.StateOut, actual.StateOut);
+        }
+
+        exact.Batch.Lengths[0] = 2;
+        Assert.NotEqual(StepResult.Hash(expected.Gradient), StepResult.Hash(exact.Train().Gradient));
+    }
+
+    /// <summary>The state captured within a window is the state of a window that ends there.</summary>
+    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    public void CapturedStateIsThatOfAShorterWindow(string name)
+    {
+        using ModelHarness harness = TestModels.Harness(name, time: 5, rows: 3).Fill(12);
+        for (int capture = 0; capture <= 5; capture++)
+        {
+            float[] captured = harness.Train(capture).StateOut;
+            if (capture == 0)
+            {
+                Assert.Equal(harness.StateIn, captured);
+                continue;
+            }
+
+            using ModelHarness shorter = Shortened(harness, name, capture);
+            Assert.Equal(shorter.Train().StateOut, captured);
+        }
+
+        if (harness.Model.StateWidth > 0)
+        {
+            Assert.NotEqual(harness.Train(4).StateOut, harness.Train(5).StateOut);
+            Assert.NotEqual(harness.Train(5).StateOut, harness.Train(5, resetState: true).StateOut);
+        }
+    }
+
+    /// <summary>One step at a time with the state carried gives the outputs of the whole window, bit for bit.</summary>
+    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    public void StepwisePredictionIsTheWindows(string name)
+    {
+        using ModelHarness harness = TestModels.Harness(name, time: 6, rows: 3).Fill(13);
+        float[] whole = harness.Predict(logits: true);
+        if (harness.Model.ReturnsLast)
+        {
+            return;
+        }
+
+        var stepwise = new List<float>();
+        using ModelHarness single = TestModels.Harness(name, time: 1, rows: 3).Fill(13);
+        harness.StateIn.CopyTo(single.StateIn, 0);
+        for (int t = 0; t < 6; t++)
+        {
+            CopyTime(harness, t, single, 0);
+            stepwise.AddRange(single.Predict(logits: true));
+            single.StateOut.CopyTo(single.StateIn, 0);
+        }
+
+        Assert.Equal(whole, stepwise);
+        Assert.Equal(harness.StateOut, single.StateOut);
+    }
+
+    /// <summary>The loss on the last steps sends gradient through the whole window.</summary>
+    [Fact]
+    public void LookBackReachesFurtherThanTheTargets()
+    {
+        using ModelHarness harness = TestModels.Harness("embedding-lstm-dense", time: 6, rows: 2, targetTime: 2).Fill(14);
+        ParameterTensor table = harness.Model.Layout["embedding.weight"];
+        // A token that stands at time 0 only: its gradient comes through the state alone.
+        for (int i = 0; i < 12; i++)
+        {
+            harness.Batch.Tokens[i] = i < 2 ? 10 : i % 9;
+        }
+
+        float[] row = harness.Train().Gradient.AsSpan((int)table.Offset + 10 * 5, 5).ToArray();
+        Assert.All(row, g => Assert.NotEqual(0f, g));
+        Assert.Equal(4, harness.Train().Count);
+    }
+
+    /// <summary>An executor for more time, targets, rows and shards gives the same bits, also after it computed another batch.</summary>
+    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    public void LargerExecutorsAndUsedBuffersChangeNothing(string name)
+    {
+        using ModelHarness harness = TestModels.Harness(name, time: 4, rows: 3).Fill(15, 4, 2, 3);
+        using ModelHarness other = TestModels.Harness(name, time: 6, rows: 5, seed: 2).Fill(16);
+        int targets = harness.Model.ReturnsLast ? 1 : 6;
+        using var executor = new ModelExecutor(harness.Model, 9, targets, 7, training: true);
+        fixed (float* parameters = other.Parameters)
+        {
+            executor.LoadParameters(parameters);
+            other.Run(executor, TrainingSlice.Whole(5, 6), training: true);
+        }
+
+        fixed (float* parameters = harness.Parameters)
+        {
+            executor.LoadParameters(parameters);
+            var slice = TrainingSlice.Whole(3, 4, seed: 5);
+            StepResult again = harness.Run(executor, slice, training: true), fresh = harness.Train();
+            Assert.Equal(StepResult.Hash(fresh.Gradient), StepResult.Hash(again.Gradient));
+            Assert.Equal(fresh.StateOut, again.StateOut);
+        }
+    }
+
+    /// <summary>Without dropout, evaluation sums what training sums, and prediction's outputs have that loss.</summary>
+    [Fact]
+    public void EvaluationAgreesWithTraining()
+    {
+        using ModelHarness plain = TestModels.Harness("embedding-gru-dense", 5, 4).Fill(17, 5, 3, 4);
+        Assert.Equal(plain.Train().Sums.Sums, plain.Run(TrainingSlice.Whole(4, 5), training: false).Sums.Sums);
+        using ModelHarness dropping = TestModels.Harness("stacks-with-dropout", 5, 4).Fill(17);
+        Assert.NotEqual(dropping.Train().Sums.Sums[0], dropping.Run(TrainingSlice.Whole(4, 5), training: false).Sums.Sums[0]);
+        float[] probabilities = plain.Predict();
+        Assert.All(probabilities.Chunk(11), row => Assert.InRange(row.Sum(), 0.99999, 1.00001));
+        Assert.Contains(plain.Predict(logits: true), value => value < 0);
+    }
+
+    [Fact]
+    public void AllocatesNothing()
+    {
+        using ModelHarness harness = TestModels.Harness("stacks-with-dropout", 5, 6).Fill(18, 5, 4);
+        using var executor = new ModelExecutor(harness.Model, 5, 5, 6, training: true);
+        var slice = new TrainingSlice(new(new(0, 4), 4), [0, 1, 3, 4, 6], 1, 2, 5, false);
+        var sums = new ShardSums(harness.Model.Metrics, 4);
+        float[] gradient = new float[harness.Model.Layout.Length], state = new float[6 * harness.Model.StateWidth];
+        fixed (float* parameters = harness.Parameters, target = gradient, states = state)
+        {
+            float** targets = stackalloc float*[1];
+            targets[0] = target;
+            float* parametersPointer = parameters, statePointer = states;
+            Step(targets);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 100; i++)
+            {
+                Step(targets);
+            }
+
+            Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+
+            void Step(float** into)
+            {
+                executor.LoadParameters(parametersPointer);
+                executor.Train(harness.Batch, slice, statePointer, statePointer, into, sums);
+                executor.Evaluate(harness.Batch, slice, statePointer, statePointer, sums);
+            }
+        }
+    }
+
+    [Fact]
+    public void SaysWhatDoesNotFit()
+    {
+        using ModelHarness harness = TestModels.Harness("embedding-lstm-dense", 4, 3).Fill(19);
+        using var small = new ModelExecutor(harness.Model, 3, 3, 3, training: false);
+        Assert.Throws<InvalidOperationException>(() => small.Predict(harness.Batch, null, null, null));
+        fixed (float* parameters = harness.Parameters)
+        {
+            small.LoadParameters(parameters);
+        }
+
+        Assert.Contains("4 time steps", Assert.Throws<ArgumentException>(() => small.Predict(harness.Batch, null, null, null)).Message);
+        Assert.Throws<InvalidOperationException>(() => small.Train(harness.Batch, TrainingSlice.Whole(3, 3), null, null, null, new ShardSums(harness.Model.Metrics, 1)));
+    }
+
+    private static ModelHarness Padded(ModelHarness exact, string name, int time, float junk)
+    {
+        ModelHarness padded = TestModels.Harness(name, time, exact.Batch.Rows, targetTime: time);
+        exact.StateIn.CopyTo(padded.StateIn, 0);
+        for (int row = 0; row < exact.Batch.Rows; row++)
+        {
+            padded.Batch.Lengths[row] = exact.Batch.Lengths[row];
+        }
+
+        for (int t = 0; t < time; t++)
+        {
+            if (t < exact.Batch.Time)
+            {
+                CopyTime(exact, t, padded, t);
+            }
+            else
+            {
+                Junk(padded, t, junk);
+            }
+        }
+
+        return padded;
+    }
+
+    private static ModelHarness Shortened(ModelHarness harness, string name, int time)
+    {
+        ModelHarness shorter = TestModels.Harness(name, time, harness.Batch.Rows).Fill(12);
+        harness.StateIn.CopyTo(shorter.StateIn, 0);
+        for (int t = 0; t < time; t++)
+        {
+            CopyTime(harness, t, shorter, t);
+        }
+
+        return shorter;
+    }
+
+    private static void CopyTime(ModelHarness from, int time, ModelHarness into, int at)
+    {
+        int rows = from.Batch.Rows, width = from.Batch.FeatureWidth, targetWidth = from.Batch.TargetWidth;
+        Copy(from.Batch.Tokens, into.Batch.Tokens, 1, time, at);
+        Copy(from.Batch.Features, into.Batch.Features, width, time, at);
+        if (from.Model.ReturnsLast)
+        {
+            time = at = 0;
+        }
+
+        Copy(from.Batch.TargetTokens, into.Batch.TargetTokens, 1, time, at);
+        Copy(from.Batch.TargetValues, into.Batch.TargetValues, targetWidth, time, at);
+
+        void Copy<T>(T* source, T* target, int columns, int t, int into)
+            where T : unmanaged
+        {
+            if (source is not null)
+            {
+                new Span<T>(source + t * rows * columns, rows * columns).CopyTo(new Span<T>(target + into * rows * columns, rows * columns));
+            }
+        }
+    }
+
+    private static void Junk(ModelHarness harness, int time, float junk)
+    {
+        int rows = harness.Batch.Rows;
+        if (harness.Batch.Tokens is not null)
+        {
+            new Span<int>(harness.Batch.Tokens + time * rows, rows).Fill((int)junk);
+        }
+        else
+        {
+            new Span<float>(harness.Batch.Features + time * rows * harness.Batch.FeatureWidth, rows * harness.Batch.FeatureWidth).Fill(junk);
+        }
+
+        if (harness.Model.ReturnsLast)
+        {
+            return;
+        }
+
+        if (harness.Batch.TargetTokens is not null)
+        {
+            new Span<int>(harness.Batch.TargetTokens + time * rows, rows).Fill(-1);
+        }
+        else
+        {
+            new Span<float>(harness.Batch.TargetValues + time * rows * harness.Batch.TargetWidth, rows * harness.Batch.TargetWidth).Fill(junk);
+        }
+    }
+}
