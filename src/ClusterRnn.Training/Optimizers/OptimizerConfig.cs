@@ -1,7 +1,7 @@
 // What a config says about the optimizer: `optimizer: { name: adam, learningRate: 0.002 }`.
 //
 // Formulas and defaults are PyTorch's (torch.optim); LARS and LAMB, which PyTorch lacks, follow You et al., 2017 and
-// 2019. The update itself is a kernel (ClusterRnn.Kernels.Optimizers); ParameterRange calls it for the blocks it owns.
+// 2020; both leave biases at the global rate without decay. The update itself is a kernel (ClusterRnn.Kernels.Optimizers); ParameterRange calls it for the blocks it owns.
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Serialization;
@@ -59,11 +59,6 @@ public sealed record SgdConfig : OptimizerConfig
     [Range(0.0, 1.0)]
     public double Momentum { get; init; }
 
-    /// <summary>How much of the new gradient the momentum leaves out.</summary>
-    [Description("Dampening of the momentum")]
-    [Range(0.0, 1.0)]
-    public double Dampening { get; init; }
-
     /// <summary>Whether the momentum looks ahead.</summary>
     [Description("Nesterov momentum")]
     public bool Nesterov { get; init; }
@@ -93,22 +88,11 @@ public sealed record RmsPropConfig : OptimizerConfig
     [Range(0.0, 1.0)]
     public double Momentum { get; init; }
 
-    /// <summary>Whether the mean gradient is subtracted from the mean square.</summary>
-    [Description("Normalise by an estimate of the variance")]
-    public bool Centered { get; init; }
-
     /// <inheritdoc/>
     public override double DefaultLearningRate => 0.01;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> Moments =>
-        (Momentum > 0, Centered) switch
-        {
-            (false, false) => ["square_avg"],
-            (true, false) => ["square_avg", "momentum_buffer"],
-            (false, true) => ["square_avg", "grad_avg"],
-            (true, true) => ["square_avg", "momentum_buffer", "grad_avg"],
-        };
+    public override IReadOnlyList<string> Moments => ["square_avg", "momentum_buffer"];
 }
 
 /// <summary>Adam (torch.optim.Adam); weight decay is added to the gradient.</summary>

@@ -37,8 +37,8 @@ public sealed class StepSums
     /// <summary>The counts of all shards' targets, as the model's metric schema orders them: the targets first.</summary>
     public required ReadOnlyMemory<long> Counts { get; init; }
 
-    /// <summary>The sum of squares of the (accumulated, undivided) gradient of each block, in block order over all ranges.</summary>
-    public required ReadOnlyMemory<double> BlockSquares { get; init; }
+    /// <summary>The sum of squares of the (accumulated, undivided) gradient, joined along the canonical tree over all blocks.</summary>
+    public required double SumOfSquares { get; init; }
 
     /// <summary>Whether every range and every shard was finite.</summary>
     public bool Finite { get; init; } = true;

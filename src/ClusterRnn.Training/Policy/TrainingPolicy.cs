@@ -57,6 +57,7 @@ public sealed class TrainingPolicy
     private readonly LearningRateSchedule schedule;
     private State state = new();
     private long finalEvaluation = -1;
+    private long saved = -1;
     private bool stoppedNonFinite;
 
     /// <summary>Starts the policy of a training at version 0.</summary>
@@ -136,7 +137,7 @@ public sealed class TrainingPolicy
 
     /// <summary>Whether this version is saved (after its evaluation).</summary>
     public bool CheckpointDue =>
-        state.Version > 0
+        state.Version > 0 && saved != state.Version
         && (StopReason != StopReason.None
             || (Settings.Checkpoint.Every > 0 ? state.Version % Settings.Checkpoint.Every == 0 : EndsPass)
             || (Settings.Checkpoint.KeepBest && Settings.HasValidation && state.BestVersion == state.Version));
@@ -149,12 +150,6 @@ public sealed class TrainingPolicy
     /// <summary>The verdict on the step from <see cref="Version"/>. Changes nothing; the same sums give the same bits.</summary>
     public StepDecision Decide(StepSums sums)
     {
-        double squares = 0;
-        foreach (double block in sums.BlockSquares.Span)
-        {
-            squares += block;
-        }
-
         var decision = new StepDecision
         {
             Kind = DecisionKind.Commit,
@@ -162,7 +157,7 @@ public sealed class TrainingPolicy
             Sums = sums.Sums.ToArray(),
             Counts = sums.Counts.ToArray(),
         };
-        if (!sums.Finite || !double.IsFinite(sums.Sums.Span[0]) || !double.IsFinite(squares))
+        if (!sums.Finite || !double.IsFinite(sums.Sums.Span[0]) || !double.IsFinite(sums.SumOfSquares))
         {
             return decision with
             {
@@ -186,7 +181,7 @@ public sealed class TrainingPolicy
             return decision with { Update = new UpdateNumbers(false, count, 1, 0, state.Updates) };
         }
 
-        double norm = Math.Sqrt(squares) / count;
+        double norm = Math.Sqrt(sums.SumOfSquares) / count;
         double clip = Settings.Clip.Norm is { } largest ? Math.Min(1.0, largest / (norm + 1e-6)) : 1.0;
         return decision with
         {
@@ -253,6 +248,9 @@ public sealed class TrainingPolicy
             Watch(result.Loss);
         }
     }
+
+    /// <summary>This version is saved, or could not be: <see cref="CheckpointDue"/> no longer asks for it.</summary>
+    public void MarkSaved() => saved = state.Version;
 
     /// <summary>Goes back to the state of a checkpoint after a step that was not finite, with half the learning rate.</summary>
     /// <exception cref="TrainingException">The bytes are not a policy's state.</exception>
@@ -335,6 +333,7 @@ public sealed class TrainingPolicy
         state = loaded;
         LastEvaluation = null;
         finalEvaluation = -1;
+        saved = -1;
         stoppedNonFinite = false;
     }
 
