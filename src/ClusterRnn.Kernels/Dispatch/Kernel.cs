@@ -41,6 +41,8 @@ public sealed unsafe class Kernel<TArguments> : Kernel
     /// <inheritdoc/>
     public override bool Has(InstructionSet set) => own[(int)set];
 
+    internal delegate*<TArguments*, void> Variant(InstructionSet set) => variants[(int)set];
+
     /// <summary>Runs the variant this process uses.</summary>
     public void Run(TArguments arguments) => current(&arguments);
 

@@ -4,13 +4,13 @@ namespace ClusterRnn.Kernels.Gates;
 internal static unsafe class FinishedRow
 {
     // The state stays as it was; the gates are +0, so that they add nothing wherever they are summed.
-    public static void KeepState(GateArguments* a, int row, int gates)
+    public static void KeepState(GateArguments* a, int row, int gates, bool hasCell)
     {
         ClearGates(a, row, gates);
         nint at = ((nint)row * a->Stride) + a->FirstUnit;
         int units = a->EndUnit - a->FirstUnit;
         new ReadOnlySpan<float>(a->HiddenBefore + at, units).CopyTo(new Span<float>(a->Hidden + at, units));
-        if (a->Cell is not null)
+        if (hasCell)
         {
             new ReadOnlySpan<float>(a->CellBefore + at, units).CopyTo(new Span<float>(a->Cell + at, units));
         }

@@ -177,7 +177,7 @@ public static unsafe class Gru
         {
             if (a->IsFinished(row))
             {
-                FinishedRow.KeepState(a, row, 4);
+                FinishedRow.KeepState(a, row, 4, hasCell: false);
                 continue;
             }
 

@@ -106,7 +106,7 @@ public static unsafe class Lstm
             float* cellBefore = a->CellBefore + (row * stride), cell = a->Cell + (row * stride), hidden = a->Hidden + (row * stride);
             if (a->IsFinished(row))
             {
-                FinishedRow.KeepState(a, row, 4);
+                FinishedRow.KeepState(a, row, 4, hasCell: true);
                 continue;
             }
 

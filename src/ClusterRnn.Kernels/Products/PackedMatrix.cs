@@ -28,7 +28,7 @@ public sealed unsafe class PackedMatrix
         Columns = columns;
         Set = set ?? InstructionSets.Current;
         PanelWidth = PanelWidthOf(Set);
-        PanelsPerGroup = (columns.Width + PanelWidth - 1) / PanelWidth;
+        PanelsPerGroup = (columns.Reach + PanelWidth - 1) / PanelWidth;
         PanelStride = (long)inner.Total * PanelWidth;
         panels = arena.Floats(columns.Count * PanelsPerGroup * PanelStride);
         bias = arena.Floats((long)columns.Count * PanelsPerGroup * PanelWidth);
@@ -64,12 +64,40 @@ public sealed unsafe class PackedMatrix
     /// <summary>Packs B = Wᵀ: column n of B is row n of <paramref name="w"/> (PyTorch's weight [out, in]).</summary>
     /// <param name="w">[N, K], rows <paramref name="ldw"/> apart.</param>
     /// <param name="ldw">Floats from one row to the next.</param>
-    public void PackTransposed(float* w, nint ldw) => Packing.Transposed(this, w, ldw);
+    public void PackTransposed(float* w, nint ldw)
+    {
+        for (int group = 0; group < Columns.Count; group++)
+        {
+            Packing.TransposedKernel.Run(Set, Arguments(group, w + (group * Columns.Width * ldw), ldw));
+        }
+    }
 
     /// <summary>Packs B as it stands.</summary>
     /// <param name="b">[K, N], rows <paramref name="ldb"/> apart.</param>
     /// <param name="ldb">Floats from one row to the next.</param>
-    public void Pack(float* b, nint ldb) => Packing.AsIs(this, b, ldb);
+    public void Pack(float* b, nint ldb)
+    {
+        for (int group = 0; group < Columns.Count; group++)
+        {
+            Packing.PlainKernel.Run(Set, Arguments(group, b + (group * Columns.Width), ldb));
+        }
+    }
+
+    /// <summary>Writes B as it was before packing.</summary>
+    /// <param name="b">[K, N], rows <paramref name="ldb"/> apart.</param>
+    /// <param name="ldb">Floats from one row to the next.</param>
+    public void Unpack(float* b, nint ldb)
+    {
+        for (int column = 0; column < Columns.Total; column++)
+        {
+            int within = column % Columns.Width;
+            float* source = Panel(column / Columns.Width, within / PanelWidth) + (within % PanelWidth);
+            for (int k = 0; k < K; k++)
+            {
+                b[(k * ldb) + column] = source[(nint)k * PanelWidth];
+            }
+        }
+    }
 
     /// <summary>Sets the bias of one group: <paramref name="first"/>, or <paramref name="first"/> + <paramref name="second"/>, each [Columns.Width].</summary>
     public void SetBias(int group, float* first, float* second = null)
@@ -95,5 +123,10 @@ public sealed unsafe class PackedMatrix
         InstructionSet.Avx512 => 32,
         InstructionSet.Avx2 => 16,
         _ => 8,
+    };
+
+    private PackingArguments Arguments(int group, float* source, nint stride) => new()
+    {
+        Source = source, SourceStride = stride, K = K, Columns = Columns.Width, Panels = Panel(group, 0), PanelStride = PanelStride,
     };
 }

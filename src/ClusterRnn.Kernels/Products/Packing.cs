@@ -1,40 +1,101 @@
+// Copies matrices into the order in which the tiles read them.
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using ClusterRnn.Kernels.Dispatch;
+
 namespace ClusterRnn.Kernels.Products;
 
-// Copies matrices into the order in which the micro kernels read them.
+/// <summary>The operands of packing: B[k, n] of one column group into its panels.</summary>
+internal unsafe struct PackingArguments
+{
+    public float* Source; // transposed: [Columns, K]; else [K, Columns]
+    public nint SourceStride;
+    public int K;
+    public int Columns;
+    public float* Panels; // [panels, PanelStride]: panel p holds [K, panel width]
+    public long PanelStride;
+}
+
 internal static unsafe class Packing
 {
-    public static void Transposed(PackedMatrix packed, float* w, nint ldw)
+    /// <summary>B = source transposed.</summary>
+    public static readonly Kernel<PackingArguments> TransposedKernel = new("product.pack-transposed", &TransposedReference, &Transposed<Vector128Tiles>, &Transposed<Avx2Tiles>, &Transposed<Avx512Tiles>);
+
+    /// <summary>B = source.</summary>
+    public static readonly Kernel<PackingArguments> PlainKernel = new("product.pack", &PlainReference, &Plain<Vector128Tiles>, &Plain<Avx2Tiles>, &Plain<Avx512Tiles>);
+
+    private static void TransposedReference(PackingArguments* a)
     {
-        int width = packed.Columns.Width, panelWidth = packed.PanelWidth, k = packed.K;
-        for (int group = 0; group < packed.Columns.Count; group++)
+        int panelWidth = PackedMatrix.PanelWidthOf(InstructionSet.Scalar);
+        for (int column = 0; column < a->Columns; column++)
         {
-            for (int column = 0; column < width; column++)
+            float* source = a->Source + (column * a->SourceStride), target = a->Panels + (column / panelWidth * a->PanelStride) + (column % panelWidth);
+            for (nint i = 0; i < a->K; i++)
             {
-                float* source = w + (((nint)group * width) + column) * ldw;
-                float* target = packed.Panel(group, column / panelWidth) + (column % panelWidth);
-                for (int i = 0; i < k; i++)
+                target[i * panelWidth] = source[i];
+            }
+        }
+    }
+
+    private static void Transposed<T>(PackingArguments* a)
+        where T : struct, ITiles
+    {
+        int step = Math.Min(16, T.PanelWidth);
+        for (int column = 0; column < a->Columns; column += step)
+        {
+            int rows = Math.Min(step, a->Columns - column);
+            float* target = a->Panels + (column / T.PanelWidth * a->PanelStride) + (column % T.PanelWidth);
+            T.Transpose(a->Source + (column * a->SourceStride), a->SourceStride, rows, a->K, false, target, T.PanelWidth);
+            if (rows < step)
+            {
+                // The transposition repeats the last row in the lanes that have none.
+                for (nint i = 0; i < a->K; i++)
                 {
-                    target[(nint)i * panelWidth] = source[i];
+                    new Span<float>(target + (i * T.PanelWidth) + rows, step - rows).Clear();
                 }
             }
         }
     }
 
-    public static void AsIs(PackedMatrix packed, float* b, nint ldb)
+    private static void PlainReference(PackingArguments* a) => PlainPanels(a, PackedMatrix.PanelWidthOf(InstructionSet.Scalar));
+
+    private static void PlainPanels(PackingArguments* a, int panelWidth)
     {
-        int width = packed.Columns.Width, panelWidth = packed.PanelWidth, k = packed.K;
-        for (int group = 0; group < packed.Columns.Count; group++)
+        for (int column = 0; column < a->Columns; column += panelWidth)
         {
-            for (int panel = 0; panel < packed.PanelsPerGroup; panel++)
+            int count = Math.Min(panelWidth, a->Columns - column);
+            float* source = a->Source + column, target = a->Panels + (column / panelWidth * a->PanelStride);
+            for (int i = 0; i < a->K; i++, source += a->SourceStride, target += panelWidth)
             {
-                int first = panel * panelWidth, count = Math.Min(panelWidth, width - first);
-                float* source = b + ((nint)group * width) + first;
-                float* target = packed.Panel(group, panel);
-                for (int i = 0; i < k; i++, source += ldb, target += panelWidth)
-                {
-                    new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(target, count));
-                }
+                CopyRow(source, target, count);
             }
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Plain<T>(PackingArguments* a)
+        where T : struct, ITiles => PlainPanels(a, T.PanelWidth);
+
+    /// <summary>target[0..count) = source, in lines of 16 where they fit.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void CopyRow(float* source, float* target, int count)
+    {
+        int i = 0;
+        for (; i <= count - 16; i += 16)
+        {
+            *(Line*)(target + i) = *(Line*)(source + i);
+        }
+
+        for (; i < count; i++)
+        {
+            target[i] = source[i];
+        }
+    }
+
+    // Assigned as a whole it is moved by the widest registers there are.
+    [StructLayout(LayoutKind.Sequential, Size = 64)]
+    private struct Line
+    {
+        private fixed float values[16];
     }
 }

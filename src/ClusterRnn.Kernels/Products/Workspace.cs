@@ -21,6 +21,7 @@ public sealed unsafe class Workspace
         Left = arena.Floats(LeftFloats);
         Right = arena.Floats(RightFloats);
         Tile = arena.Floats(TileFloats);
+        Zeros = arena.Floats(64);
     }
 
     internal float* Left { get; }
@@ -28,4 +29,7 @@ public sealed unsafe class Workspace
     internal float* Right { get; }
 
     internal float* Tile { get; }
+
+    // Never written.
+    internal float* Zeros { get; }
 }

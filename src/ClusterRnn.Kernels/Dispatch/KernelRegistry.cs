@@ -1,0 +1,156 @@
+// Every kernel there is, once. Dispatch, tests and benchmarks all start from the kernels named here; a test sees to it that
+// none is missing.
+using ClusterRnn.Kernels.Elementwise;
+using ClusterRnn.Kernels.Gates;
+using ClusterRnn.Kernels.Losses;
+using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Kernels.Optimizers;
+using ClusterRnn.Kernels.Products;
+using ClusterRnn.Kernels.Reduction;
+
+namespace ClusterRnn.Kernels.Dispatch;
+
+/// <summary>All kernels with their variants.</summary>
+public static unsafe class KernelRegistry
+{
+    // One for each thread that runs entries, kept.
+    [ThreadStatic]
+    private static Workspace? scratch;
+
+    [ThreadStatic]
+    private static Arena? scratchArena;
+
+    /// <summary>All kernels.</summary>
+    public static IReadOnlyList<KernelEntry> All { get; } =
+    [
+        .. Products(), .. Gates(), .. ElementwiseFunctions.Kernels.Select(Elementwise), Dropout(), Softmax(),
+        Regression(BinaryCrossEntropy.Kernel, OperandKind.Shares), Regression(MeanSquaredError.Kernel, OperandKind.Floats), Dot(), .. Optimizers(),
+    ];
+
+    private static long Padded(KernelShape shape) => (long)shape.Rows * ColumnGroups.Pad(shape.Columns);
+
+    private static KernelOperand Floats(string name, Func<KernelShape, long> count) => new(name, OperandKind.Floats, count);
+
+    private static KernelEntry Elementwise(Kernel<ElementwiseArguments> kernel) => new(
+        kernel,
+        [Floats("first", s => s.Columns), Floats("second", s => s.Columns), Floats("result", s => s.Columns)],
+        s => s.Columns,
+        (set, s, p) => kernel.Run(set, new() { Count = s.Columns, First = (float*)p[0], Second = (float*)p[1], Result = (float*)p[2], Number = 0.75f }));
+
+    private static KernelEntry Dropout() => new(
+        Kernels.Elementwise.Dropout.Kernel,
+        [Floats("source", s => (long)s.Rows * s.Columns), Floats("target", s => (long)s.Rows * s.Columns)],
+        s => (double)s.Rows * s.Columns,
+        (set, s, p) => Kernels.Elementwise.Dropout.Kernel.Run(set, new()
+        {
+            Rows = s.Rows, Width = s.Columns, Stride = s.Columns, Source = (float*)p[0], Target = (float*)p[1],
+            Key = 42, FirstSlot = 3, Time = 7, Threshold = 1 << 22, Scale = 4f / 3f,
+        }));
+
+    private static KernelEntry Softmax() => new(
+        SoftmaxCrossEntropy.Kernel,
+        [Floats("logits", s => (long)s.Rows * s.Columns), new("targets", OperandKind.Classes, s => s.Rows), new("losses", OperandKind.Doubles, s => s.Rows)],
+        s => (double)s.Rows * s.Columns,
+        (set, s, p) => SoftmaxCrossEntropy.Kernel.Run(set, new() { Rows = s.Rows, Classes = s.Columns, Stride = s.Columns, Logits = (float*)p[0], Targets = (int*)p[1], Losses = (double*)p[2] }));
+
+    private static KernelEntry Regression(Kernel<RegressionArguments> kernel, OperandKind targets) => new(
+        kernel,
+        [Floats("outputs", s => (long)s.Rows * s.Columns), new("targets", targets, s => (long)s.Rows * s.Columns), new("losses", OperandKind.Doubles, s => s.Rows)],
+        s => (double)s.Rows * s.Columns,
+        (set, s, p) => kernel.Run(set, new() { Rows = s.Rows, Width = s.Columns, Stride = s.Columns, Outputs = (float*)p[0], Targets = (float*)p[1], Losses = (double*)p[2] }));
+
+    private static KernelEntry Dot() => new(
+        Sums.DotKernel,
+        [Floats("first", s => s.Columns), Floats("second", s => s.Columns), new("result", OperandKind.Doubles, _ => 1)],
+        s => 2.0 * s.Columns,
+        (set, s, p) => Sums.DotKernel.Run(set, new() { Count = s.Columns, First = (float*)p[0], Second = (float*)p[1], Result = (double*)p[2] }));
+
+    private static IEnumerable<KernelEntry> Gates()
+    {
+        Kernel<GateArguments>[] kernels =
+        [
+            Lstm.ForwardKernel, Lstm.BackwardKernel, Gru.ForwardKernel, Gru.BackwardKernel, Gru.ResetForwardKernel, Gru.CandidateForwardKernel,
+            Gru.CandidateBackwardKernel, Gru.ResetBackwardKernel, .. Rnn.ForwardKernels, .. Rnn.BackwardKernels,
+        ];
+        return kernels.Select(kernel => new KernelEntry(
+            kernel,
+            [
+                Floats("gates", s => 4 * Padded(s)), Floats("hidden before", Padded), Floats("hidden", Padded), Floats("cell before", Padded), Floats("cell", Padded),
+                Floats("gradient above", Padded), Floats("hidden gradient", Padded), Floats("cell gradient", Padded), new("lengths", OperandKind.Lengths, s => s.Rows),
+            ],
+            s => Padded(s),
+            (set, s, p) =>
+            {
+                var tile = GateArguments.Tile(s.Rows, s.Columns, 4, s.Depth % 2 == 0 ? (int*)p[8] : null, 2);
+                tile.Gates = (float*)p[0];
+                tile.HiddenBefore = (float*)p[1];
+                tile.Hidden = (float*)p[2];
+                tile.CellBefore = (float*)p[3];
+                tile.Cell = (float*)p[4];
+                tile.GradientAbove = s.Depth % 3 == 0 ? null : (float*)p[5];
+                tile.HiddenGradient = (float*)p[6];
+                tile.CellGradient = (float*)p[7];
+                kernel.Run(set, tile);
+            }));
+    }
+
+    private static IEnumerable<KernelEntry> Optimizers()
+    {
+        Kernel<UpdateArguments>[] kernels = [GradientPreparation.Kernel, Sgd.PlainKernel, Sgd.MomentumKernel, RmsProp.Kernel, Adam.Kernel, Adam.DecoupledKernel, Lars.Kernel, Lamb.DirectionKernel];
+        return kernels.Select(kernel => new KernelEntry(
+            kernel,
+            [Floats("parameters", s => s.Columns), Floats("gradients", s => s.Columns), Floats("first", s => s.Columns), new("second", OperandKind.Magnitudes, s => s.Columns)],
+            s => s.Columns,
+            (set, s, p) => kernel.Run(set, new()
+            {
+                Count = s.Columns, Parameters = (float*)p[0], Gradients = (float*)p[1], First = (float*)p[2], Second = (float*)p[3],
+                Scale = 0.9f, LearningRate = 0.01f, WeightDecay = 0.1f, Decay1 = 0.9f, Complement1 = 0.1f, Decay2 = 0.99f, Complement2 = 0.01f,
+                Correction1 = 0.5f, RootCorrection2 = 0.25f, Epsilon = 1e-3f, Nesterov = s.Columns % 2 == 0,
+            })));
+    }
+
+    private static KernelEntry[] Products() =>
+    [
+        // C = A B + C through a packed B; packing is part of the run.
+        new(
+            Product.Kernel,
+            [Floats("a", s => (long)s.Rows * s.Depth), Floats("b", s => (long)s.Depth * s.Columns), Floats("c", s => (long)s.Rows * s.Columns)],
+            s => 2.0 * s.Rows * s.Columns * s.Depth,
+            (set, s, p) => WithPacked(set, s, (packed, workspace) =>
+            {
+                packed.Pack((float*)p[1], s.Columns);
+                Product.Multiply(s.Rows, (float*)p[0], s.Depth, packed, (float*)p[2], s.Columns, ProductStart.Accumulate, workspace);
+            })),
+        new(
+            Packing.PlainKernel,
+            [Floats("b", s => (long)s.Depth * s.Columns), Floats("unpacked", s => (long)s.Depth * s.Columns)],
+            s => (double)s.Columns * s.Depth,
+            (set, s, p) => WithPacked(set, s, (packed, _) =>
+            {
+                packed.Pack((float*)p[0], s.Columns);
+                packed.Unpack((float*)p[1], s.Columns);
+            })),
+        new(
+            Packing.TransposedKernel,
+            [Floats("w", s => (long)s.Depth * s.Columns), Floats("unpacked", s => (long)s.Depth * s.Columns)],
+            s => (double)s.Columns * s.Depth,
+            (set, s, p) => WithPacked(set, s, (packed, _) =>
+            {
+                packed.PackTransposed((float*)p[0], s.Depth);
+                packed.Unpack((float*)p[1], s.Columns);
+            })),
+    ];
+
+    private static void WithPacked(InstructionSet set, KernelShape shape, Action<PackedMatrix, Workspace> run)
+    {
+        PackedMatrix? packed = null;
+        using var arena = Arena.Create(a => packed = new PackedMatrix(a, ColumnGroups.Dense(shape.Depth), ColumnGroups.Dense(shape.Columns), set));
+        if (scratch is null)
+        {
+            scratchArena = Arena.Create(a => scratch = new Workspace(a));
+        }
+
+        run(packed!, scratch!);
+        GC.KeepAlive(scratchArena);
+    }
+}

@@ -1,0 +1,21 @@
+namespace ClusterRnn.Kernels.Products;
+
+// What an instruction set brings to the product: its register-blocked inner loops and its way to rearrange rows of A.
+internal unsafe interface ITiles
+{
+    // The most rows of a tile.
+    static abstract int Rows { get; }
+
+    // Columns of a panel: two vectors.
+    static abstract int PanelWidth { get; }
+
+    // The loop over k for a tile of this many rows and a whole panel: (k, a, b, s, lds, c, ldc).
+    static abstract delegate*<nint, float*, float*, float*, nint, float*, nint, void> Whole(int rows);
+
+    // The same for the first half of a panel's columns.
+    static abstract delegate*<nint, float*, float*, float*, nint, float*, nint, void> Half(int rows);
+
+    // target[i * stride + r] = source[r * lds + i] for r < rows <= 16, i < k. May write up to 16 floats past what it
+    // means to, and may read up to the next multiple of 16 in k when padded.
+    static abstract void Transpose(float* source, nint lds, int rows, int k, bool padded, float* target, nint stride);
+}
