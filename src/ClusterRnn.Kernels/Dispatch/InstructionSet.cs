@@ -29,6 +29,7 @@ public static class InstructionSets
     public const int Count = 4;
 
     /// <summary>The sets this machine can execute, ascending.</summary>
+    // Before Current: static members are initialised in the order of the text.
     public static IReadOnlyList<InstructionSet> Supported { get; } = [.. Enum.GetValues<InstructionSet>().Where(IsSupported)];
 
     /// <summary>The one in use: the forced one, or the best this machine has.</summary>
