@@ -44,6 +44,7 @@ public abstract class SequenceTask
     public static SequenceTask Of(DataConfig data) => data switch
     {
         TextData => new TextTask(),
+        SeriesData => new SeriesTask(),
         _ => throw new ArgumentException($"No task for {data?.GetType().Name}.", nameof(data)),
     };
 

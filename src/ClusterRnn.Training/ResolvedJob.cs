@@ -1,0 +1,82 @@
+// From a config to everything that a training needs: the data is opened, the model is built to its widths, and the
+// settings are tied to its size. A pure function of config, data and seed.
+using System.Globalization;
+using System.Text;
+using ClusterRnn.Data;
+using ClusterRnn.Models;
+using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Policy;
+using ClusterRnn.Training.Tasks;
+
+namespace ClusterRnn.Training;
+
+/// <summary>A config with its data opened and its model built.</summary>
+/// <param name="Config">The config with every default spelled out.</param>
+/// <param name="Data">Its data.</param>
+/// <param name="Job">What a training is run from.</param>
+/// <param name="BaseFolder">Where the config's relative paths start.</param>
+public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job, string BaseFolder)
+{
+    /// <summary>The file in a checkpoint's artefact folder that holds the vocabulary or scaler.</summary>
+    public const string ArtefactFile = "data.json";
+
+    /// <summary>What the application shows and predicts.</summary>
+    public SequenceTask Task => SequenceTask.Of(Config.Data);
+
+    /// <summary>What is saved beside the model so that it can be used without its data.</summary>
+    public IReadOnlyDictionary<string, byte[]> Artefacts => new Dictionary<string, byte[]>
+    {
+        [ArtefactFile] = Encoding.UTF8.GetBytes(Data.Artefact.ToJson()),
+    };
+
+    /// <summary>Opens the data of <paramref name="config"/> and builds its model.</summary>
+    /// <param name="config">The config.</param>
+    /// <param name="baseFolder">Where its relative paths start.</param>
+    /// <param name="artefact">The vocabulary or scaler of an earlier training, as on resuming; null to make it.</param>
+    /// <exception cref="DataException">The data can't be used as asked.</exception>
+    /// <exception cref="ModelException">The layers don't fit each other or the data.</exception>
+    public static ResolvedJob Open(JobConfig config, string baseFolder, DataArtefact? artefact = null)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        config = config.Resolve();
+        BatchConfig batch = config.Batch;
+        int shards = batch.Shards ?? BatchConfig.DefaultShards(batch.Size);
+        var batching = new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, config.Seed);
+        Dataset data = Dataset.Open(config.Data, batching, baseFolder, artefact);
+        return new ResolvedJob(config, data, new TrainingJob
+        {
+            Model = BuildModel(config, data, shards),
+            Train = data.Training,
+            Validation = data.Validation,
+            Test = data.Test,
+            Settings = new TrainingSettings
+            {
+                Optimizer = config.Optimizer,
+                Schedule = config.Schedule,
+                Clip = config.Clip,
+                Regularization = config.Regularization,
+                Accumulate = config.Accumulate,
+                Stop = config.Stop,
+                Evaluate = config.Evaluate,
+                Checkpoint = config.Checkpoint,
+                NonFinite = config.NonFinite,
+                BatchRows = batch.Size,
+                StepsPerPass = data.Training.StepsPerPass,
+                HasValidation = data.Validation is not null,
+            },
+            Seed = config.Seed,
+            Shards = shards,
+            DataSha256 = data.Sha256,
+            Config = ConfigLoader.ToJson(config),
+        }, baseFolder);
+    }
+
+    /// <summary>A model for data that is open; its algorithms are chosen by the config's shards, never by the workers.</summary>
+    private static Model BuildModel(JobConfig config, Dataset data, int shards)
+    {
+        long positions = (long)data.Training.MaximumTime * data.Training.BatchRows / shards;
+        return data.InputVocabulary > 0
+            ? Model.Build(config.Model, InputKind.Tokens, data.InputVocabulary, data.OutputWidth, positions)
+            : Model.Build(config.Model, InputKind.Features, data.FeatureWidth, data.OutputWidth, positions);
+    }
+}
