@@ -115,8 +115,8 @@ public static class HtmlReport
 
         LineChart.Write(html, "Loss", "step", "loss", series, mayBeLogarithmic: true);
         html.Append("<div class=\"pair\">\n");
-        LineChart.Write(html, "Learning rate", "step", "learning rate", [new ChartSeries("learning rate", [.. history.Steps.Select(s => ((double)s.Step, s.LearningRate))], 3)]);
-        LineChart.Write(html, "Speed", "step", "targets a second", [new ChartSeries("targets a second", Speed(history.Steps), 4)]);
+        LineChart.Write(html, "Learning rate", "step", "learning rate", [new ChartSeries("learning rate", [.. history.Steps.Select(s => ((double)s.Step, s.LearningRate))], 3)], isHalf: true);
+        LineChart.Write(html, "Speed, targets a second", "step", "targets a second", [new ChartSeries("targets a second", Speed(history.Steps), 4)], isHalf: true);
         html.Append("</div></section>\n");
     }
 

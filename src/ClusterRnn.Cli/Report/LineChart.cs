@@ -18,12 +18,13 @@ internal sealed record ChartSeries(string Name, IReadOnlyList<(double X, double 
 /// <summary>Draws charts.</summary>
 internal static class LineChart
 {
-    private const double Width = 720, Height = 260, Left = 64, Right = 14, Top = 12, Bottom = 40;
+    private const double WholeWidth = 720, HalfWidth = 350, Height = 260, HalfHeight = 200, Right = 14, Top = 12, Bottom = 40;
     private const int MaximumPoints = 600;
 
-    /// <summary>Writes a figure with caption, legend and drawing.</summary>
-    public static void Write(StringBuilder html, string title, string xLabel, string yLabel, IReadOnlyList<ChartSeries> series, bool mayBeLogarithmic = false)
+    /// <summary>Writes a figure with caption, legend and drawing; one of half width is named by its caption alone.</summary>
+    public static void Write(StringBuilder html, string title, string xLabel, string yLabel, IReadOnlyList<ChartSeries> series, bool mayBeLogarithmic = false, bool isHalf = false)
     {
+        var frame = isHalf ? new Frame(HalfWidth, HalfHeight, 48) : new Frame(WholeWidth, Height, 64);
         ChartSeries[] lines = [.. series.Select(s => s with { Points = Thin(s.Points) })];
         (double X, double Y)[] finite = [.. lines.SelectMany(l => l.Points).Where(p => double.IsFinite(p.Y) && double.IsFinite(p.X))];
         html.Append("<figure><figcaption>").Append(Html.Text(title)).Append("</figcaption>\n");
@@ -48,24 +49,28 @@ internal static class LineChart
         // The pale line of single steps may spike; the scale follows the lines that are read.
         (double X, double Y)[] scaled = [.. named.SelectMany(l => l.Points).Where(p => double.IsFinite(p.Y))];
         scaled = scaled.Length == 0 ? finite : scaled;
-        var x = new Axis(finite.Min(p => p.X), finite.Max(p => p.X), 8, isTight: true);
+        var x = new Axis(finite.Min(p => p.X), finite.Max(p => p.X), isHalf ? 4 : 8, isTight: true);
         var y = new Axis(scaled.Min(p => p.Y), scaled.Max(p => p.Y), 5, mayBeLogarithmic);
-        html.Append(CultureInfo.InvariantCulture, $"<div class=\"chart\"><svg viewBox=\"0 0 {Width} {Height}\" role=\"img\" aria-label=\"{Html.Attribute(title)}\">\n");
-        html.Append(CultureInfo.InvariantCulture, $"<clipPath id=\"clip-{Id(title)}\"><rect x=\"{Left}\" y=\"{Top}\" width=\"{Width - Left - Right}\" height=\"{Height - Top - Bottom}\"/></clipPath>\n");
+        html.Append(CultureInfo.InvariantCulture, $"<div class=\"chart\"><svg viewBox=\"0 0 {frame.Width} {frame.Height}\" role=\"img\" aria-label=\"{Html.Attribute(title)}\">\n");
+        html.Append(CultureInfo.InvariantCulture, $"<clipPath id=\"clip-{Id(title)}\"><rect x=\"{frame.Left}\" y=\"{Top}\" width=\"{frame.Width - frame.Left - Right}\" height=\"{frame.Height - Top - Bottom}\"/></clipPath>\n");
         foreach ((double value, string label) in y.Ticks)
         {
-            string at = Number(Y(y, value));
-            html.Append(CultureInfo.InvariantCulture, $"<line class=\"grid\" x1=\"{Left}\" x2=\"{Width - Right}\" y1=\"{at}\" y2=\"{at}\"/><text class=\"y\" x=\"{Left - 8}\" y=\"{at}\">{label}</text>\n");
+            string at = Number(frame.Y(y, value));
+            html.Append(CultureInfo.InvariantCulture, $"<line class=\"grid\" x1=\"{frame.Left}\" x2=\"{frame.Width - Right}\" y1=\"{at}\" y2=\"{at}\"/><text class=\"y\" x=\"{frame.Left - 8}\" y=\"{at}\">{label}</text>\n");
         }
 
         foreach ((double value, string label) in x.Ticks)
         {
-            html.Append(CultureInfo.InvariantCulture, $"<text class=\"x\" x=\"{Number(X(x, value))}\" y=\"{Height - Bottom + 18}\">{label}</text>\n");
+            html.Append(CultureInfo.InvariantCulture, $"<text class=\"x\" x=\"{Number(frame.X(x, value))}\" y=\"{frame.Height - Bottom + 18}\">{label}</text>\n");
         }
 
-        html.Append(CultureInfo.InvariantCulture, $"<line class=\"axis\" x1=\"{Left}\" x2=\"{Width - Right}\" y1=\"{Height - Bottom}\" y2=\"{Height - Bottom}\"/>\n");
-        html.Append(CultureInfo.InvariantCulture, $"<text class=\"x name\" x=\"{Number((Left + Width - Right) / 2)}\" y=\"{Height - 4}\">{Html.Text(xLabel)}</text>\n");
-        html.Append(CultureInfo.InvariantCulture, $"<text class=\"name\" transform=\"translate(12 {Number((Top + Height - Bottom) / 2)}) rotate(-90)\">{Html.Text(yLabel)}</text>\n");
+        html.Append(CultureInfo.InvariantCulture, $"<line class=\"axis\" x1=\"{frame.Left}\" x2=\"{frame.Width - Right}\" y1=\"{frame.Height - Bottom}\" y2=\"{frame.Height - Bottom}\"/>\n");
+        html.Append(CultureInfo.InvariantCulture, $"<text class=\"x name\" x=\"{Number((frame.Left + frame.Width - Right) / 2)}\" y=\"{frame.Height - 4}\">{Html.Text(xLabel)}</text>\n");
+        if (!isHalf)
+        {
+            html.Append(CultureInfo.InvariantCulture, $"<text class=\"name\" transform=\"translate(12 {Number((Top + frame.Height - Bottom) / 2)}) rotate(-90)\">{Html.Text(yLabel)}</text>\n");
+        }
+
         html.Append(CultureInfo.InvariantCulture, $"<g clip-path=\"url(#clip-{Id(title)})\">\n");
         foreach (ChartSeries line in lines.OrderByDescending(l => l.IsFaint))
         {
@@ -79,7 +84,7 @@ internal static class LineChart
                     continue;
                 }
 
-                html.Append(isDown ? 'L' : 'M').Append(Number(X(x, px))).Append(' ').Append(Number(Y(y, py)));
+                html.Append(isDown ? 'L' : 'M').Append(Number(frame.X(x, px))).Append(' ').Append(Number(frame.Y(y, py)));
                 isDown = true;
             }
 
@@ -88,13 +93,13 @@ internal static class LineChart
             {
                 foreach ((double px, double py) in line.Points.Where(p => double.IsFinite(p.Y)))
                 {
-                    html.Append(CultureInfo.InvariantCulture, $"<circle class=\"c{line.Color}\" cx=\"{Number(X(x, px))}\" cy=\"{Number(Y(y, py))}\" r=\"2.5\"/>");
+                    html.Append(CultureInfo.InvariantCulture, $"<circle class=\"c{line.Color}\" cx=\"{Number(frame.X(x, px))}\" cy=\"{Number(frame.Y(y, py))}\" r=\"2.5\"/>");
                 }
             }
         }
 
-        html.Append(CultureInfo.InvariantCulture, $"</g>\n<line class=\"cursor\" y1=\"{Top}\" y2=\"{Height - Bottom}\"/></svg><div class=\"tip\" hidden></div>\n");
-        WriteData(html, xLabel, named, x);
+        html.Append(CultureInfo.InvariantCulture, $"</g>\n<line class=\"cursor\" y1=\"{Top}\" y2=\"{frame.Height - Bottom}\"/></svg><div class=\"tip\" hidden></div>\n");
+        WriteData(html, xLabel, named, frame, x);
         html.Append("</div></figure>\n");
     }
 
@@ -121,13 +126,13 @@ internal static class LineChart
                 }
             }
 
-            thin.Add((points[(from + to - 1) / 2].X, count == 0 ? double.NaN : sum / count));
+            thin.Add((points[i == 0 ? 0 : i == MaximumPoints - 1 ? to - 1 : (from + to - 1) / 2].X, count == 0 ? double.NaN : sum / count));
         }
 
         return thin;
     }
 
-    private static void WriteData(StringBuilder html, string xLabel, ChartSeries[] lines, Axis x)
+    private static void WriteData(StringBuilder html, string xLabel, ChartSeries[] lines, Frame frame, Axis x)
     {
         var data = new
         {
@@ -136,7 +141,7 @@ internal static class LineChart
             {
                 name = l.Name,
                 color = l.Color,
-                at = l.Points.Where(p => double.IsFinite(p.Y)).Select(p => Math.Round(X(x, p.X), 1)),
+                at = l.Points.Where(p => double.IsFinite(p.Y)).Select(p => Math.Round(frame.X(x, p.X), 1)),
                 label = l.Points.Where(p => double.IsFinite(p.Y)).Select(p => p.X.ToString("0.###", CultureInfo.InvariantCulture)),
                 value = l.Points.Where(p => double.IsFinite(p.Y)).Select(p => Figures.Rate(p.Y) is var text && Math.Abs(p.Y) >= 1e4 ? Figures.Short(p.Y) : text.Length > 8 ? Figures.Loss(p.Y) : text),
             }),
@@ -145,11 +150,14 @@ internal static class LineChart
         html.Append("<script type=\"application/json\">").Append(JsonSerializer.Serialize(data)).Append("</script>\n");
     }
 
-    private static double X(Axis axis, double value) => Left + (axis.Place(value) * (Width - Left - Right));
-
-    private static double Y(Axis axis, double value) => Height - Bottom - (axis.Place(value) * (Height - Top - Bottom));
-
     private static string Number(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
 
     private static string Id(string title) => string.Concat(title.Select(c => char.IsAsciiLetterOrDigit(c) ? c.ToString() : ((int)c).ToString("x", CultureInfo.InvariantCulture)));
+
+    private readonly record struct Frame(double Width, double Height, double Left)
+    {
+        public double X(Axis axis, double value) => Left + (axis.Place(value) * (Width - Left - Right));
+
+        public double Y(Axis axis, double value) => Height - Bottom - (axis.Place(value) * (Height - Top - Bottom));
+    }
 }
