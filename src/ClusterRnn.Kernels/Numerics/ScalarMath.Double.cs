@@ -1,3 +1,4 @@
+// The elementary functions in double: ScalarMath.cs tells the rules, this file is their second width.
 using System.Runtime.CompilerServices;
 
 namespace ClusterRnn.Kernels.Numerics;
