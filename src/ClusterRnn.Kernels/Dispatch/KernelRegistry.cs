@@ -139,18 +139,56 @@ public static unsafe class KernelRegistry
                 packed.PackTransposed((float*)p[0], s.Depth);
                 packed.Unpack((float*)p[1], s.Columns);
             })),
+        Gradient(WeightGradient.Kernel),
+        Gradient(WeightGradient.ColumnSumsKernel),
     ];
+
+    // Five shards, of which the worker has the last four: two subtrees, one shard without rows.
+    private static KernelEntry Gradient(Kernel<WeightGradientArguments> kernel)
+    {
+        bool product = kernel == WeightGradient.Kernel;
+        return new(
+            kernel,
+            [
+                Floats("a", s => (long)s.Rows * s.Depth), Floats("b", s => product ? (long)s.Depth * s.Columns : 0),
+                Floats("first subtree", s => product ? (long)s.Rows * s.Columns : s.Rows), Floats("second subtree", s => product ? (long)s.Rows * s.Columns : s.Rows),
+                Floats("third subtree", s => product ? (long)s.Rows * s.Columns : s.Rows),
+            ],
+            s => (product ? 2.0 * s.Columns : 1.0) * s.Rows * s.Depth,
+            (set, s, p) =>
+            {
+                var program = new MergeProgram(new ShardRange(1, 5), 5);
+                ShardRows? rows = null;
+                using var arena = Arena.Create(a => rows = new ShardRows(a, s.Depth, 1, 4));
+                int half = s.Depth / 2, rest = s.Depth - half;
+                rows!.Build(0, 1, s.Depth, [0, 1, half, s.Depth], [Math.Min(1, half), Math.Max(0, half - 1), rest, 0], null);
+                float** outputs = stackalloc float*[3];
+                for (int i = 0; i < 3; i++)
+                {
+                    outputs[i] = (float*)p[2 + i];
+                }
+
+                WeightGradient.Compute(
+                    set, program, rows, (float*)p[0], s.Rows, ColumnGroups.Dense(s.Rows), product ? (float*)p[1] : null, s.Columns, ColumnGroups.Dense(s.Columns), outputs, 0, Scratch());
+                GC.KeepAlive(scratchArena);
+            });
+    }
 
     private static void WithPacked(InstructionSet set, KernelShape shape, Action<PackedMatrix, Workspace> run)
     {
         PackedMatrix? packed = null;
         using var arena = Arena.Create(a => packed = new PackedMatrix(a, ColumnGroups.Dense(shape.Depth), ColumnGroups.Dense(shape.Columns), set));
+        run(packed!, Scratch());
+        GC.KeepAlive(scratchArena);
+    }
+
+    private static Workspace Scratch()
+    {
         if (scratch is null)
         {
             scratchArena = Arena.Create(a => scratch = new Workspace(a));
         }
 
-        run(packed!, scratch!);
-        GC.KeepAlive(scratchArena);
+        return scratch!;
     }
 }

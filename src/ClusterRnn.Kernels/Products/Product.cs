@@ -78,8 +78,8 @@ public static unsafe class Product
     {
         ArgumentNullException.ThrowIfNull(workspace);
         InstructionSet set = InstructionSets.Current;
-        int panelWidth = PackedMatrix.PanelWidthOf(set), depth = (int)Math.Min(k, Workspace.RightFloats / panelWidth);
-        int columns = (int)Math.Min(n, Workspace.RightFloats / ((long)Math.Max(1, depth) * panelWidth) * panelWidth);
+        int panelWidth = PackedMatrix.PanelWidthOf(set), depth = (int)Math.Min(k, workspace.RightFloats / panelWidth);
+        int columns = (int)Math.Min(n, workspace.RightFloats / ((long)Math.Max(1, depth) * panelWidth) * panelWidth);
         if (k == 0 && !accumulate)
         {
             for (int row = 0; row < m; row++)

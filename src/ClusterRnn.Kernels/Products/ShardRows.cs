@@ -35,6 +35,8 @@ public sealed unsafe class ShardRows
     /// <summary>All rows of all shards.</summary>
     public int Total => starts[Shards];
 
+    internal int* Starts => starts;
+
     /// <summary>Lists the cells of each shard.</summary>
     /// <param name="firstTime">The first time step that takes part.</param>
     /// <param name="endTime">One more than the last.</param>

@@ -1,11 +1,50 @@
 // Gradients of weights and biases: sums over (time, row), formed per shard and joined along the canonical tree.
+//
+// A tile of C is finished for all shards before the next is begun, so that the partial sums of the tree (a stack, as the merge
+// program says) stay in the nearest caches:
+//
+//     B's rows, rearranged once into panels, shard by shard
+//     for each chunk of tiles of C                            (a few tiles of rows x all columns)
+//       for each shard: A's rows rearranged, product onto the stack, merges, finished subtrees copied out
+using System.Runtime.CompilerServices;
+using ClusterRnn.Kernels.Dispatch;
+using ClusterRnn.Kernels.Elementwise;
+using ClusterRnn.Kernels.Numerics;
 using ClusterRnn.Kernels.Reduction;
 
 namespace ClusterRnn.Kernels.Products;
 
+/// <summary>The operands of a weight gradient.</summary>
+internal unsafe struct WeightGradientArguments
+{
+    public int Shards;
+    public int* MergesAfter; // [shards]
+    public int* OutputAfter; // [shards]
+    public int StackDepth;
+    public int* Rows; // [starts[shards]]: row numbers
+    public int* Starts; // [shards + 1]
+    public float* A; // [rows, M]
+    public nint Lda;
+    public ColumnGroups AColumns;
+    public float* B; // [rows, N]; null: column sums of A
+    public nint Ldb;
+    public ColumnGroups BColumns;
+    public float** Outputs; // [subtrees]
+    public long Offset;
+    public float* Left;
+    public float* Right;
+    public long RightFloats;
+    public float* Tile;
+    public float* Zeros;
+}
+
 /// <summary>Products Aᵀ B over the cells of each shard.</summary>
 public static unsafe class WeightGradient
 {
+    internal static readonly Kernel<WeightGradientArguments> Kernel = new("product.weight-gradient", &Reference, &WeightGradientDriver<Vector128Tiles, Lanes4>.Run, &WeightGradientDriver<Avx2Tiles, Lanes8>.Run, &WeightGradientDriver<Avx512Tiles, Lanes16>.Run);
+
+    internal static readonly Kernel<WeightGradientArguments> ColumnSumsKernel = new("product.column-sums", &ColumnSumsReference, &ColumnSumsOf<Lanes4>, &ColumnSumsOf<Lanes8>, &ColumnSumsOf<Lanes16>);
+
     /// <summary>
     /// For each subtree i of <paramref name="program"/>: outputs[i][offset + m x N + n] = the tree's sum over its shards of
     /// Σ A[row, m] B[row, n], one chain of fused multiply-adds over each shard's rows. Outputs are overwritten.
@@ -21,77 +60,182 @@ public static unsafe class WeightGradient
     /// <param name="outputs">[subtrees]: gradients in the flat layout.</param>
     /// <param name="offset">Where this tensor begins in them.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace)
+    public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace) =>
+        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, b, ldb, bColumns, outputs, offset, workspace);
+
+    /// <summary>For each subtree i: outputs[i][offset + m] = the tree's sum over its shards of Σ A[row, m], one chain of additions over each shard's rows (the gradient of a bias).</summary>
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace)" path="/param"/>
+    public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace) =>
+        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, null, 0, default, outputs, offset, workspace);
+
+    internal static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace)
     {
-        float* stack = stackalloc float[program.StackDepth + 1];
-        int n = bColumns.Width;
-        for (int group = 0; group < aColumns.Count; group++)
+        ArgumentNullException.ThrowIfNull(program);
+        ArgumentNullException.ThrowIfNull(rows);
+        ArgumentNullException.ThrowIfNull(workspace);
+        if (rows.Shards != program.Range.Count)
         {
-            for (int i = 0; i < aColumns.Width; i++)
+            throw new ArgumentException($"The merge program joins {program.Range.Count} shards, and rows of {rows.Shards} were listed.", nameof(rows));
+        }
+
+        fixed (int* mergesAfter = program.MergesAfter, outputAfter = program.OutputAfter)
+        {
+            var arguments = new WeightGradientArguments
             {
-                for (int j = 0; j < n; j++)
+                Shards = program.Range.Count, MergesAfter = mergesAfter, OutputAfter = outputAfter, StackDepth = program.StackDepth,
+                Rows = rows.Rows(0), Starts = rows.Starts, A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns,
+                Outputs = outputs, Offset = offset,
+                Left = workspace.Left, Right = workspace.Right, RightFloats = workspace.RightFloats, Tile = workspace.Tile, Zeros = workspace.Zeros,
+            };
+            (b is null ? ColumnSumsKernel : Kernel).Run(set, arguments);
+        }
+    }
+
+    private static void Reference(WeightGradientArguments* p)
+    {
+        float* stack = stackalloc float[p->StackDepth + 1];
+        int n = p->BColumns.Width;
+        for (int m = 0; m < p->AColumns.Total; m++)
+        {
+            int column = p->AColumns.Offset(m / p->AColumns.Width) + (m % p->AColumns.Width);
+            for (int j = 0; j < n; j++)
+            {
+                int depth = 0;
+                for (int shard = 0; shard < p->Shards; shard++)
                 {
-                    int depth = 0;
-                    for (int shard = 0; shard < program.Range.Count; shard++)
+                    float sum = 0f;
+                    for (int k = p->Starts[shard]; k < p->Starts[shard + 1]; k++)
                     {
-                        int* list = rows.Rows(shard);
-                        int count = rows.Count(shard);
-                        float sum = 0f;
-                        for (int k = 0; k < count; k++)
-                        {
-                            sum = MathF.FusedMultiplyAdd(a[(list[k] * lda) + aColumns.Offset(group) + i], b[(list[k] * ldb) + bColumns.Offset0 + j], sum);
-                        }
+                        nint row = p->Rows[k];
+                        sum = MathF.FusedMultiplyAdd(p->A[(row * p->Lda) + column], p->B[(row * p->Ldb) + p->BColumns.Offset0 + j], sum);
+                    }
 
-                        stack[depth++] = sum;
-                        for (int merge = 0; merge < program.MergesAfter[shard]; merge++)
-                        {
-                            depth--;
-                            stack[depth - 1] += stack[depth];
-                        }
+                    stack[depth++] = sum;
+                    depth = MergeOne(p, shard, stack, depth, ((long)m * n) + j);
+                }
+            }
+        }
+    }
 
-                        if (program.OutputAfter[shard] >= 0)
+    private static void ColumnSumsReference(WeightGradientArguments* p)
+    {
+        float* stack = stackalloc float[p->StackDepth + 1];
+        for (int m = 0; m < p->AColumns.Total; m++)
+        {
+            int column = p->AColumns.Offset(m / p->AColumns.Width) + (m % p->AColumns.Width), depth = 0;
+            for (int shard = 0; shard < p->Shards; shard++)
+            {
+                float sum = 0f;
+                for (int k = p->Starts[shard]; k < p->Starts[shard + 1]; k++)
+                {
+                    sum += p->A[(p->Rows[k] * p->Lda) + column];
+                }
+
+                stack[depth++] = sum;
+                depth = MergeOne(p, shard, stack, depth, m);
+            }
+        }
+    }
+
+    // What the merge program says after a shard, for one element; returns the stack's depth.
+    private static int MergeOne(WeightGradientArguments* p, int shard, float* stack, int depth, long element)
+    {
+        for (int merge = 0; merge < p->MergesAfter[shard]; merge++)
+        {
+            depth--;
+            stack[depth - 1] += stack[depth];
+        }
+
+        if (p->OutputAfter[shard] >= 0)
+        {
+            depth--;
+            p->Outputs[p->OutputAfter[shard]][p->Offset + element] = stack[depth];
+        }
+
+        return depth;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ColumnSumsOf<V>(WeightGradientArguments* p)
+        where V : struct, ILanes<V>
+    {
+        const int block = 64;
+        int width = p->AColumns.Width, reach = p->AColumns.Reach;
+        for (int group = 0; group < p->AColumns.Count; group++)
+        {
+            for (int first = 0; first < width; first += block)
+            {
+                int count = Math.Min(block, width - first), readable = Math.Min(block, reach - first), depth = 0;
+                float* a = p->A + p->AColumns.Offset(group) + first;
+                for (int shard = 0; shard < p->Shards; shard++)
+                {
+                    float* sum = p->Tile + (depth++ * block);
+                    ShardColumnSums<V>(p, shard, a, readable, sum);
+                    for (int merge = 0; merge < p->MergesAfter[shard]; merge++)
+                    {
+                        depth--;
+                        float* lower = p->Tile + ((depth - 1) * block);
+                        for (int i = 0; i < block; i++)
                         {
-                            outputs[program.OutputAfter[shard]][offset + ((((long)group * aColumns.Width) + i) * n) + j] = stack[--depth];
+                            lower[i] += lower[block + i];
                         }
+                    }
+
+                    if (p->OutputAfter[shard] >= 0)
+                    {
+                        depth--;
+                        Packing.CopyRow(p->Tile + (depth * block), p->Outputs[p->OutputAfter[shard]] + p->Offset + ((long)group * width) + first, count);
                     }
                 }
             }
         }
     }
 
-    /// <summary>For each subtree i: outputs[i][offset + m] = the tree's sum over its shards of Σ A[row, m], one chain of additions over each shard's rows (the gradient of a bias).</summary>
-    /// <inheritdoc cref="Compute" path="/param"/>
-    public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace)
+    // sum[0..64) = the sums of up to 64 columns over one shard's rows.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ShardColumnSums<V>(WeightGradientArguments* p, int shard, float* a, int columns, float* sum)
+        where V : struct, ILanes<V>
     {
-        float* stack = stackalloc float[program.StackDepth + 1];
-        for (int group = 0; group < aColumns.Count; group++)
+        int* rows = p->Rows + p->Starts[shard];
+        int count = p->Starts[shard + 1] - p->Starts[shard], column = 0;
+        for (; column <= columns - (4 * V.Width); column += 4 * V.Width)
         {
-            for (int i = 0; i < aColumns.Width; i++)
+            V s0 = V.Broadcast(0f), s1 = s0, s2 = s0, s3 = s0;
+            for (int k = 0; k < count; k++)
             {
-                int depth = 0;
-                for (int shard = 0; shard < program.Range.Count; shard++)
-                {
-                    int* list = rows.Rows(shard);
-                    int count = rows.Count(shard);
-                    float sum = 0f;
-                    for (int k = 0; k < count; k++)
-                    {
-                        sum += a[(list[k] * lda) + aColumns.Offset(group) + i];
-                    }
-
-                    stack[depth++] = sum;
-                    for (int merge = 0; merge < program.MergesAfter[shard]; merge++)
-                    {
-                        depth--;
-                        stack[depth - 1] += stack[depth];
-                    }
-
-                    if (program.OutputAfter[shard] >= 0)
-                    {
-                        outputs[program.OutputAfter[shard]][offset + ((long)group * aColumns.Width) + i] = stack[--depth];
-                    }
-                }
+                float* row = a + (rows[k] * p->Lda) + column;
+                s0 += V.Load(row);
+                s1 += V.Load(row + V.Width);
+                s2 += V.Load(row + (2 * V.Width));
+                s3 += V.Load(row + (3 * V.Width));
             }
+
+            s0.Store(sum + column);
+            s1.Store(sum + column + V.Width);
+            s2.Store(sum + column + (2 * V.Width));
+            s3.Store(sum + column + (3 * V.Width));
+        }
+
+        for (; column <= columns - V.Width; column += V.Width)
+        {
+            V s0 = V.Broadcast(0f);
+            for (int k = 0; k < count; k++)
+            {
+                s0 += V.Load(a + (rows[k] * p->Lda) + column);
+            }
+
+            s0.Store(sum + column);
+        }
+
+        for (; column < columns; column++)
+        {
+            float s0 = 0f;
+            for (int k = 0; k < count; k++)
+            {
+                s0 += a[(rows[k] * p->Lda) + column];
+            }
+
+            sum[column] = s0;
         }
     }
 }

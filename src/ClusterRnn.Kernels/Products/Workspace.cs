@@ -8,16 +8,17 @@ public sealed unsafe class Workspace
     /// <summary>Floats for rows of A, rearranged.</summary>
     internal const long LeftFloats = 1 << 18;
 
-    /// <summary>Floats for rows of B, rearranged.</summary>
-    internal const long RightFloats = 1 << 20;
-
     /// <summary>Floats for tiles of C.</summary>
     internal const long TileFloats = 1 << 19;
 
     /// <summary>Takes the room from <paramref name="arena"/>.</summary>
-    public Workspace(Arena arena)
+    /// <param name="arena">Where the scratch lives.</param>
+    /// <param name="cells">The most rows (time x batch rows) over which a weight gradient sums.</param>
+    /// <param name="width">The widest right operand of a weight gradient. With room for all cells it is rearranged once; without, it still works, slower.</param>
+    public Workspace(Arena arena, long cells = 0, int width = 0)
     {
         ArgumentNullException.ThrowIfNull(arena);
+        RightFloats = Math.Clamp(cells * ((width + 31) & ~31), 1 << 20, 1 << 25);
         Left = arena.Floats(LeftFloats);
         Right = arena.Floats(RightFloats);
         Tile = arena.Floats(TileFloats);
@@ -27,6 +28,9 @@ public sealed unsafe class Workspace
     internal float* Left { get; }
 
     internal float* Right { get; }
+
+    // Floats for rows of B, rearranged.
+    internal long RightFloats { get; }
 
     internal float* Tile { get; }
 
