@@ -3,11 +3,22 @@ using ClusterRnn.Kernels.Elementwise;
 namespace ClusterRnn.Models;
 
 /// <summary>A learned vector for each token.</summary>
-internal sealed unsafe class EmbeddingLayer(string name, int vocabulary, EmbeddingConfig config) : Layer(name)
+/// <param name="name">The layer's name.</param>
+/// <param name="vocabulary">V.</param>
+/// <param name="config">Its configuration; E is its units.</param>
+/// <param name="isProjected">Whether a recurrent layer follows that reads tokens through the table (<see cref="TokenProjection"/>): then nothing is gathered here and the table's gradient is formed there.</param>
+internal sealed unsafe class EmbeddingLayer(string name, int vocabulary, EmbeddingConfig config, bool isProjected) : Layer(name)
 {
-    private ParameterTensor weight = null!;
     private EmbeddingRows rows = null!;
-    private float* table; // [V, E], in the flat vector
+
+    /// <summary>V.</summary>
+    public int Vocabulary => vocabulary;
+
+    /// <summary>The table's tensor.</summary>
+    public ParameterTensor Weight { get; private set; } = null!;
+
+    /// <summary>The table, in the flat vector.</summary>
+    public float* Table { get; private set; } // [V, E]
 
     /// <inheritdoc/>
     public override int OutputWidth => config.Units;
@@ -17,23 +28,42 @@ internal sealed unsafe class EmbeddingLayer(string name, int vocabulary, Embeddi
         declarations.Add($"{Name}.weight", new Initializer(config.Initializer, vocabulary, config.Units, StandardNormal: true), vocabulary, config.Units);
 
     /// <inheritdoc/>
-    public override void Bind(ParameterLayout layout) => weight = layout[$"{Name}.weight"];
+    public override void Bind(ParameterLayout layout) => Weight = layout[$"{Name}.weight"];
 
     /// <inheritdoc/>
     public override void Plan(LayerPlan plan)
     {
+        if (isProjected)
+        {
+            Output.Embedding = this;
+            return;
+        }
+
         Output.Reserve(plan);
         rows = new EmbeddingRows(plan.Arena, vocabulary, config.Units, plan.MaximumCells);
     }
 
     /// <inheritdoc/>
-    public override void Pack(float* parameters) => table = parameters + weight.Offset;
+    public override void Pack(float* parameters) => Table = parameters + Weight.Offset;
 
     /// <inheritdoc/>
-    public override void Forward(TrainingStep step) =>
-        rows.Gather(table, Input.Tokens + Output.Scope.FirstCell, Output.Scope.Cells, Output.At(Output.Scope.From), Output.Stride);
+    public override void Forward(TrainingStep step)
+    {
+        if (isProjected)
+        {
+            Output.Tokens = Input.Tokens;
+            return;
+        }
+
+        rows.Gather(Table, Input.Tokens + Output.Scope.FirstCell, Output.Scope.Cells, Output.At(Output.Scope.From), Output.Stride);
+    }
 
     /// <inheritdoc/>
-    public override void Backward(TrainingStep step) =>
-        rows.Gradient(step.Merge, Output.Scope.Shards, Input.Tokens, Output.Gradient, Output.Stride, step.SubtreeGradients, weight.Offset);
+    public override void Backward(TrainingStep step)
+    {
+        if (!isProjected)
+        {
+            rows.Gradient(step.Merge, Output.Scope.Shards, Input.Tokens, Output.Gradient, Output.Stride, step.SubtreeGradients, Weight.Offset);
+        }
+    }
 }

@@ -27,6 +27,9 @@ internal sealed unsafe class Signal(int width)
     /// <summary>Token ids, or null.</summary>
     public int* Tokens { get; set; } // [T, B]
 
+    /// <summary>The embedding whose rows the values would be, where the next layer reads <see cref="Tokens"/> through its table instead.</summary>
+    public EmbeddingLayer? Embedding { get; set; }
+
     /// <summary>The gradient, valid in [Scope.From, Scope.Time); null where nobody asks for it (the model's input).</summary>
     public float* Gradient { get; set; } // [T, B, Stride]
 

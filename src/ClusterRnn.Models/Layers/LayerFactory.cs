@@ -44,7 +44,8 @@ internal static class LayerFactory
             {
                 case EmbeddingConfig embedding:
                     Positive(embedding.Units, path, "units");
-                    layers.Add(new EmbeddingLayer(name, width, embedding));
+                    bool isProjected = width <= model.PositionsPerShard && i + 1 < configs.Count && configs[i + 1] is RecurrentConfig;
+                    layers.Add(new EmbeddingLayer(name, width, embedding, isProjected));
                     break;
                 case OneHotConfig:
                     layers.Add(new OneHotLayer(name, width));

@@ -1,14 +1,15 @@
 using System.Runtime.InteropServices;
 using ClusterRnn.Kernels.Gates;
+using ClusterRnn.Kernels.Products;
 
 namespace ClusterRnn.Models;
 
 /// <summary>One level of an LSTM. Gates in PyTorch's order: input, forget, cell, output.</summary>
 internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, LstmConfig config, bool returnSequences)
-    : RecurrentLayer(name, inputWidth, config.Units, returnSequences)
+    : RecurrentLayer(name, level, inputWidth, config, gateCount: 4, gateSlots: 4, returnSequences)
 {
-    private GateWeights weights = null!;
-    private float* gates; // [T, B, 4, HiddenStride]: gates after forward, gradients of pre-activations after backward
+    private PackedMatrix state = null!; // h -> gates
+    private PackedMatrix? stateBack; // gates' gradients -> dh
     private float* cells; // [T + 1, B, HiddenStride], the incoming one first
     private float* cellGradient; // [B, HiddenStride]
 
@@ -16,14 +17,7 @@ internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, L
     public override int StateWidth => 2 * Hidden;
 
     /// <inheritdoc/>
-    public override void Declare(ParameterDeclarations declarations) =>
-        GateWeights.Declare(declarations, Name, level, 4, InputWidth, config, config.ForgetBias);
-
-    /// <inheritdoc/>
-    public override void Bind(ParameterLayout layout) => weights = new GateWeights(layout, Name, level, 4, InputWidth, Hidden);
-
-    /// <inheritdoc/>
-    public override void Pack(float* parameters) => weights.Pack(parameters);
+    protected override double? ForgetBias => config.ForgetBias;
 
     /// <inheritdoc/>
     public override void LoadState(float* states, nint stride)
@@ -42,35 +36,38 @@ internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, L
     /// <inheritdoc/>
     protected override void PlanCell(LayerPlan plan)
     {
-        weights.Plan(plan, Input);
-        gates = plan.Arena.Floats(plan.MaximumCells * weights.GateStride);
+        state = new PackedMatrix(plan.Arena, HiddenColumns, GateColumns);
+        stateBack = plan.IsTraining ? new PackedMatrix(plan.Arena, GateColumns, HiddenColumns) : null;
         cells = plan.Arena.Floats((plan.MaximumTime + 1L) * plan.MaximumRows * HiddenStride);
         cellGradient = plan.IsTraining ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
     }
 
     /// <inheritdoc/>
-    protected override void ForwardWindow(TrainingStep step)
+    protected override void PackCell(float* parameters, PackedMatrix input)
     {
-        weights.ProjectInput(Input, gates, step.Workspace);
-        for (int time = 0; time < Window.Time; time++)
-        {
-            Lstm.StepForward(Window.Rows, Hidden, GatesAt(time), StateAt(time), weights.State, CellsAt(time), CellsAt(time + 1), StateAt(time + 1), Lengths, time, step.Workspace);
-        }
+        input.SetBias(parameters + InputBias.Offset, parameters + StateBias.Offset);
+        state.PackTransposed(parameters + StateWeight.Offset, Hidden);
+        stateBack?.Pack(parameters + StateWeight.Offset, Hidden);
     }
 
     /// <inheritdoc/>
-    protected override void BackwardWindow(TrainingStep step)
-    {
-        NativeMemory.Clear(cellGradient, (nuint)Window.Rows * (nuint)HiddenStride * sizeof(float));
-        for (int time = Window.Time - 1; time >= 0; time--)
-        {
-            Lstm.StepBackward(Window.Rows, Hidden, GatesAt(time), CellsAt(time), CellsAt(time + 1), GradientAbove(time), StateGradient, cellGradient, time > 0 ? weights.StateBack : null, Lengths, time, step.Workspace);
-        }
+    protected override void StepForward(int time, Workspace workspace) =>
+        Lstm.StepForward(Rows, Hidden, GatesAt(time), StateAt(time), state, CellsAt(time), CellsAt(time + 1), StateAt(time + 1), Lengths, time, workspace);
 
-        weights.Gradients(step, Input, gates, States);
+    /// <inheritdoc/>
+    protected override void BeginBackward() => NativeMemory.Clear(cellGradient, (nuint)Rows * (nuint)HiddenStride * sizeof(float));
+
+    /// <inheritdoc/>
+    protected override void StepBackward(int time, Workspace workspace) =>
+        Lstm.StepBackward(Rows, Hidden, GatesAt(time), CellsAt(time), CellsAt(time + 1), GradientAbove(time), StateGradient, cellGradient, time > 0 ? stateBack : null, Lengths, time, workspace);
+
+    /// <inheritdoc/>
+    protected override void BackwardTensors(TrainingStep step)
+    {
+        WeightsGradient(step, GateColumns, States, HiddenStride, HiddenColumns, StateWeight.Offset);
+        BiasGradient(step, GateColumns, InputBias);
+        step.CopyGradient(InputBias, StateBias);
     }
 
-    private float* GatesAt(int time) => gates + (long)time * Window.Rows * weights.GateStride;
-
-    private float* CellsAt(int slot) => cells + (long)slot * Window.Rows * HiddenStride;
+    private float* CellsAt(int slot) => cells + (long)slot * Rows * HiddenStride;
 }

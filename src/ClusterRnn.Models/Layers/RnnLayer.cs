@@ -1,51 +1,44 @@
 using ClusterRnn.Kernels.Gates;
+using ClusterRnn.Kernels.Products;
 
 namespace ClusterRnn.Models;
 
 /// <summary>One level of a plain recurrent network, h = f(W_ih x + b_ih + W_hh h + b_hh).</summary>
 internal sealed unsafe class RnnLayer(string name, int level, int inputWidth, RnnConfig config, bool returnSequences)
-    : RecurrentLayer(name, inputWidth, config.Units, returnSequences)
+    : RecurrentLayer(name, level, inputWidth, config, gateCount: 1, gateSlots: 1, returnSequences)
 {
     private readonly Activation activation = Activations.Of(config.Activation);
-    private GateWeights weights = null!;
-    private float* gates; // [T, B, HiddenStride]: pre-activations, then their gradients
-
-    /// <inheritdoc/>
-    public override void Declare(ParameterDeclarations declarations) => GateWeights.Declare(declarations, Name, level, 1, InputWidth, config);
-
-    /// <inheritdoc/>
-    public override void Bind(ParameterLayout layout) => weights = new GateWeights(layout, Name, level, 1, InputWidth, Hidden);
-
-    /// <inheritdoc/>
-    public override void Pack(float* parameters) => weights.Pack(parameters);
+    private PackedMatrix state = null!; // h -> pre-activation
+    private PackedMatrix? stateBack; // its gradient -> dh
 
     /// <inheritdoc/>
     protected override void PlanCell(LayerPlan plan)
     {
-        weights.Plan(plan, Input);
-        gates = plan.Arena.Floats(plan.MaximumCells * HiddenStride);
+        state = new PackedMatrix(plan.Arena, HiddenColumns, HiddenColumns);
+        stateBack = plan.IsTraining ? new PackedMatrix(plan.Arena, HiddenColumns, HiddenColumns) : null;
     }
 
     /// <inheritdoc/>
-    protected override void ForwardWindow(TrainingStep step)
+    protected override void PackCell(float* parameters, PackedMatrix input)
     {
-        weights.ProjectInput(Input, gates, step.Workspace);
-        for (int time = 0; time < Window.Time; time++)
-        {
-            Rnn.StepForward(activation, Window.Rows, Hidden, GatesAt(time), StateAt(time), weights.State, StateAt(time + 1), Lengths, time, step.Workspace);
-        }
+        input.SetBias(parameters + InputBias.Offset, parameters + StateBias.Offset);
+        state.PackTransposed(parameters + StateWeight.Offset, Hidden);
+        stateBack?.Pack(parameters + StateWeight.Offset, Hidden);
     }
 
     /// <inheritdoc/>
-    protected override void BackwardWindow(TrainingStep step)
+    protected override void StepForward(int time, Workspace workspace) =>
+        Rnn.StepForward(activation, Rows, Hidden, GatesAt(time), StateAt(time), state, StateAt(time + 1), Lengths, time, workspace);
+
+    /// <inheritdoc/>
+    protected override void StepBackward(int time, Workspace workspace) =>
+        Rnn.StepBackward(activation, Rows, Hidden, GatesAt(time), StateAt(time + 1), GradientAbove(time), StateGradient, time > 0 ? stateBack : null, Lengths, time, workspace);
+
+    /// <inheritdoc/>
+    protected override void BackwardTensors(TrainingStep step)
     {
-        for (int time = Window.Time - 1; time >= 0; time--)
-        {
-            Rnn.StepBackward(activation, Window.Rows, Hidden, GatesAt(time), StateAt(time + 1), GradientAbove(time), StateGradient, time > 0 ? weights.StateBack : null, Lengths, time, step.Workspace);
-        }
-
-        weights.Gradients(step, Input, gates, States);
+        WeightsGradient(step, GateColumns, States, HiddenStride, HiddenColumns, StateWeight.Offset);
+        BiasGradient(step, GateColumns, InputBias);
+        step.CopyGradient(InputBias, StateBias);
     }
-
-    private float* GatesAt(int time) => gates + (long)time * Window.Rows * HiddenStride;
 }

@@ -8,13 +8,29 @@ public sealed class LayerGoldenTests
 {
     private const double Tolerance = 1e-4;
 
-    public static TheoryData<string> Names => [.. GoldenFiles.Layers.Keys];
+    public static TheoryData<string, long> Cases
+    {
+        get
+        {
+            var cases = new TheoryData<string, long>();
+            foreach ((string name, GoldenCase golden) in GoldenFiles.Layers)
+            {
+                cases.Add(name, 0);
+                if (golden.Tokens is not null)
+                {
+                    cases.Add(name, golden.Vocabulary); // tokens through the table
+                }
+            }
 
-    [Theory, MemberData(nameof(Names))]
-    public void AgreesWithPyTorch(string name)
+            return cases;
+        }
+    }
+
+    [Theory, MemberData(nameof(Cases))]
+    public void AgreesWithPyTorch(string name, long positionsPerShard)
     {
         GoldenCase golden = GoldenFiles.Layers[name];
-        using ModelHarness harness = Load(golden);
+        using ModelHarness harness = Load(golden, positionsPerShard);
         Close(golden.Outputs, Valid(golden, harness.Predict()), "outputs");
 
         StepResult step = harness.Train();
@@ -39,10 +55,10 @@ public sealed class LayerGoldenTests
         Assert.ThrowsAny<Exception>(() => Close(golden.Gradients["lstm.weight_hh_l0"].Values, wrong, "control"));
     }
 
-    private static unsafe ModelHarness Load(GoldenCase golden)
+    private static unsafe ModelHarness Load(GoldenCase golden, long positionsPerShard)
     {
         bool tokens = golden.Tokens is not null;
-        Model model = Model.Build(golden.Model, tokens ? InputKind.Tokens : InputKind.Features, tokens ? golden.Vocabulary : golden.FeatureWidth, golden.OutputWidth);
+        Model model = Model.Build(golden.Model, tokens ? InputKind.Tokens : InputKind.Features, tokens ? golden.Vocabulary : golden.FeatureWidth, golden.OutputWidth, positionsPerShard);
         var harness = new ModelHarness(model, golden.Time, golden.TargetTime, golden.Rows);
         foreach ((string name, GoldenTensor tensor) in golden.Parameters)
         {

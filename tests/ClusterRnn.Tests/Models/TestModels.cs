@@ -20,12 +20,19 @@ internal static class TestModels
         ["stacks-with-dropout"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new LstmConfig { Units = 5, Layers = 2, Dropout = 0.3 }, new DropoutConfig { Rate = 0.2 }, new GruConfig { Units = 4, Layers = 3, Dropout = 0.1 }, new DenseConfig()),
         ["dense-tanh-sigmoid"] = () => Values(LossKind.BinaryCrossEntropy, new DenseConfig { Units = 7, Activation = ActivationKind.Tanh }, new LstmConfig { Units = 5 }, new DenseConfig { Activation = ActivationKind.Sigmoid }),
         ["dense-relu-softmax"] = () => Values(LossKind.MeanSquaredError, new DropoutConfig { Rate = 0.25 }, new DenseConfig { Units = 7, Activation = ActivationKind.Relu }, new GruConfig { Units = 5 }, new DenseConfig { Units = 4, Activation = ActivationKind.Softmax }, new DenseConfig { Activation = ActivationKind.Sigmoid }),
+        ["projected-lstm"] = () => Projected(new EmbeddingConfig { Units = 5 }, new LstmConfig { Units = 7, Layers = 2, Dropout = 0.2 }, new DenseConfig()),
+        ["projected-gru"] = () => Projected(new EmbeddingConfig { Units = 18 }, new GruConfig { Units = 6 }, new DenseConfig()),
+        ["projected-gru-before"] = () => Projected(new EmbeddingConfig { Units = 4 }, new GruConfig { Units = 17, ResetGate = GruResetGate.Before }, new DenseConfig()),
+        ["projected-rnn"] = () => Projected(new EmbeddingConfig { Units = 3 }, new RnnConfig { Units = 5 }, new DenseConfig()),
         ["hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }, new GruConfig { Units = 1 }, new RnnConfig { Units = 1 }, new DenseConfig()),
     };
 
     public static TheoryData<string> Names => [.. All.Keys];
 
     public static Model Tokens(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11);
+
+    /// <summary>A model that reads its tokens through the embedding's table, projected once.</summary>
+    public static Model Projected(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11, positionsPerShard: 11);
 
     public static Model Values(LossKind loss, params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers, Loss = loss }, InputKind.Features, 3, 2);
 

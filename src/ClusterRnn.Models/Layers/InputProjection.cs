@@ -1,0 +1,234 @@
+// The input's part of a recurrent layer's gates, b + W x for every cell of the window, and its way back.
+//
+// There are two ways. The product: one product over all cells, and backward one for the weight and one for the input.
+// Through the table: where the input is an embedding and a shard has at least as many cells as there are tokens, each
+// token's row is projected once, [V, I] x [I, G H], and gathered. Forward that gives the same bits, since every row of a
+// product is a chain of its own. Backward, the gates' gradients are first summed per shard and token in the contract's
+// order, and weight and table get their gradients from these sums, tokens ascending: other bits than the product's, so
+// the model's configuration decides, never the worker.
+using System.Runtime.InteropServices;
+using ClusterRnn.Kernels.Elementwise;
+using ClusterRnn.Kernels.Products;
+
+namespace ClusterRnn.Models;
+
+/// <summary>gates = b + W x.</summary>
+internal abstract unsafe class InputProjection
+{
+    /// <summary>x -> gates, with the bias that the cell sets.</summary>
+    public abstract PackedMatrix Weight { get; }
+
+    /// <summary>Packs the weight; the bias is set before.</summary>
+    public abstract void Pack(float* parameters);
+
+    /// <summary>Prepares the window, or computes it whole.</summary>
+    public abstract void BeginForward(float* gates, Workspace workspace);
+
+    /// <summary>Completes the input's part of the gates of one time step.</summary>
+    public abstract void Forward(int time, float* gates);
+
+    /// <summary>Prepares the way back.</summary>
+    public abstract void BeginBackward();
+
+    /// <summary>Takes note of the gradients of one time step's gates, times descending.</summary>
+    public abstract void Backward(int time, float* gateGradients);
+
+    /// <summary>Computes the gradients of the weight and of what lies below from those of all gates.</summary>
+    public abstract void EndBackward(TrainingStep step, float* gateGradients);
+}
+
+/// <summary>The projection as a product over all cells.</summary>
+internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, ParameterTensor weight, ColumnGroups columns, int gateStride) : InputProjection
+{
+    private readonly PackedMatrix? back = input.HasGradient ? new PackedMatrix(plan.Arena, columns, ColumnGroups.Padded(input.Width)) : null; // gates' gradients -> dx
+
+    /// <inheritdoc/>
+    public override PackedMatrix Weight { get; } = new(plan.Arena, input.Columns, columns);
+
+    /// <inheritdoc/>
+    public override void Pack(float* parameters)
+    {
+        Weight.PackTransposed(parameters + weight.Offset, input.Width);
+        back?.Pack(parameters + weight.Offset, input.Width);
+    }
+
+    /// <inheritdoc/>
+    public override void BeginForward(float* gates, Workspace workspace) =>
+        Product.Multiply(input.Scope.Cells, input.Values, input.Stride, Weight, gates, gateStride, ProductStart.Bias, workspace);
+
+    /// <inheritdoc/>
+    public override void Forward(int time, float* gates)
+    {
+    }
+
+    /// <inheritdoc/>
+    public override void BeginBackward()
+    {
+    }
+
+    /// <inheritdoc/>
+    public override void Backward(int time, float* gateGradients)
+    {
+    }
+
+    /// <inheritdoc/>
+    public override void EndBackward(TrainingStep step, float* gateGradients)
+    {
+        WeightGradient.Compute(step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace);
+        if (back is not null)
+        {
+            Product.Multiply(input.Scope.Cells, gateGradients, gateStride, back, input.Gradient, input.Stride, ProductStart.Zero, step.Workspace, flush: true);
+        }
+    }
+}
+
+/// <summary>The projection through an embedding's table.</summary>
+internal sealed unsafe class TokenProjection : InputProjection
+{
+    private readonly Signal input;
+    private readonly EmbeddingLayer embedding;
+    private readonly ParameterTensor weight;
+    private readonly ColumnGroups columns;
+    private readonly int gateWidth; // floats of the input's part in a row of gates
+    private readonly int embeddingStride;
+    private readonly float* projected; // [V + 1, gateWidth]: b + W e of each token, and b alone for a cell without token
+    private readonly float* noToken; // [embeddingStride]: +0
+    private readonly PackedMatrix? back; // gates' gradients -> de
+    private readonly EmbeddingRows rows = null!;
+    private readonly ShardRows groups = null!; // the groups of each shard
+    private readonly int* groupOf; // [shards, V]: the group of a shard's token, or -1
+    private readonly int* tokenOf; // [groups]: the token of a group; groups are sorted by shard, then token
+    private readonly int* shardOf; // [B]: the shard of a row
+    private readonly float* sums; // [groups, gateWidth]: the summed gradients of the gates
+    private readonly float* vectors; // [groups, embeddingStride]: the token's vector, then its gradient
+    private readonly int[] firstGroups = []; // [shards]
+    private readonly int[] groupCounts = []; // [shards]
+    private bool isProjected;
+
+    public TokenProjection(LayerPlan plan, Signal input, ParameterTensor weight, ColumnGroups columns, int gateStride)
+    {
+        this.input = input;
+        this.weight = weight;
+        this.columns = columns;
+        embedding = input.Embedding!;
+        gateWidth = columns.Count * ColumnGroups.Pad(columns.Width);
+        embeddingStride = ColumnGroups.Pad(input.Width);
+        Weight = new PackedMatrix(plan.Arena, ColumnGroups.Dense(input.Width), columns);
+        projected = plan.Arena.Floats((embedding.Vocabulary + 1L) * gateWidth);
+        noToken = plan.Arena.Floats(embeddingStride);
+        GateStride = gateStride;
+        if (plan.IsTraining)
+        {
+            long most = Math.Min(plan.MaximumCells, (long)plan.MaximumShards * embedding.Vocabulary);
+            back = new PackedMatrix(plan.Arena, columns, ColumnGroups.Padded(input.Width));
+            rows = new EmbeddingRows(plan.Arena, embedding.Vocabulary, input.Width, most);
+            groups = new ShardRows(plan.Arena, 1, (int)most, plan.MaximumShards);
+            groupOf = plan.Arena.Ints((long)plan.MaximumShards * embedding.Vocabulary);
+            tokenOf = plan.Arena.Ints(most);
+            shardOf = plan.Arena.Ints(plan.MaximumRows);
+            sums = plan.Arena.Floats(most * gateWidth);
+            vectors = plan.Arena.Floats(most * embeddingStride);
+            firstGroups = new int[plan.MaximumShards];
+            groupCounts = new int[plan.MaximumShards];
+        }
+    }
+
+    /// <inheritdoc/>
+    public override PackedMatrix Weight { get; }
+
+    private int GateStride { get; }
+
+    /// <inheritdoc/>
+    public override void Pack(float* parameters)
+    {
+        Weight.PackTransposed(parameters + weight.Offset, input.Width);
+        back?.Pack(parameters + weight.Offset, input.Width);
+        isProjected = false;
+    }
+
+    /// <inheritdoc/>
+    public override void BeginForward(float* gates, Workspace workspace)
+    {
+        if (isProjected)
+        {
+            return;
+        }
+
+        Product.Multiply(embedding.Vocabulary, embedding.Table, input.Width, Weight, projected, gateWidth, ProductStart.Bias, workspace);
+        Product.Multiply(1, noToken, embeddingStride, Weight, projected + (long)embedding.Vocabulary * gateWidth, gateWidth, ProductStart.Bias, workspace);
+        isProjected = true;
+    }
+
+    /// <inheritdoc/>
+    public override void Forward(int time, float* gates)
+    {
+        int* tokens = input.Tokens + (long)time * input.Scope.Rows;
+        for (int row = 0; row < input.Scope.Rows; row++)
+        {
+            int token = (uint)tokens[row] < (uint)embedding.Vocabulary ? tokens[row] : embedding.Vocabulary;
+            NativeMemory.Copy(projected + (long)token * gateWidth, gates + (long)row * GateStride, (nuint)gateWidth * sizeof(float));
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void BeginBackward()
+    {
+        ShardRows cells = input.Scope.Shards;
+        int vocabulary = embedding.Vocabulary, groupCount = 0;
+        new Span<int>(groupOf, cells.Shards * vocabulary).Fill(-1);
+        for (int shard = 0; shard < cells.Shards; shard++)
+        {
+            int* ofShard = groupOf + (long)shard * vocabulary, list = cells.Rows(shard);
+            for (int i = 0; i < cells.Count(shard); i++)
+            {
+                int token = input.Tokens[list[i]];
+                shardOf[list[i] % input.Scope.Rows] = shard;
+                if ((uint)token < (uint)vocabulary)
+                {
+                    ofShard[token] = 0;
+                }
+            }
+
+            firstGroups[shard] = groupCount;
+            for (int token = 0; token < vocabulary; token++)
+            {
+                if (ofShard[token] == 0)
+                {
+                    tokenOf[groupCount] = token;
+                    ofShard[token] = groupCount++;
+                }
+            }
+
+            groupCounts[shard] = groupCount - firstGroups[shard];
+        }
+
+        groups.Build(0, 1, groupCount, firstGroups.AsSpan(0, cells.Shards), groupCounts.AsSpan(0, cells.Shards), null);
+        NativeMemory.Clear(sums, (nuint)groupCount * (nuint)gateWidth * sizeof(float));
+        rows.Gather(embedding.Table, tokenOf, groupCount, vectors, embeddingStride);
+    }
+
+    /// <inheritdoc/>
+    public override void Backward(int time, float* gateGradients)
+    {
+        // Time descends from call to call and rows ascend: the contract's order within each sum.
+        StepScope scope = input.Scope;
+        int* tokens = input.Tokens + (long)time * scope.Rows;
+        for (int row = 0; row < scope.Rows; row++)
+        {
+            if (time < scope.Lengths[row] && (uint)tokens[row] < (uint)embedding.Vocabulary)
+            {
+                float* sum = sums + (long)groupOf[(long)shardOf[row] * embedding.Vocabulary + tokens[row]] * gateWidth;
+                ElementwiseFunctions.Add(gateWidth, sum, gateGradients + (long)row * GateStride, sum);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void EndBackward(TrainingStep step, float* gateGradients)
+    {
+        ColumnGroups vector = ColumnGroups.Padded(input.Width);
+        WeightGradient.Compute(step.Merge, groups, sums, gateWidth, columns, vectors, embeddingStride, vector, step.SubtreeGradients, weight.Offset, step.Workspace);
+        Product.Multiply(groups.Total, sums, gateWidth, back!, vectors, embeddingStride, ProductStart.Zero, step.Workspace, flush: true);
+        rows.Gradient(step.Merge, groups, tokenOf, vectors, embeddingStride, step.SubtreeGradients, embedding.Weight.Offset);
+    }
+}
