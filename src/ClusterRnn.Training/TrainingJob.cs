@@ -23,7 +23,7 @@ public enum DataPart
 }
 
 /// <summary>A resolved job.</summary>
-public sealed class TrainingJob
+public sealed record TrainingJob
 {
     /// <summary>The most shards that are chosen by default.</summary>
     public const int DefaultShardLimit = 8;

@@ -3,6 +3,7 @@
 //
 // When the rows of a range don't fit the memory limit, its subtrees are cut down to nodes of the tree that fit, and their
 // gradients are summed on the way back up.
+using System.Runtime.InteropServices;
 using ClusterRnn.Data;
 using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Memory;
@@ -41,10 +42,11 @@ public sealed unsafe class ShardComputer : IDisposable
             rows = Math.Max(rows, RowsOfLargestGroup(source, TrainingJob.DefaultShards(source.BatchRows), 1));
         }
 
-        executor = CreateExecutor(rows);
+        int shards = Math.Max(groupShards, TrainingJob.DefaultShardLimit);
+        executor = CreateExecutor(rows, shards);
         batch = new SpanBatch(MaximumTime(), rows, job.Train.FeatureWidth, job.Train.TargetWidth);
         MaximumRows = rows;
-        sums = new ShardSums(job.Model.Metrics, Math.Max(groupShards, TrainingJob.DefaultShardLimit));
+        sums = new ShardSums(job.Model.Metrics, shards);
         stateIn = new NativeBuffer<float>((long)rows * job.Model.StateWidth);
         stateOut = new NativeBuffer<float>((long)rows * job.Model.StateWidth);
     }
@@ -200,6 +202,12 @@ public sealed unsafe class ShardComputer : IDisposable
         int stateWidth = job.Model.StateWidth;
         bool carries = job.CarriesState;
         bool reads = carries && !plan.ResetState;
+        if (slice.Rows == 0)
+        {
+            LeaveEmpty(slice, into, reports);
+            return;
+        }
+
         job.Train.Fill(plan, slice.FirstRow, slice.Rows, batch);
         if (reads)
         {
@@ -231,21 +239,30 @@ public sealed unsafe class ShardComputer : IDisposable
         }
     }
 
+    // More shards than rows: nothing is read, and the gradient is +0.
+    private void LeaveEmpty(Slice slice, float** into, ReadOnlySpan<ShardReport> reports)
+    {
+        for (int i = 0; i < slice.Merge.Subtrees.Length; i++)
+        {
+            NativeMemory.Clear(into[i], (nuint)(job.Layout.Length * sizeof(float)));
+        }
+
+        for (int i = 0; i < reports.Length; i++)
+        {
+            reports[i].Clear(slice.Merge.Range.Start + i);
+        }
+    }
+
     private void EvaluateGroup(IBatchSource source, int shards, ShardRange range, ReadOnlySpan<ShardReport> reports, CancellationToken cancellation)
     {
         Slice slice = SliceOf(range, shards, source.BatchRows);
         for (int i = 0; i < range.Count; i++)
         {
-            ShardReport report = reports[i];
-            report.Shard = range.Start + i;
-            Array.Clear(report.Sums);
-            Array.Clear(report.Counts);
-            report.RowsDigest = 0;
-            report.StateDigest = 0;
+            reports[i].Clear(range.Start + i);
         }
 
         bool carries = source.CarriesState && job.Model.StateWidth > 0;
-        for (long step = 0; step < source.StepsPerPass; step++)
+        for (long step = 0; step < source.StepsPerPass && slice.Rows > 0; step++)
         {
             cancellation.ThrowIfCancellationRequested();
             StepPlan plan = source.Plan(step);
@@ -312,10 +329,10 @@ public sealed unsafe class ShardComputer : IDisposable
 
     private int MaximumTime() => Math.Max(job.Train.MaximumTime, EvaluationSources().Select(s => s.MaximumTime).DefaultIfEmpty().Max());
 
-    private ModelExecutor CreateExecutor(int rows)
+    private ModelExecutor CreateExecutor(int rows, int shards)
     {
         int targetTime = Math.Max(job.Train.MaximumTargetTime, EvaluationSources().Select(s => s.MaximumTargetTime).DefaultIfEmpty().Max());
-        return new ModelExecutor(job.Model, MaximumTime(), targetTime, rows, training: true);
+        return new ModelExecutor(job.Model, MaximumTime(), targetTime, rows, training: true, shards);
     }
 
     // An executor's memory grows linearly with its rows; two small ones tell the line.
@@ -323,8 +340,8 @@ public sealed unsafe class ShardComputer : IDisposable
     {
         int one = RowsOfLargestGroup(job.Train, job.Shards, 1);
         long fixedBytes, perRow;
-        using (ModelExecutor small = CreateExecutor(one))
-        using (ModelExecutor larger = CreateExecutor(2 * one))
+        using (ModelExecutor small = CreateExecutor(one, maximumShards))
+        using (ModelExecutor larger = CreateExecutor(2 * one, maximumShards))
         {
             perRow = Math.Max(1, (larger.MemoryBytes - small.MemoryBytes) / one);
             fixedBytes = small.MemoryBytes - one * perRow;

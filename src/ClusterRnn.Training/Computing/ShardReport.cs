@@ -29,4 +29,15 @@ public sealed class ShardReport
 
     /// <summary>Whether all sums and the state are finite.</summary>
     public bool Finite { get; set; }
+
+    /// <summary>Makes this the report of a shard of which nothing was read yet.</summary>
+    public void Clear(int shard)
+    {
+        Shard = shard;
+        Array.Clear(Sums);
+        Array.Clear(Counts);
+        RowsDigest = 0;
+        StateDigest = 0;
+        Finite = true;
+    }
 }
