@@ -22,7 +22,9 @@ public sealed class Coordinator : IActor
     private readonly SortedList<ActorId, WorkerEntry> _workers = [];
     private readonly SortedList<ActorId, string> _quarantined = [];
     private readonly EpochAccepted?[] _accepted;
+    private readonly EpochAccepted?[] _replicaAccepted;
     private readonly long[] _appliedVersion;
+    private readonly long[] _replicaVersion;
     private readonly bool[] _snapshotTaken;
     private readonly List<ShardRange> _cut = [];
     private readonly List<ShardRange> _newCut = [];
@@ -45,6 +47,7 @@ public sealed class Coordinator : IActor
     private string _endReason = "";
     private Instant _claimRetryAt;
     private Instant _phaseSince;
+    private Instant _now;
     private int _phaseAttempts;
     private Instant _verdictRetryAt = Instant.Never;
     private Instant _verdictAt;
@@ -79,7 +82,9 @@ public sealed class Coordinator : IActor
         _verdict = journaled;
         _membership = new Membership(times);
         _accepted = new EpochAccepted?[map.Ranges.Length];
+        _replicaAccepted = new EpochAccepted?[map.Ranges.Length];
         _appliedVersion = new long[map.Ranges.Length];
+        _replicaVersion = new long[map.Ranges.Length];
         _snapshotTaken = new bool[map.Ranges.Length];
         _nextAssignment = epoch << 40; // rises from epoch to epoch as well
     }
@@ -118,12 +123,12 @@ public sealed class Coordinator : IActor
             Instant next = Instant.Earlier(_claimRetryAt, Instant.Earlier(_verdictRetryAt, _coverageAt));
             if (_membership.Watches)
             {
-                next = Instant.Earlier(next, _membership.NextTick(_phaseSince));
+                next = Instant.Earlier(next, _membership.NextTick(_now));
             }
 
             if (_work is { } work)
             {
-                if (ActiveWorkers == 0)
+                if (ActiveWorkers == 0 && work.Unsettled > 0)
                 {
                     next = Instant.Earlier(next, _noWorkersSince + _times.NoWorkersTicks);
                 }
@@ -153,6 +158,7 @@ public sealed class Coordinator : IActor
     /// <inheritdoc/>
     public void Handle(in Envelope envelope, Instant now, EffectList effects)
     {
+        _now = now;
         if (_phase == Phase.Ended)
         {
             if (envelope.Message is WorkerHello or ServerHello or ShardsReported or Heartbeat or Leave)
@@ -173,10 +179,10 @@ public sealed class Coordinator : IActor
                 OnPrepared(prepared, now, effects);
                 break;
             case Applied applied:
-                OnApplied(applied, now);
+                OnApplied(envelope.From, applied, now, effects);
                 break;
-            case Heartbeat when envelope.From.Role == ActorRole.Worker && !_workers.ContainsKey(envelope.From):
-                effects.Send(envelope.From, new Rejoin(_epoch));
+            case Heartbeat heartbeat when envelope.From.Role == ActorRole.Worker:
+                OnHeartbeat(envelope.From, heartbeat, effects);
                 break;
             case WorkerHello hello:
                 OnWorkerHello(envelope.From, hello, now, effects);
@@ -187,7 +193,7 @@ public sealed class Coordinator : IActor
             case EpochAccepted accepted:
                 OnEpochAccepted(envelope.From, accepted, now, effects);
                 break;
-            case EpochRefused refused:
+            case EpochRefused refused when refused.Epoch > _epoch: // else it is the answer to a predecessor
                 End(now, effects, failed: true, $"{envelope.From} follows epoch {refused.Epoch}; this coordinator's is {_epoch}. Another coordinator runs this job.");
                 break;
             case Leave:
@@ -226,6 +232,7 @@ public sealed class Coordinator : IActor
     /// <inheritdoc/>
     public void Tick(Instant now, EffectList effects)
     {
+        _now = now;
         if (_phase == Phase.Ended)
         {
             return;
@@ -263,6 +270,28 @@ public sealed class Coordinator : IActor
         }
     }
 
+    /// <summary>What it is waiting for, for a log or a failing test.</summary>
+    public string Describe()
+    {
+        var text = new System.Text.StringBuilder();
+        text.Append($"{_phase} at version {Version}, next tick {NextTick}, verdict again {_verdictRetryAt}, coverage {_coverageAt}");
+        if (_work is { } work)
+        {
+            text.Append($"; {work.Kind} {work.Version}, attempt {work.Attempt}, {work.Unsettled} unsettled, prepared");
+            foreach (Prepared? prepared in work.Prepared)
+            {
+                text.Append(prepared is null ? " no" : $" [{string.Join(',', prepared.Assignments)}]");
+            }
+
+            foreach (AssignmentEntry entry in work.Entries)
+            {
+                text.Append($"\n  {entry.Id} {entry.Worker} {entry.Range} {entry.Cause}, answered {entry.Report is not null}, lost {entry.Lost}, discarded {entry.Discarded}, again {entry.RetryAt}");
+            }
+        }
+
+        return text.ToString();
+    }
+
     // ---- epochs -------------------------------------------------------------------------------------------------------
 
     private void Claim(Instant now, EffectList effects)
@@ -272,10 +301,11 @@ public sealed class Coordinator : IActor
             if (_accepted[range.Range] is null)
             {
                 effects.Send(range.Owner, new ClaimEpoch(_epoch, _map));
-                if (range.Replica is { } replica)
-                {
-                    effects.Send(replica, new ClaimEpoch(_epoch, _map));
-                }
+            }
+
+            if (range.Replica is { } replica && _replicaAccepted[range.Range] is null)
+            {
+                effects.Send(replica, new ClaimEpoch(_epoch, _map));
             }
         }
 
@@ -290,6 +320,11 @@ public sealed class Coordinator : IActor
             if (_accepted[range.Range] is null)
             {
                 names.Add(range.Owner.ToString());
+            }
+
+            if (range.Replica is { } replica && _replicaAccepted[range.Range] is null)
+            {
+                names.Add(replica.ToString());
             }
         }
 
@@ -310,26 +345,35 @@ public sealed class Coordinator : IActor
 
     private void OnEpochAccepted(ActorId from, EpochAccepted accepted, Instant now, EffectList effects)
     {
-        if (accepted.Epoch != _epoch || _phase != Phase.Claiming || _map.Ranges[accepted.Range].Owner != from)
+        if (accepted.Epoch != _epoch || _phase != Phase.Claiming)
         {
             return;
         }
 
-        _accepted[accepted.Range] = accepted;
-        _membership.Add(from, now);
-        long reached = 0;
-        foreach (EpochAccepted? one in _accepted)
+        RangeOwner of = _map.Ranges[accepted.Range];
+        if (of.Owner == from)
         {
-            if (one is null)
+            _accepted[accepted.Range] = accepted;
+            _appliedVersion[accepted.Range] = accepted.Version;
+            _membership.Add(from, now);
+        }
+        else if (of.Replica == from)
+        {
+            _replicaAccepted[accepted.Range] = accepted;
+            _replicaVersion[accepted.Range] = accepted.Version;
+        }
+
+        long reached = 0;
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            if (_accepted[range.Range] is not { } owner || (range.Replica is not null && _replicaAccepted[range.Range] is null))
             {
                 return;
             }
 
-            reached = Math.Max(reached, one.Version);
-            if (one.Last is { } last && (_verdict is null || last.Step > _verdict.Step))
-            {
-                _verdict = last;
-            }
+            reached = Math.Max(reached, Math.Max(owner.Version, _replicaVersion[range.Range]));
+            Adopt(owner.Last);
+            Adopt(_replicaAccepted[range.Range]?.Last);
         }
 
         if (_verdict is { } adopted && adopted.Step + 1 >= reached)
@@ -342,13 +386,13 @@ public sealed class Coordinator : IActor
         }
 
         Version = reached;
-        foreach (EpochAccepted? one in _accepted)
+        foreach (RangeOwner range in _map.Ranges)
         {
-            _appliedVersion[one!.Range] = one.Version;
-            if (one.Version < reached && (_verdict is null || one.Version != _verdict.Step))
+            long lowest = range.Replica is null ? _appliedVersion[range.Range] : Math.Min(_appliedVersion[range.Range], _replicaVersion[range.Range]);
+            if (lowest < reached && (_verdict is null || lowest != _verdict.Step))
             {
                 End(now, effects, failed: true,
-                    $"{_map.Ranges[one.Range].Owner} is at step {one.Version}, others at {reached}: its range has to be restored from a checkpoint.");
+                    $"Range {range.Range} ({range.Owner}) is at step {lowest}, others at {reached}: it has to be restored from a checkpoint.");
                 return;
             }
         }
@@ -356,6 +400,14 @@ public sealed class Coordinator : IActor
         _claimRetryAt = Instant.Never;
         SendVerdict(now, effects, again: false);
         Advance(now, effects);
+    }
+
+    private void Adopt(Verdict? last)
+    {
+        if (last is not null && (_verdict is null || last.Step > _verdict.Step))
+        {
+            _verdict = last;
+        }
     }
 
     // ---- members ------------------------------------------------------------------------------------------------------
@@ -390,7 +442,7 @@ public sealed class Coordinator : IActor
                 return;
             }
 
-            _workers.Add(from, new WorkerEntry(from));
+            _workers.Add(from, new WorkerEntry(from) { DistrustThrough = Version + 1 });
             _membership.Add(from, now);
             Counters.LateJoins += Counters.AssignedShards > 0 ? 1 : 0;
             MembersChanged(now);
@@ -401,6 +453,18 @@ public sealed class Coordinator : IActor
         if (_work is not null)
         {
             EnsureAwaited(_work, now, effects);
+        }
+    }
+
+    private void OnHeartbeat(ActorId from, Heartbeat heartbeat, EffectList effects)
+    {
+        if (!_workers.TryGetValue(from, out WorkerEntry? worker))
+        {
+            effects.Send(from, new Rejoin(_epoch));
+        }
+        else if (worker.Behind >= 0 && heartbeat.Epoch == _epoch && heartbeat.Running != worker.Behind)
+        {
+            worker.Behind = -1; // it is through with what it was late with; the answer was lost on the way
         }
     }
 
@@ -849,6 +913,7 @@ public sealed class Coordinator : IActor
             Cause = cause,
             At = now,
             RetryAt = now + Usual(work.Kind).RetryAfter(_times, 0),
+            IgnoresCachedState = work.Version <= worker.DistrustThrough || work.Version == _ignoreStateVersion,
         };
         work.Entries.Add(entry);
         if (work.Kind == WorkKind.Train)
@@ -863,14 +928,14 @@ public sealed class Coordinator : IActor
     }
 
     private void SendAssign(OpenWork work, AssignmentEntry entry, EffectList effects)
-        => effects.Send(entry.Worker, new Assign(_epoch, work.Version, work.Kind, entry.Id, entry.Range, _ignoreStateVersion == work.Version));
+        => effects.Send(entry.Worker, new Assign(_epoch, work.Version, work.Kind, entry.Id, entry.Range, entry.IgnoresCachedState));
 
     private ObservedTime Usual(WorkKind kind) => kind == WorkKind.Train ? _trainUsual : _evaluateUsual;
 
     /// <summary>Gives every shard that is not settled, and not awaited from anyone, to somebody.</summary>
     private void EnsureAwaited(OpenWork work, Instant now, EffectList effects)
     {
-        if (work.Unsettled == 0 || _phase != Phase.Working)
+        if (work.Unsettled == 0 || _phase != Phase.Working || _work != work)
         {
             return;
         }
@@ -1022,10 +1087,13 @@ public sealed class Coordinator : IActor
     {
         if (reported.Kind == WorkKind.Train)
         {
-            _trainUsual.Add(now - entry.At);
             worker?.Measure(reported.ComputeTicks, entry.Range.Count);
+            if (entry.Attempts == 0)
+            {
+                _trainUsual.Add(now - entry.At);
+            }
         }
-        else
+        else if (entry.Attempts == 0)
         {
             _evaluateUsual.Add(now - entry.At);
         }
@@ -1059,6 +1127,12 @@ public sealed class Coordinator : IActor
                 if (!OpenWork.Agree(other, late, shard))
                 {
                     Counters.FaultyAnswers++;
+                    if (!late.ReportOf(shard).Finite)
+                    {
+                        effects.Do(new Notice(NoticeKind.Faulty, from, $"{from} answered step {_previous.Version} late with values that are not finite, where another found finite ones."));
+                        return;
+                    }
+
                     End(now, effects, failed: true,
                         $"Step {_previous.Version} is committed, and a late answer to shard {shard} differs: {Evidence(_previous, shard)}. "
                         + "One of the two computes wrong bits; resume from a checkpoint without it.");
@@ -1093,7 +1167,7 @@ public sealed class Coordinator : IActor
         int confirmers = Math.Max(1, ActiveWorkers);
         _odd.Clear();
         work.Judge(range, confirmers, _odd);
-        if (_odd.Count > 0)
+        while (_odd.Count > 0)
         {
             foreach (AssignmentEntry entry in _odd.ToArray())
             {
@@ -1105,7 +1179,7 @@ public sealed class Coordinator : IActor
             StartAttempt(work, effects);
         }
 
-        if (work.Unsettled > 0)
+        if (_work != work || work.Unsettled > 0)
         {
             EnsureAwaited(work, now, effects);
             return;
@@ -1130,6 +1204,11 @@ public sealed class Coordinator : IActor
 
         Discard(work, entry);
         Counters.FaultyAnswers++;
+        if (_workers.TryGetValue(entry.Worker, out WorkerEntry? distrusted))
+        {
+            distrusted.DistrustThrough = work.Version + 1;
+        }
+
         bool finite = true;
         foreach (ShardReport report in entry.Report!.Shards)
         {
@@ -1194,14 +1273,24 @@ public sealed class Coordinator : IActor
 
     private void OnPrepared(Prepared prepared, Instant now, EffectList effects)
     {
-        if (_work is not { Kind: WorkKind.Train } work || prepared.Epoch != _epoch || prepared.Step != work.Version
-            || prepared.Attempt != work.Attempt || work.Prepared[prepared.Range] is not null)
+        if (_work is not { Kind: WorkKind.Train } work || prepared.Epoch != _epoch || prepared.Step != work.Version)
+        {
+            return;
+        }
+
+        if (prepared.Attempt < work.Attempt)
+        {
+            SendDiscards(work, _map.Ranges[prepared.Range], effects);
+            return;
+        }
+
+        if (prepared.Attempt != work.Attempt || work.Prepared[prepared.Range] is not null)
         {
             return;
         }
 
         work.Prepared[prepared.Range] = prepared;
-        if (work.AllSettledAt != Instant.Never)
+        if (work.AllSettledAt != Instant.Never && _coverageAttempts == 0 && work.Attempt == 0)
         {
             _prepareUsual.Add(now - work.AllSettledAt);
         }
@@ -1231,9 +1320,10 @@ public sealed class Coordinator : IActor
 
         for (int range = 0; range < work.Prepared.Length; range++)
         {
-            if (work.Prepared[range] is null && _map.TakesPart(range, _shape))
+            bool behind = work.Version > 0 && _verdict is not null && !HasApplied(_map.Ranges[range], work.Version - 1);
+            if (behind || (work.Prepared[range] is null && _map.TakesPart(range, _shape)))
             {
-                return;
+                return; // nobody may fall two steps behind: only the last verdict is sent again
             }
         }
 
@@ -1350,6 +1440,7 @@ public sealed class Coordinator : IActor
             if (entry.IsOutstanding && _workers.TryGetValue(entry.Worker, out WorkerEntry? worker))
             {
                 worker.Behind = entry.Id;
+                worker.DistrustThrough = work.Version + 1;
             }
         }
 
@@ -1393,9 +1484,9 @@ public sealed class Coordinator : IActor
         {
             foreach (RangeOwner range in _map.Ranges)
             {
-                if (_appliedVersion[range.Range] <= verdict.Step)
+                if (!HasApplied(range, verdict.Step))
                 {
-                    End(now, effects, failed: true, $"{range.Owner} did not apply step {verdict.Step} within {(now - _verdictAt) / Instant.TicksPerSecond} s.");
+                    End(now, effects, failed: true, $"{range.Owner} or its replica did not apply step {verdict.Step} within {(now - _verdictAt) / Instant.TicksPerSecond} s.");
                     return;
                 }
             }
@@ -1414,10 +1505,12 @@ public sealed class Coordinator : IActor
             {
                 any = true;
                 effects.Send(range.Owner, verdict);
-                if (range.Replica is { } replica)
-                {
-                    effects.Send(replica, verdict);
-                }
+            }
+
+            if (range.Replica is { } replica && _replicaVersion[range.Range] <= verdict.Step)
+            {
+                any = true;
+                effects.Send(replica, verdict);
             }
         }
 
@@ -1427,28 +1520,38 @@ public sealed class Coordinator : IActor
         }
     }
 
-    private void OnApplied(Applied applied, Instant now)
+    private void OnApplied(ActorId from, Applied applied, Instant now, EffectList effects)
     {
-        if (applied.Epoch != _epoch || applied.Version <= _appliedVersion[applied.Range])
+        long[] versions = _map.Ranges[applied.Range].Owner == from ? _appliedVersion : _replicaVersion;
+        if (applied.Epoch != _epoch || applied.Version <= versions[applied.Range])
         {
             return;
         }
 
-        _appliedVersion[applied.Range] = applied.Version;
+        versions[applied.Range] = applied.Version;
         if (_verdict is { } verdict && applied.Version == verdict.Step + 1)
         {
-            _applyUsual.Add(now - _verdictAt);
-            foreach (long version in _appliedVersion)
+            if (_verdictAttempts <= 1)
             {
-                if (version <= verdict.Step)
-                {
-                    return;
-                }
+                _applyUsual.Add(now - _verdictAt);
             }
 
-            _verdictRetryAt = Instant.Never;
+            bool all = true;
+            foreach (RangeOwner range in _map.Ranges)
+            {
+                all &= HasApplied(range, verdict.Step);
+            }
+
+            _verdictRetryAt = all ? Instant.Never : _verdictRetryAt;
+            if (all && _work is { Kind: WorkKind.Train } work)
+            {
+                Conclude(work, now, effects);
+            }
         }
     }
+
+    private bool HasApplied(RangeOwner range, long step)
+        => _appliedVersion[range.Range] > step && (range.Replica is null || _replicaVersion[range.Range] > step);
 
     // ---- deadlines ----------------------------------------------------------------------------------------------------
 
@@ -1511,6 +1614,11 @@ public sealed class Coordinator : IActor
             }
         }
 
+        if (_membership.IsSuspect(entry.Worker, _now))
+        {
+            return entry.NotLateBefore; // suspicion is enough
+        }
+
         if (perShard == 0)
         {
             return Instant.Never;
@@ -1521,7 +1629,8 @@ public sealed class Coordinator : IActor
             perShard = Math.Max(perShard, worker.TicksPerShard);
         }
 
-        return entry.At + (_times.SpeculationFloorTicks + (Limits.LateFactor * perShard * entry.Range.Count));
+        Instant late = entry.At + (_times.SpeculationFloorTicks + (Limits.LateFactor * perShard * entry.Range.Count));
+        return late > entry.NotLateBefore ? late : entry.NotLateBefore;
     }
 
     private void Speculate(OpenWork work, AssignmentEntry late, Instant now, EffectList effects)
@@ -1537,6 +1646,7 @@ public sealed class Coordinator : IActor
 
         if (_targets.Count == 0)
         {
+            late.NotLateBefore = now + Math.Max(Instant.TicksPerMillisecond, _times.SpeculationFloorTicks);
             return;
         }
 
@@ -1640,6 +1750,7 @@ public sealed class Coordinator : IActor
         public bool Draining;
         public int Faults;
         public long Behind = -1; // an assignment of work that is over and that it has not answered
+        public long DistrustThrough = -1; // up to this version it may hold states that nobody has vouched for
 
         /// <summary>Sixteen times the smoothed time a shard takes, 0 before the first answer.</summary>
         public long ScaledTicksPerShard { get; private set; }

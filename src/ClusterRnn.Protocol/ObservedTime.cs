@@ -2,7 +2,8 @@ namespace ClusterRnn.Protocol;
 
 /// <summary>
 /// What a wait usually takes: a smoothed mean and deviation in ticks (Jacobson and Karels, "Congestion Avoidance and
-/// Control", 1988). Deadlines come from it, so a big model gets long ones and a small one short ones.
+/// Control", 1988). Deadlines come from it, so a big model gets long ones and a small one short ones. Only waits that
+/// needed no repetition are observed (Karn's rule), or each loss would lengthen the next wait.
 /// </summary>
 public struct ObservedTime
 {
@@ -38,8 +39,7 @@ public struct ObservedTime
     public readonly long RetryAfter(ProtocolTimes times, int attempt)
     {
         long first = Math.Max(times.RetryFloorTicks, Count == 0 ? 0 : Expected * Limits.RetryFactor);
-        long ceiling = Math.Max(first, times.RetryCeilingTicks);
-        return Math.Min(ceiling, first << Math.Min(attempt, 16));
+        return Math.Min(times.RetryCeilingTicks, first << Math.Min(attempt, 16));
     }
 
     /// <summary>After how long the wait has failed for good.</summary>

@@ -23,7 +23,9 @@ internal sealed class AssignmentEntry
     public required AssignmentCause Cause;
     public required Instant At;
     public Instant RetryAt = Instant.Never;
+    public Instant NotLateBefore; // nobody was idle the last time
     public int Attempts;
+    public bool IgnoresCachedState; // its worker may hold a state nobody vouched for
     public bool Lost; // the worker is gone, or gave it back
     public bool Discarded; // its answer was found wrong, or nobody vouches for it
     public bool Speculated; // another worker was given the same shards

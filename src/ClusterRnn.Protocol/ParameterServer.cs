@@ -88,6 +88,12 @@ public sealed class ParameterServer : IActor
     {
         if (_ended)
         {
+            if (envelope.Message is VerdictApplied last && _applying && last.Step == Version)
+            {
+                _applying = false;
+                Version++;
+            }
+
             return;
         }
 
@@ -165,7 +171,7 @@ public sealed class ParameterServer : IActor
         if (now >= _heartbeatAt)
         {
             _heartbeatAt = now + _times.HeartbeatTicks;
-            effects.Send(_coordinator, new Heartbeat(_epoch));
+            effects.Send(_coordinator, new Heartbeat(_epoch, -1));
         }
 
         if (now >= _replicaRetryAt)
@@ -221,7 +227,7 @@ public sealed class ParameterServer : IActor
             _isReplica = replica;
             _pendingReads.Clear();
             _snapshotWanted = -1;
-            if (_prepared is null)
+            if (_prepared is null && _copy is null)
             {
                 OpenStep(effects);
             }
@@ -495,7 +501,11 @@ public sealed class ParameterServer : IActor
     {
         if (holds.Epoch == _epoch && holds.Step == Version && holds.Attempt == _attempt && _replicaAsked && !_replicaHolds)
         {
-            _replicaUsual.Add(now - _replicaAskedAt);
+            if (_attempts <= 1)
+            {
+                _replicaUsual.Add(now - _replicaAskedAt);
+            }
+
             _replicaHolds = true;
             _replicaRetryAt = Instant.Never;
             PrepareWhenComplete(now, effects);
@@ -513,8 +523,9 @@ public sealed class ParameterServer : IActor
 
         if (_copy is { } held)
         {
-            effects.Do(new ReleasePayload(held.Attempt > copy.Attempt ? copy.Payload : held.Payload));
-            copy = held.Attempt > copy.Attempt ? held : copy;
+            bool older = copy.Epoch == held.Epoch && copy.Attempt < held.Attempt;
+            effects.Do(new ReleasePayload(older ? copy.Payload : held.Payload));
+            copy = older ? held : copy;
         }
 
         _copy = copy;
@@ -644,7 +655,7 @@ public sealed class ParameterServer : IActor
 
         _verdict = verdict;
         _applying = true;
-        effects.Do(new ApplyVerdict(verdict.Step, verdict.Decision, _isReplica ? _copy!.Payload : 0));
+        effects.Do(new ApplyVerdict(verdict.Step, verdict.Decision, _isReplica ? _copy?.Payload ?? 0 : 0));
     }
 
     private void OnApplied(VerdictApplied applied, EffectList effects)

@@ -155,7 +155,7 @@ public sealed class Worker : IActor
         if (now >= _heartbeatAt)
         {
             _heartbeatAt = now + _times.HeartbeatTicks;
-            effects.Send(_coordinator, _draining ? new Leave() : new Heartbeat(_epoch));
+            effects.Send(_coordinator, _draining ? new Leave() : new Heartbeat(_epoch, _running?.Assignment ?? -1));
         }
 
         for (int range = 0; range < _reads.Length; range++)
@@ -269,7 +269,7 @@ public sealed class Worker : IActor
             }
         }
 
-        if (assign.IgnoreCachedState)
+        if (assign.IgnoreCachedState && assign.Kind == WorkKind.Train)
         {
             // Only what stands in the slot of this version is in doubt.
             long[] held = _cachedVersion[assign.Version & 1];
@@ -392,7 +392,7 @@ public sealed class Worker : IActor
             return; // an answer to a question that is no longer asked
         }
 
-        if (read.RetryAt != Instant.Never)
+        if (read.RetryAt != Instant.Never && read.Attempts == 0)
         {
             read.Usual.Add(now - read.AskedAt);
         }

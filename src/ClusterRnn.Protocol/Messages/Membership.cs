@@ -27,7 +27,8 @@ public sealed record Rejoin(long Epoch) : Message;
 
 /// <summary>Worker or server to coordinator: I am there.</summary>
 /// <param name="Epoch">The epoch it acts in.</param>
-public sealed record Heartbeat(long Epoch) : Message;
+/// <param name="Running">The assignment a worker is computing, else -1.</param>
+public sealed record Heartbeat(long Epoch, long Running) : Message;
 
 /// <summary>To a worker from its host: finish what you have, then leave.</summary>
 public sealed record Drain : Message;

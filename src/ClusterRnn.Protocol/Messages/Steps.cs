@@ -45,7 +45,7 @@ public readonly record struct ShardReport(int Shard, double[] Sums, long[] Count
 
 /// <summary>What the gradient of one subtree came to.</summary>
 /// <param name="Subtree">The shards that were summed.</param>
-/// <param name="Digests">A digest of the gradient, one for each segment.</param>
+/// <param name="Digests">A digest of the gradient, one for each layer of the model.</param>
 /// <param name="Finite">Whether all elements are finite.</param>
 public readonly record struct SubtreeReport(ShardRange Subtree, ulong[] Digests, bool Finite);
 

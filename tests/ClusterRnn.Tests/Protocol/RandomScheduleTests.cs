@@ -1,0 +1,43 @@
+// Thousands of seeded runs of the state machines; a failure prints the seed that replays it.
+namespace ClusterRnn.Tests.Protocol;
+
+public class RandomScheduleTests
+{
+    private const int Seeds = 3000;
+
+    [Fact]
+    public void Every_seed_ends_with_the_reference()
+    {
+        var failures = new string?[Seeds];
+        var runs = new SortedDictionary<string, long>[Seeds];
+        Parallel.For(0, Seeds, new ParallelOptions { MaxDegreeOfParallelism = 2 }, seed =>
+        {
+            var run = new ProtocolSimulation(SimulationPlan.FromSeed(seed));
+            runs[seed] = run.Seen;
+            try
+            {
+                run.Run();
+            }
+            catch (Exception e)
+            {
+                failures[seed] = $"seed {seed}: {e}";
+            }
+        });
+        string[] failed = [.. failures.OfType<string>()];
+        Assert.True(failed.Length == 0, $"{failed.Length} of {Seeds} seeds fail, among them:\n{string.Join('\n', failed.OrderBy(f => f.Length).Take(2))}");
+
+        var seen = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        foreach ((string what, long times) in runs.SelectMany(run => run))
+        {
+            seen[what] = seen.GetValueOrDefault(what) + times;
+        }
+
+        // A schedule that never does what it is there for proves nothing.
+        foreach (string what in (string[])["crashes", "coordinator crashes", "drains", "checkpoints", "Lost", "Speculated", "Faulty", "Quarantined", "Joined", "Left"])
+        {
+            Assert.True(seen.GetValueOrDefault(what) > 20, $"only {seen.GetValueOrDefault(what)} x {what}: {string.Join(", ", seen)}");
+        }
+
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join(", ", seen));
+    }
+}
