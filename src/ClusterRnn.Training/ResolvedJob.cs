@@ -27,6 +27,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
     public IReadOnlyDictionary<string, byte[]> Artefacts => new Dictionary<string, byte[]>
     {
         [ArtefactFile] = Encoding.UTF8.GetBytes(Data.Artefact.ToJson()),
+        [ModelWidths.File] = ModelWidths.Of(Job.Model),
     };
 
     /// <summary>Opens the data of <paramref name="config"/> and builds its model.</summary>
