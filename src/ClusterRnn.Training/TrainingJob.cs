@@ -113,8 +113,8 @@ public sealed record TrainingJob
         new(Layout, ParameterRange.SectionNamesOf(Settings), CarriesState ? Train.BatchRows : 0, Model.StateWidth);
 
     /// <summary>A computer of shards, for one thread.</summary>
-    /// <param name="maximumShards">The most shards it is given at once.</param>
-    /// <param name="memoryBytes">What its buffers may take; it then computes its shards in groups. 0 means no limit.</param>
+    /// <param name="maximumShards">The most shards it computes together; a larger range is computed in groups.</param>
+    /// <param name="memoryBytes">What its buffers may take: another limit to the groups. 0 means none.</param>
     public ShardComputer CreateComputer(int maximumShards, long memoryBytes = 0) => new(this, maximumShards, memoryBytes);
 
     /// <summary>What a checkpoint of this job must match.</summary>

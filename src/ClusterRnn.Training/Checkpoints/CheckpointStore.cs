@@ -134,11 +134,15 @@ public sealed unsafe class CheckpointStore
     public CheckpointSearch FindNewest(CheckpointExpectation? expected = null)
     {
         var passedOver = new List<PassedOver>();
-        foreach ((string path, _) in List())
+        foreach ((string path, long version) in List())
         {
             try
             {
-                return new CheckpointSearch(Open(path, expected), passedOver);
+                Checkpoint checkpoint = Open(path, expected);
+                return checkpoint.Info.Version == version
+                    ? new CheckpointSearch(checkpoint, passedOver)
+                    : throw new CheckpointException(
+                        CheckpointFault.Foreign, $"{path}: expected the checkpoint of step {version}, found that of step {checkpoint.Info.Version}: the folder was renamed.");
             }
             catch (CheckpointException e)
             {

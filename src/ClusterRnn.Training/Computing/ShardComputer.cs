@@ -27,7 +27,7 @@ public sealed unsafe class ShardComputer : IDisposable
 
     /// <summary>Reserves buffers.</summary>
     /// <param name="job">The job.</param>
-    /// <param name="maximumShards">The most shards that are computed in one call.</param>
+    /// <param name="maximumShards">The most shards that are computed together; a larger range is computed in groups.</param>
     /// <param name="memoryBytes">What the buffers may take; 0 means no limit. One shard at a time is always computed.</param>
     public ShardComputer(TrainingJob job, int maximumShards, long memoryBytes = 0)
     {

@@ -103,6 +103,9 @@ public sealed class TrainingPolicy
     /// <summary>The last evaluation, or null.</summary>
     public EvaluationSums? LastEvaluation { get; private set; }
 
+    /// <summary>The last validation loss, also after resuming; NaN before the first and without validation.</summary>
+    public double ValidationLoss => LastEvaluation?.Loss ?? (Settings.HasValidation ? state.LastWatched : double.NaN);
+
     /// <summary>The mean training loss of the last complete pass, NaN before its end.</summary>
     public double LastPassLoss => Mean(state.LastPassSums, state.LastPassCounts);
 

@@ -174,6 +174,17 @@ public sealed unsafe class CheckpointStoreTests
     }
 
     [Fact]
+    public void ARenamedFolderIsNotTakenForALaterStep()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        string newest = SaveTwo(folder);
+        Directory.Move(newest, Path.Combine(folder.Path, "step-0000000050"));
+        CheckpointSearch search = Store(folder).FindNewest();
+        Assert.Equal(1, search.Found!.Info.Version);
+        Assert.Equal(CheckpointFault.Foreign, Assert.Single(search.PassedOver).Fault);
+    }
+
+    [Fact]
     public void AnotherNumberOfShardsOtherDataAndAnotherSeedAreRefusedWithBothValues()
     {
         using var folder = new TrainingFixtures.Folder();

@@ -288,6 +288,10 @@ public sealed class TrainingPolicyTests
         Assert.Equal(10, longer.LastEvaluation!.Version);
         Assert.Equal(longer.Save(), policy.Save());
         Assert.False(policy.EvaluationDue);
+        Assert.Equal(15, policy.ValidationLoss);
+        policy.Load(policy.Save());
+        Assert.Equal(10, policy.ValidationLoss);
+        Assert.True(policy.EvaluationDue);
     }
 
     [Fact]
