@@ -92,7 +92,10 @@ public static partial class ScalarMath
         float q = ReducedExpMinusOne(twice, n);
         float scale = PowerOfTwo(BitConverter.SingleToInt32Bits(shifted) - BitConverter.SingleToInt32Bits(RoundingMagic));
         float expMinusOne = Fma(scale, q, scale - 1f);
-        float result = expMinusOne / (expMinusOne + 2f);
+        float denominator = expMinusOne + 2f, denominatorRest = expMinusOne - (denominator - 2f);
+        float inverse = 1f / denominator, quotient = expMinusOne * inverse;
+        float remainder = Fma(-quotient, denominatorRest, Fma(-quotient, denominator, expMinusOne));
+        float result = Fma(remainder, inverse, quotient);
         return BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(result) | (BitConverter.SingleToInt32Bits(x) & int.MinValue));
     }
 

@@ -80,7 +80,10 @@ internal static class VectorMath<V>
         V q = ReducedExpMinusOne(twice, n);
         V scale = PowerOfTwo(V.SubtractIntegers(shifted, magic));
         V expMinusOne = V.MultiplyAdd(scale, q, scale - V.Broadcast(1f));
-        V result = expMinusOne / (expMinusOne + V.Broadcast(2f));
+        V two = V.Broadcast(2f), denominator = expMinusOne + two, denominatorRest = expMinusOne - (denominator - two);
+        V inverse = V.Broadcast(1f) / denominator, quotient = expMinusOne * inverse;
+        V remainder = V.NegativeMultiplyAdd(quotient, denominatorRest, V.NegativeMultiplyAdd(quotient, denominator, expMinusOne));
+        V result = V.MultiplyAdd(remainder, inverse, quotient);
         return result | (x & SignBit);
     }
 

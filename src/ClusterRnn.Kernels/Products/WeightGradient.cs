@@ -68,7 +68,9 @@ public static unsafe class WeightGradient
     public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace) =>
         Compute(InstructionSets.Current, program, rows, a, lda, aColumns, null, 0, default, outputs, offset, workspace);
 
-    internal static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace)
+    /// <summary>The same with the variant for <paramref name="set"/>, which the machine must support; <paramref name="b"/> null gives the column sums.</summary>
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace)" path="/param"/>
+    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace)
     {
         ArgumentNullException.ThrowIfNull(program);
         ArgumentNullException.ThrowIfNull(rows);
