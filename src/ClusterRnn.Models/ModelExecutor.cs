@@ -34,6 +34,11 @@ public sealed unsafe class ModelExecutor : IDisposable
     /// <param name="training">Whether <see cref="Train"/> will be called; without, there is no room for gradients.</param>
     /// <param name="maximumShards">The most shards of a slice.</param>
     public ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256)
+        : this(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, onlyMeasure: false)
+    {
+    }
+
+    private ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards, bool onlyMeasure)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumTime, 1);
@@ -49,14 +54,27 @@ public sealed unsafe class ModelExecutor : IDisposable
         this.training = training;
         rowCounts = new int[maximumShards];
         tensors = [.. model.Layout.Tensors];
-        arena = Arena.Create(Plan);
+        MemoryBytes = Arena.Measure(Plan);
+        arena = new Arena(onlyMeasure ? 0 : MemoryBytes);
+        if (!onlyMeasure)
+        {
+            Plan(arena);
+        }
     }
 
     /// <summary>The model.</summary>
     public Model Model { get; }
 
     /// <summary>The bytes of all buffers, packed weights included.</summary>
-    public long MemoryBytes => arena.UsedBytes;
+    public long MemoryBytes { get; }
+
+    /// <summary>The bytes an executor of these limits reserves, without reserving them.</summary>
+    /// <inheritdoc cref="ModelExecutor(Model, int, int, int, bool, int)" path="/param"/>
+    public static long MeasureBytes(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256)
+    {
+        using var executor = new ModelExecutor(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, onlyMeasure: true);
+        return executor.MemoryBytes;
+    }
 
     /// <summary>Takes over the parameters of a version and packs the weights once for all time steps.</summary>
     /// <param name="parameters">The flat vector; it must stay valid and unchanged until the next call.</param>

@@ -161,6 +161,16 @@ public sealed unsafe class WindowTests
     }
 
     [Fact]
+    public void MemoryIsMeasuredBeforeItIsReserved()
+    {
+        Model model = TestModels.All["stacks-with-dropout"]();
+        using var executor = new ModelExecutor(model, 5, 5, 6, training: true, maximumShards: 3);
+        Assert.Equal(executor.MemoryBytes, ModelExecutor.MeasureBytes(model, 5, 5, 6, training: true, maximumShards: 3));
+        Assert.InRange(ModelExecutor.MeasureBytes(model, 5, 5, 12, training: true, maximumShards: 3), executor.MemoryBytes + 1, 2 * executor.MemoryBytes);
+        Assert.True(ModelExecutor.MeasureBytes(model, 5, 5, 6, training: false, maximumShards: 3) < executor.MemoryBytes);
+    }
+
+    [Fact]
     public void SaysWhatDoesNotFit()
     {
         using ModelHarness harness = TestModels.Harness("embedding-lstm-dense", 4, 3).Fill(19);
