@@ -41,9 +41,23 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         ArgumentNullException.ThrowIfNull(config);
         config = config.Resolve();
         BatchConfig batch = config.Batch;
-        int shards = batch.Shards ?? BatchConfig.DefaultShards(batch.Size);
         var batching = new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, config.Seed);
-        Dataset data = Dataset.Open(config.Data, batching, baseFolder, artefact);
+        return Of(config, Dataset.Open(config.Data, batching, baseFolder, artefact), baseFolder, ConfigLoader.ToJson(config));
+    }
+
+    /// <summary>Builds the model of <paramref name="config"/> for data that is already open.</summary>
+    /// <param name="config">The config.</param>
+    /// <param name="data">The data; its batches have the config's size.</param>
+    /// <param name="baseFolder">Where its relative paths start.</param>
+    /// <param name="json">What checkpoints keep of the config.</param>
+    /// <exception cref="ModelException">The layers don't fit each other or the data.</exception>
+    public static ResolvedJob Of(JobConfig config, Dataset data, string baseFolder, string json = "{}")
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(data);
+        config = config.Resolve();
+        BatchConfig batch = config.Batch;
+        int shards = batch.Shards ?? BatchConfig.DefaultShards(batch.Size);
         return new ResolvedJob(config, data, new TrainingJob
         {
             Model = BuildModel(config, data, shards),
@@ -68,7 +82,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
             Seed = config.Seed,
             Shards = shards,
             DataSha256 = data.Sha256,
-            Config = ConfigLoader.ToJson(config),
+            Config = json,
         }, baseFolder);
     }
 
