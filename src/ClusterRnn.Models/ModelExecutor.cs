@@ -159,7 +159,8 @@ public sealed unsafe class ModelExecutor : IDisposable
         }
 
         loss = new LossHead(Model, layers[^1].Output, plan, maximumTargetTime);
-        step.Workspace = new Workspace(from);
+        int widestInput = Math.Max(Model.InputWidth, layers.Max(layer => layer.OutputWidth));
+        step.Workspace = training ? new Workspace(from, plan.MaximumCells, widestInput) : new Workspace(from);
     }
 
     /// <summary>Gives every activation its width and time axis.</summary>
