@@ -43,7 +43,7 @@ public sealed unsafe class ShardComputer : IDisposable
         }
 
         int shards = Math.Max(groupShards, TrainingJob.DefaultShardLimit);
-        executor = CreateExecutor(rows, shards);
+        executor = new ModelExecutor(job.Model, MaximumTime(), MaximumTargetTime(), rows, training: true, shards);
         batch = new SpanBatch(MaximumTime(), rows, job.Train.FeatureWidth, job.Train.TargetWidth);
         MaximumRows = rows;
         sums = new ShardSums(job.Model.Metrics, shards);
@@ -329,26 +329,15 @@ public sealed unsafe class ShardComputer : IDisposable
 
     private int MaximumTime() => Math.Max(job.Train.MaximumTime, EvaluationSources().Select(s => s.MaximumTime).DefaultIfEmpty().Max());
 
-    private ModelExecutor CreateExecutor(int rows, int shards)
-    {
-        int targetTime = Math.Max(job.Train.MaximumTargetTime, EvaluationSources().Select(s => s.MaximumTargetTime).DefaultIfEmpty().Max());
-        return new ModelExecutor(job.Model, MaximumTime(), targetTime, rows, training: true, shards);
-    }
+    private int MaximumTargetTime() =>
+        Math.Max(job.Train.MaximumTargetTime, EvaluationSources().Select(s => s.MaximumTargetTime).DefaultIfEmpty().Max());
 
-    // An executor's memory grows linearly with its rows; two small ones tell the line.
     private int FittingShards(int maximumShards, long memoryBytes)
     {
-        int one = RowsOfLargestGroup(job.Train, job.Shards, 1);
-        long fixedBytes, perRow;
-        using (ModelExecutor small = CreateExecutor(one, maximumShards))
-        using (ModelExecutor larger = CreateExecutor(2 * one, maximumShards))
-        {
-            perRow = Math.Max(1, (larger.MemoryBytes - small.MemoryBytes) / one);
-            fixedBytes = small.MemoryBytes - one * perRow;
-        }
-
+        int time = MaximumTime(), targetTime = MaximumTargetTime();
         int shards = maximumShards;
-        while (shards > 1 && fixedBytes + RowsOfLargestGroup(job.Train, job.Shards, shards) * perRow > memoryBytes)
+        while (shards > 1
+            && ModelExecutor.MeasureBytes(job.Model, time, targetTime, RowsOfLargestGroup(job.Train, job.Shards, shards), training: true, maximumShards) > memoryBytes)
         {
             shards--;
         }
