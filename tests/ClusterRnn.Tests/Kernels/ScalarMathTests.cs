@@ -2,6 +2,7 @@
 // over a stride of all floats; with CLUSTERRNN_LONG_TESTS=1 over every one of them (about four minutes).
 using ClusterRnn.Kernels.Numerics;
 
+#pragma warning disable xUnit1025 // 0 and -0 are two cases: the analyzer takes them for one
 namespace ClusterRnn.Tests.Kernels;
 
 public class ScalarMathTests
@@ -119,7 +120,7 @@ public class ScalarMathTests
         AssertBits(0f, ScalarMath.Flush(MathF.BitDecrement(ScalarMath.Tiny)));
         AssertBits(ScalarMath.Tiny, ScalarMath.Flush(ScalarMath.Tiny));
         AssertBits(float.NaN, ScalarMath.Flush(float.NaN));
-        Assert.Equal(Math.Pow(2, -100), (double)ScalarMath.Tiny);
+        AssertBits((float)Math.Pow(2, -100), ScalarMath.Tiny);
     }
 
     private static void AssertWithin(double bound, Func<float, float> function, Func<double, double> truth, Func<float, bool>? domain = null)
