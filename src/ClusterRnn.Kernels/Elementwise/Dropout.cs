@@ -1,5 +1,6 @@
 // Dropout (Srivastava et al., 2014), inverted: what is kept is scaled by 1 / (1 - p). The mask is a function of (key, row
 // slot, absolute time, element), so it is not stored: the backward pass forms it again.
+using System.Runtime.CompilerServices;
 using ClusterRnn.Kernels.Dispatch;
 using ClusterRnn.Kernels.Numerics;
 using ClusterRnn.Kernels.Random;
@@ -44,7 +45,7 @@ public unsafe struct DropoutArguments
 public static unsafe class Dropout
 {
     /// <summary>The kernel.</summary>
-    public static readonly Kernel<DropoutArguments> Kernel = new("elementwise.dropout", &Reference, &Blocks<Lanes4>, &Blocks<Lanes8>, &Blocks<Lanes16>);
+    public static readonly Kernel<DropoutArguments> Kernel = new("elementwise.dropout", &Reference, &Blocks<Lanes4, OneBlock>, &Blocks<Lanes8, FourBlocks>, &Blocks<Lanes16, FourBlocks>);
 
     /// <summary>target = source x mask, for the rows of one time step. Applied to a gradient it is the backward pass (tiny values as +0).</summary>
     /// <param name="key">The family: purpose <see cref="RandomPurpose.Dropout"/>, the layer, the version.</param>
@@ -82,12 +83,15 @@ public static unsafe class Dropout
         }
     }
 
-    // Four elements share a block of random words; the factors of 16 elements are gathered, then applied.
-    private static void Blocks<V>(DropoutArguments* a)
+    // The random words of 16 elements are formed, then applied.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Blocks<V, W>(DropoutArguments* a)
         where V : struct, ILanes<V>
+        where W : struct, IRandomWords
     {
-        float* keep = stackalloc float[16], rest = stackalloc float[16];
-        V scale = V.Broadcast(a->Scale), zero = V.Broadcast(0f);
+        uint* words = stackalloc uint[16];
+        float* rest = stackalloc float[16];
+        V scale = V.Broadcast(a->Scale), zero = V.Broadcast(0f), threshold = V.Broadcast(a->Threshold);
         for (int row = 0; row < a->Rows; row++)
         {
             ulong slot = (ulong)(a->FirstSlot + row) << 32;
@@ -95,15 +99,7 @@ public static unsafe class Dropout
             for (int first = 0; first < a->Width; first += 16)
             {
                 int count = Math.Min(16, a->Width - first);
-                for (int i = 0; i < count; i += 4)
-                {
-                    var block = Philox.Block(a->Key, slot | (uint)((first + i) >> 2), (ulong)a->Time);
-                    keep[i] = block.Word0 >> 8 < a->Threshold ? 0f : 1f;
-                    keep[i + 1] = block.Word1 >> 8 < a->Threshold ? 0f : 1f;
-                    keep[i + 2] = block.Word2 >> 8 < a->Threshold ? 0f : 1f;
-                    keep[i + 3] = block.Word3 >> 8 < a->Threshold ? 0f : 1f;
-                }
-
+                W.Sixteen(a->Key, slot | (uint)(first >> 2), (ulong)a->Time, words);
                 bool whole = count == 16;
                 float* from = whole ? source + first : rest, to = whole ? target + first : rest;
                 if (!whole)
@@ -113,8 +109,9 @@ public static unsafe class Dropout
 
                 for (int i = 0; i < 16; i += V.Width)
                 {
-                    V dropped = V.Equal(V.Load(keep + i), zero);
-                    V.Select(dropped, zero, VectorMath<V>.Flush(V.Load(from + i) * scale)).Store(to + i);
+                    // 24 bits and the threshold are exact as floats.
+                    V bits = V.IntegersToFloats(V.Load((float*)words + i));
+                    V.Select(V.LessThan(bits, threshold), zero, VectorMath<V>.Flush(V.Load(from + i) * scale)).Store(to + i);
                 }
 
                 if (!whole)
@@ -123,5 +120,32 @@ public static unsafe class Dropout
                 }
             }
         }
+    }
+
+    // The high 24 bits of the words of four consecutive Philox blocks.
+    private interface IRandomWords
+    {
+        static abstract void Sixteen(ulong key, ulong counterHigh, ulong counterLow, uint* words);
+    }
+
+    private readonly struct OneBlock : IRandomWords
+    {
+        public static void Sixteen(ulong key, ulong counterHigh, ulong counterLow, uint* words)
+        {
+            for (uint i = 0; i < 4; i++, words += 4)
+            {
+                var block = Philox.Block(key, counterHigh + i, counterLow);
+                words[0] = block.Word0 >> 8;
+                words[1] = block.Word1 >> 8;
+                words[2] = block.Word2 >> 8;
+                words[3] = block.Word3 >> 8;
+            }
+        }
+    }
+
+    private readonly struct FourBlocks : IRandomWords
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Sixteen(ulong key, ulong counterHigh, ulong counterLow, uint* words) => Philox.FourBlocks(key, counterHigh, counterLow, words);
     }
 }

@@ -184,8 +184,8 @@ public static unsafe class Gru
             float* gates = a->Gates + ((nint)row * a->GateStride), before = a->HiddenBefore + (row * stride), hidden = a->Hidden + (row * stride);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
-                V r = VectorMath<V>.Flush(VectorMath<V>.Sigmoid(V.Load(gates + unit)));
-                V z = VectorMath<V>.Flush(VectorMath<V>.Sigmoid(V.Load(gates + stride + unit)));
+                V r = VectorMath<V>.GateSigmoid(V.Load(gates + unit));
+                V z = VectorMath<V>.GateSigmoid(V.Load(gates + stride + unit));
                 V recurrent = V.Load(gates + (3 * stride) + unit);
                 V n = VectorMath<V>.Flush(VectorMath<V>.Tanh(V.MultiplyAdd(r, recurrent, V.Load(gates + (2 * stride) + unit))));
                 r.Store(gates + unit);
@@ -293,8 +293,8 @@ public static unsafe class Gru
             bool finished = a->IsFinished(row);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
-                V r = finished ? zero : VectorMath<V>.Flush(VectorMath<V>.Sigmoid(V.Load(gates + unit)));
-                V z = finished ? zero : VectorMath<V>.Flush(VectorMath<V>.Sigmoid(V.Load(gates + stride + unit)));
+                V r = finished ? zero : VectorMath<V>.GateSigmoid(V.Load(gates + unit));
+                V z = finished ? zero : VectorMath<V>.GateSigmoid(V.Load(gates + stride + unit));
                 V resetHidden = finished ? zero : VectorMath<V>.Flush(r * V.Load(before + unit));
                 r.Store(gates + unit);
                 z.Store(gates + stride + unit);

@@ -112,10 +112,10 @@ public static unsafe class Lstm
 
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
-                V i = VectorMath<V>.Flush(VectorMath<V>.Sigmoid(V.Load(gates + unit)));
-                V f = VectorMath<V>.Flush(VectorMath<V>.Sigmoid(V.Load(gates + stride + unit)));
+                V i = VectorMath<V>.GateSigmoid(V.Load(gates + unit));
+                V f = VectorMath<V>.GateSigmoid(V.Load(gates + stride + unit));
                 V g = VectorMath<V>.Flush(VectorMath<V>.Tanh(V.Load(gates + (2 * stride) + unit)));
-                V o = VectorMath<V>.Flush(VectorMath<V>.Sigmoid(V.Load(gates + (3 * stride) + unit)));
+                V o = VectorMath<V>.GateSigmoid(V.Load(gates + (3 * stride) + unit));
                 V c = VectorMath<V>.Flush(V.MultiplyAdd(f, V.Load(cellBefore + unit), i * g));
                 i.Store(gates + unit);
                 f.Store(gates + stride + unit);

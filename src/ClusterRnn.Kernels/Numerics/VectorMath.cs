@@ -94,6 +94,22 @@ internal static class VectorMath<V>
         return V.Select(V.LessThan(x, V.Broadcast(0f)), e, one) / (one + e);
     }
 
+    // Flush(Sigmoid(x)) with fewer operations: beyond +-80 the exponential is below 2^-100 either way, and within it scaling
+    // by 2^n in one step is exact.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V GateSigmoid(V x)
+    {
+        V one = V.Broadcast(1f), least = V.Broadcast(-80f), zero = V.Broadcast(0f);
+        V negative = x | SignBit;
+        negative = V.Select(V.LessThan(negative, least), least, negative);
+        V magic = V.Broadcast(ScalarMath.RoundingMagic);
+        V shifted = V.MultiplyAdd(negative, V.Broadcast(ScalarMath.Log2E), magic);
+        V y = one + ReducedExpMinusOne(negative, shifted - magic);
+        V e = y * PowerOfTwo(V.SubtractIntegers(shifted, magic));
+        V result = V.Select(V.LessThan(x, zero), e, one) / (one + e);
+        return V.Select(V.LessThan(result, V.Broadcast(ScalarMath.Tiny)), zero, result);
+    }
+
     // x where x > 0 or x is NaN, else +0.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Relu(V x) => V.Select(V.LessThan(x, V.Broadcast(0f)), V.Broadcast(0f), x + V.Broadcast(0f));

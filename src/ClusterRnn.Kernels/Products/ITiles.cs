@@ -18,4 +18,7 @@ internal unsafe interface ITiles
     // target[i * stride + r] = source[r * lds + i] for r < rows <= 16, i < k. May write up to 16 floats past what it
     // means to, and may read up to the next multiple of 16 in k when padded.
     static abstract void Transpose(float* source, nint lds, int rows, int k, bool padded, float* target, nint stride);
+
+    // Asks for the lines of a tile of this many rows and a whole panel.
+    static abstract void Prefetch(float* tile, nint stride, int rows);
 }

@@ -100,6 +100,16 @@ internal static unsafe class ProductDriver<T>
                         }
                     }
 
+                    // While this tile is computed the next one of C comes nearer: its loads open the next chain.
+                    if (group + 1 < groups)
+                    {
+                        T.Prefetch(p->C + (row * p->Ldc) + p->Columns.Offset(group + 1) + column, p->Ldc, height);
+                    }
+                    else if (tile + 1 < endTile)
+                    {
+                        T.Prefetch(p->C + ((row + height) * p->Ldc) + p->Columns.Offset0 + column, p->Ldc, height);
+                    }
+
                     if (width == T.PanelWidth)
                     {
                         T.Whole(height)(depth, left, b, s, lds, c, p->Ldc);

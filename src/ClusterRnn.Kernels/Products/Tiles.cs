@@ -15,6 +15,16 @@ internal readonly unsafe partial struct Avx512Tiles : ITiles
 
     public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Half(int rows) => half[rows];
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(float* tile, nint stride, int rows)
+    {
+        for (; rows > 0; rows--, tile += stride)
+        {
+            Sse.Prefetch0(tile);
+            Sse.Prefetch0(tile + 16);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transpose(float* source, nint lds, int rows, int k, bool padded, float* target, nint stride)
     {
@@ -101,6 +111,16 @@ internal readonly unsafe partial struct Avx2Tiles : ITiles
 
     public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Half(int rows) => half[rows];
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(float* tile, nint stride, int rows)
+    {
+        for (; rows > 0; rows--, tile += stride)
+        {
+            Sse.Prefetch0(tile);
+            Sse.Prefetch0(tile + 15);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transpose(float* source, nint lds, int rows, int k, bool padded, float* target, nint stride)
     {
@@ -165,6 +185,11 @@ internal readonly unsafe partial struct Vector128Tiles : ITiles
     public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Whole(int rows) => whole[rows];
 
     public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Half(int rows) => half[rows];
+
+    // The portable API has no prefetch.
+    public static void Prefetch(float* tile, nint stride, int rows)
+    {
+    }
 
     public static void Transpose(float* source, nint lds, int rows, int k, bool padded, float* target, nint stride)
     {

@@ -61,9 +61,12 @@ internal static unsafe class WeightGradientDriver<T, V>
         int depth = 0;
         for (int shard = 0; shard < p->Shards; shard++)
         {
-            ShardProduct(p, column, width, stride, shard, heights, columnsOfA, tiles, prepacked, p->Tile + (depth * level));
-            depth++;
-            for (int merge = 0; merge < p->MergesAfter[shard]; merge++)
+            // The first merge is done tile by tile, as soon as a tile is complete.
+            bool merges = p->MergesAfter[shard] > 0;
+            float* product = p->Tile + (depth * level);
+            ShardProduct(p, column, width, stride, shard, heights, columnsOfA, tiles, prepacked, product, merges ? product - level : null);
+            depth += merges ? 0 : 1;
+            for (int merge = 1; merge < p->MergesAfter[shard]; merge++)
             {
                 depth--;
                 Add(p->Tile + ((depth - 1) * level), p->Tile + (depth * level), level);
@@ -84,9 +87,9 @@ internal static unsafe class WeightGradientDriver<T, V>
         }
     }
 
-    // c[rows of the tiles, stride] = the shard's sum.
+    // c[rows of the tiles, stride] = the shard's sum; or, where lower is given, lower += the shard's sum.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ShardProduct(WeightGradientArguments* p, int column, int width, int stride, int shard, int* heights, int* columnsOfA, int tiles, bool prepacked, float* c)
+    private static void ShardProduct(WeightGradientArguments* p, int column, int width, int stride, int shard, int* heights, int* columnsOfA, int tiles, bool prepacked, float* c, float* lower)
     {
         int start = p->Starts[shard], count = p->Starts[shard + 1] - start;
         if (count == 0)
@@ -98,9 +101,15 @@ internal static unsafe class WeightGradientDriver<T, V>
             }
 
             new Span<float>(c, rows * stride).Clear();
+            if (lower != null)
+            {
+                Add(lower, c, (long)rows * stride);
+            }
+
             return;
         }
 
+        float* sum = stackalloc float[512]; // one tile
         int blocks = (count + InnerBlock - 1) / InnerBlock;
         for (int block = 0; block < blocks; block++)
         {
@@ -117,18 +126,37 @@ internal static unsafe class WeightGradientDriver<T, V>
             }
 
             PackLeft(p, list, k, heights, columnsOfA, tiles, p->Left);
-            float* s = block == 0 ? p->Zeros : c;
-            nint lds = block == 0 ? 0 : stride;
+            bool merge = lower != null && block == blocks - 1;
             for (int panel = 0; panel < width; panel += T.PanelWidth)
             {
                 float* left = p->Left, b = right + ((nint)panel * k), tile = c + panel;
                 bool half = width - panel <= T.PanelWidth / 2;
+                int tileWidth = half ? T.PanelWidth / 2 : T.PanelWidth;
                 for (int i = 0; i < tiles; i++)
                 {
-                    (half ? T.Half(heights[i]) : T.Whole(heights[i]))(k, left, b, block == 0 ? s : tile, lds, tile, stride);
+                    float* s = block == 0 ? p->Zeros : tile, target = merge ? sum : tile;
+                    (half ? T.Half(heights[i]) : T.Whole(heights[i]))(k, left, b, s, block == 0 ? 0 : stride, target, merge ? T.PanelWidth : stride);
+                    if (merge)
+                    {
+                        AddTile(tile + (lower - c), stride, sum, heights[i], tileWidth);
+                    }
+
                     left += LeftStride(heights[i], k);
                     tile += (nint)heights[i] * stride;
                 }
+            }
+        }
+    }
+
+    // tile += sum, which has the rows of a panel.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddTile(float* tile, nint stride, float* sum, int height, int width)
+    {
+        for (int row = 0; row < height; row++, tile += stride, sum += T.PanelWidth)
+        {
+            for (int i = 0; i < width; i += V.Width)
+            {
+                (V.Load(tile + i) + V.Load(sum + i)).Store(tile + i);
             }
         }
     }

@@ -89,6 +89,7 @@ public static unsafe class Sums
         return JoinLanes(lanes);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static float Sum<V>(float* x, int count)
         where V : struct, ILanes<V>
     {
