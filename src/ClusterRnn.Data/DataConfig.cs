@@ -161,7 +161,11 @@ public sealed record SumsAndDatesData : GrammarData
     /// <inheritdoc/>
     public override Grammar ToGrammar() => new()
     {
-        Sums = Sums, Dates = Dates, LargestAddend = LargestAddend, FirstYear = FirstYear, LastYear = LastYear,
+        Sums = Sums,
+        Dates = Dates,
+        LargestAddend = LargestAddend,
+        FirstYear = FirstYear,
+        LastYear = LastYear,
     };
 }
 

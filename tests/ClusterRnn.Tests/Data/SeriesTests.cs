@@ -106,6 +106,25 @@ public sealed unsafe class SeriesTests
     }
 
     [Fact]
+    public void Any_cut_of_the_rows_reads_the_same_and_allocates_nothing()
+    {
+        SeriesSplit split = SeriesSplit.Of(Counting(43), new TableData { Window = 5, Horizon = 2, Validation = 0, Test = 0 });
+        var source = new WindowSource(split.Windows(split.Training), 8, 1, shuffled: true);
+        using var whole = Batch(source);
+        using var part = Batch(source);
+        for (long version = 0; version < 2 * source.StepsPerPass; version++)
+        {
+            StepPlan plan = source.Plan(version);
+            source.Fill(plan, 0, 8, whole);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            source.Fill(plan, 3, 5, part);
+            Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+            Assert.Equal(RowDigest.Of(whole, 3, 5), RowDigest.Of(part, 0, 5));
+            Assert.NotEqual(RowDigest.Of(whole, 0, 5), RowDigest.Of(part, 0, 5));
+        }
+    }
+
+    [Fact]
     public void Scaling_knows_the_training_part_only()
     {
         double[] values = [1, 2, 3, 4, 1000, -1000, 7, 8, 9, 10];
