@@ -9,7 +9,9 @@ using ClusterRnn.Cli.Output;
 using ClusterRnn.Data;
 using ClusterRnn.Models;
 using ClusterRnn.Training;
+using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Cli;
 
@@ -21,14 +23,17 @@ public sealed class CommandLine
     private readonly Option<bool> _verbose = new("--verbose", "-v") { Description = "Say more: every step, and the details of internal errors.", Recursive = true, Hidden = true };
     private readonly RootCommand _root;
 
-    /// <summary>A command line that writes to <paramref name="terminal"/>.</summary>
-    public CommandLine(Terminal terminal)
+    /// <summary>A command line that writes to <paramref name="terminal"/> and trains on <paramref name="engines"/>, the first by default.</summary>
+    public CommandLine(Terminal terminal, IReadOnlyList<IEngine> engines)
     {
         _terminal = terminal;
         _root = new RootCommand("ClusterRnn trains sequence models on CPUs: one program, one config file, one answer.") { _quiet, _verbose };
-        _root.Add(TrainCommand.Make(terminal));
+        _root.Add(TrainCommand.Make(terminal, engines));
         _root.Add(SchemaCommand.Make(terminal));
-        _root.Add(EnginesCommand.Make(terminal));
+        _root.Add(EvaluateCommand.Make(terminal));
+        _root.Add(PredictCommand.Make(terminal));
+        _root.Add(InspectCommand.Make(terminal));
+        _root.Add(EnginesCommand.Make(terminal, engines));
         foreach (HelpOption help in _root.Options.OfType<HelpOption>())
         {
             help.Action = new GroupedHelp();
@@ -73,7 +78,7 @@ public sealed class CommandLine
             _terminal.Fail(error.Message);
             return ExitCode.Usage;
         }
-        catch (Exception error) when (error is TrainingException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is TrainingException or CheckpointException or IOException or UnauthorizedAccessException)
         {
             _terminal.Fail(error.Message);
             Trace(error);

@@ -14,6 +14,6 @@ public static class Program
         // A prompt, a sample and a table may hold any script; the console's code page must not decide.
         var utf8 = new System.Text.UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
         Console.OutputEncoding = utf8;
-        return new CommandLine(Terminal.Standard()).RunAsync(args);
+        return new CommandLine(Terminal.Standard(), []).RunAsync(args);
     }
 }

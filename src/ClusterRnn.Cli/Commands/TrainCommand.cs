@@ -1,16 +1,22 @@
 // `clusterrnn train CONFIG`: check everything, then train. Options that name a config key are merged into the config
-// before it is checked, so `--workers 0` and `cluster: { workers: 0 }` get the same complaint.
+// before it is checked, so `--workers 0` and `cluster: { workers: 0 }` get the same complaint. Nothing is written before
+// config, data and model have all passed.
 using System.CommandLine;
-using System.Globalization;
+using System.Text.Json.Nodes;
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Data;
+using ClusterRnn.Models;
+using ClusterRnn.Training;
+using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Cli.Commands;
 
 /// <summary><c>clusterrnn train</c>.</summary>
 internal static class TrainCommand
 {
-    public static Command Make(Terminal terminal)
+    public static Command Make(Terminal terminal, IReadOnlyList<IEngine> engines)
     {
         var config = new Argument<string?>("CONFIG") { Description = "The job's config file (YAML); with --resume RUN it may be left out.", Arity = ArgumentArity.ZeroOrOne };
         var dryRun = new Option<bool>("--dry-run") { Description = "Check everything; print the resolved config, parameters, memory and shards; train nothing." };
@@ -20,7 +26,7 @@ internal static class TrainCommand
         var output = new Option<string?>("--out", "-o") { Description = "The run folder. Default: a new folder runs/NAME-N.", HelpName = "FOLDER" };
         var seed = new Option<string?>("--seed") { Description = "The seed of everything random (seed).", HelpName = "N" };
         Option<long?> steps = NumberOption.Of<long>("--steps", "Stop after step N, with a checkpoint, as if interrupted there; --resume goes on.", 0);
-        var resume = new Option<string?>("--resume") { Description = "Go on from the newest whole checkpoint of RUN; without RUN: of this config's newest run.", HelpName = "RUN", Arity = ArgumentArity.ZeroOrOne };
+        var resume = new Option<string?>("--resume") { Description = "Go on from the newest whole checkpoint of RUN; without RUN: of --out, or of this config's newest run.", HelpName = "RUN", Arity = ArgumentArity.ZeroOrOne };
         var command = new GroupedCommand("train", "Train a model as a config file says.", CommandGroup.Train) { config, dryRun, workers, servers, set, output, seed, steps, resume };
         command.Examples.Add(("train configs/quickstart.yaml", "Train a small character model with two workers in this process."));
         command.Examples.Add(("train configs/char-lm.yaml --set data.path='texts/**/*.txt'", "Train on any text."));
@@ -32,19 +38,140 @@ internal static class TrainCommand
             Assign("--servers", "cluster.servers", parsed.GetValue(servers));
             Assign("--seed", "seed", parsed.GetValue(seed));
             assignments.AddRange((parsed.GetValue(set) ?? []).Select(ConfigAssignment.Parse));
-            string path = parsed.GetValue(config) ?? throw new UsageException("train needs a config file, for example: clusterrnn train configs/quickstart.yaml");
-            BoundConfig<JobConfig> job = JobConfig.Load(path, assignments);
-            terminal.WriteLine(ConfigLoader.ToYaml(job.Value));
-            return Task.FromResult(ExitCode.Success);
+            bool resumes = parsed.GetResult(resume) is not null;
+            var request = new Request(parsed.GetValue(config), assignments, parsed.GetValue(output), parsed.GetValue(steps), resumes, parsed.GetValue(resume));
+            return Task.Run(() => RunAsync(terminal, engines, request, parsed.GetValue(dryRun), cancellation), CancellationToken.None);
 
             void Assign(string option, string key, string? value)
             {
                 if (value is not null)
                 {
-                    assignments.Add(new ConfigAssignment(string.Create(CultureInfo.InvariantCulture, $"{option} {value}"), key, value));
+                    assignments.Add(new ConfigAssignment($"{option} {value}", key, value));
                 }
             }
         });
         return command;
     }
+
+    private static async Task<int> RunAsync(Terminal terminal, IReadOnlyList<IEngine> engines, Request request, bool isDryRun, CancellationToken cancellation)
+    {
+        BoundConfig<JobConfig> bound = Load(request);
+        JobConfig config = bound.Value;
+        ResolvedJob job;
+        try
+        {
+            job = ResolvedJob.Open(config, Environment.CurrentDirectory);
+        }
+        catch (ModelException error)
+        {
+            throw bound.Error(error.Path.Length == 0 ? "model" : "model." + error.Path, error.Message);
+        }
+        catch (DataException error) when (error.DataSource.StartsWith("data", StringComparison.Ordinal))
+        {
+            throw bound.Error(error.DataSource, error.Message);
+        }
+
+        // Contradictions between the settings show here, before anything is written.
+        job.Job.CreatePolicy();
+        foreach (string note in job.Data.Notes)
+        {
+            terminal.Say(note);
+        }
+
+        if (config.Cluster.Workers > job.Job.Shards)
+        {
+            terminal.Warn($"{config.Cluster.Workers} workers, but batch.shards is {job.Job.Shards}: {config.Cluster.Workers - job.Job.Shards} of them will have nothing to do");
+        }
+
+        if (isDryRun)
+        {
+            DryRun.Show(terminal, job);
+            return ExitCode.Success;
+        }
+
+        IEngine engine = engines.Count > 0 ? engines[0] : throw new UsageException("this build has no engine to train with");
+        (RunFolder folder, Checkpoint? from) = Place(terminal, request, job);
+        cancellation.ThrowIfCancellationRequested();
+        return await new TrainingRun(terminal, engine, job, folder, from, request.Config, request.Assignments).RunAsync(request.StopAfter, cancellation).ConfigureAwait(false);
+    }
+
+    private static BoundConfig<JobConfig> Load(Request request)
+    {
+        if (request.Config is not null)
+        {
+            return JobConfig.Load(request.Config, request.Assignments);
+        }
+
+        if (request.ResumeRun is null)
+        {
+            throw new UsageException("train needs a config file, for example: clusterrnn train configs/quickstart.yaml");
+        }
+
+        // The run's own file holds every value spelled out.
+        return JobConfig.Load(new RunFolder(request.ResumeRun).ConfigPath, request.Assignments);
+    }
+
+    // Where the run goes, and from where it goes on.
+    private static (RunFolder Folder, Checkpoint? From) Place(Terminal terminal, Request request, ResolvedJob job)
+    {
+        if (!request.Resumes)
+        {
+            return (request.Out is null ? RunFolder.CreateNumbered(job.Config.Output.Folder, job.Config.Name!) : RunFolder.CreateNamed(request.Out), null);
+        }
+
+        string? path = request.ResumeRun ?? request.Out;
+        RunFolder folder = path is not null
+            ? new RunFolder(path)
+            : RunFolder.Newest(job.Config.Output.Folder, job.Config.Name)
+                ?? throw new UsageException($"--resume: expected a run of {job.Config.Name} in {Path.GetFullPath(job.Config.Output.Folder)}, found none");
+        if (!Directory.Exists(folder.Path))
+        {
+            throw new UsageException($"--resume {folder.Path}: expected a run's folder, found nothing there");
+        }
+
+        CheckpointSearch search = new CheckpointStore(folder.CheckpointsPath, job.Config.Checkpoint).FindNewest(job.Job.Expectation);
+        foreach (PassedOver passed in search.PassedOver)
+        {
+            terminal.Warn($"passed over {passed.Path}: {passed.Reason}");
+        }
+
+        if (search.Found is null)
+        {
+            if (search.PassedOver.Count > 0)
+            {
+                throw new UsageException($"--resume {folder.Path}: none of its {search.PassedOver.Count} checkpoints can be used");
+            }
+
+            terminal.Say($"{folder.Path} has no checkpoint yet: starting from the beginning");
+            return (folder, null);
+        }
+
+        terminal.Say($"going on from {search.Found.Path}, step {search.Found.Info.Version}");
+        foreach (string key in Changes(search.Found.Info.Config, job.Job.Config))
+        {
+            terminal.Warn($"{key} has changed since: the model will not be the one that an unbroken run would give");
+        }
+
+        return (folder, search.Found);
+    }
+
+    // The keys that decide the model and differ between two configs.
+    private static IEnumerable<string> Changes(string before, string after)
+    {
+        // Where it runs, how long, what is shown and kept changes no step that is computed.
+        string[] harmless = ["name", "cluster", "output", "generate", "stop", "checkpoint"];
+        return Differences("", JsonNode.Parse(before), JsonNode.Parse(after)).Where(path => !harmless.Contains(path.Split('.')[0]) && path != "data.path");
+
+        static IEnumerable<string> Differences(string path, JsonNode? a, JsonNode? b)
+        {
+            if (a is JsonObject left && b is JsonObject right)
+            {
+                return left.Select(p => p.Key).Union(right.Select(p => p.Key)).SelectMany(k => Differences(path.Length == 0 ? k : $"{path}.{k}", left[k], right[k]));
+            }
+
+            return JsonNode.DeepEquals(a, b) ? [] : [path];
+        }
+    }
+
+    private sealed record Request(string? Config, IReadOnlyList<ConfigAssignment> Assignments, string? Out, long? StopAfter, bool Resumes, string? ResumeRun);
 }

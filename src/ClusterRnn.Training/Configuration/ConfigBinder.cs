@@ -292,6 +292,12 @@ public static class ConfigBinder
                 return null;
             }
 
+            // Keys without a name belong to the variant that is the default: `optimizer: { learningRate: 0.01 }`.
+            if (chosen is null && key?.DefaultVariant is { } standard)
+            {
+                chosen = new ConfigScalar(node.Mark, standard, false);
+            }
+
             if (chosen is null && !shape.Type.IsAbstract)
             {
                 return CheckRecord(node, new ConfigRecordView(shape).Shape, key, path, null);

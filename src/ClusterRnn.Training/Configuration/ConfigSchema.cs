@@ -36,7 +36,7 @@ public static class ConfigSchema
                 ConfigKind.Choice => new JsonObject { ["enum"] = Names(shape.Choices) },
                 ConfigKind.List => new JsonObject { ["type"] = "array", ["items"] = Value(shape.Element!, shape.Element!.Kind < ConfigKind.List ? key : null, false) },
                 ConfigKind.Map => new JsonObject { ["type"] = "object", ["additionalProperties"] = Value(shape.Element!, null, false) },
-                _ => Reference(shape),
+                _ => Reference(shape, key?.DefaultVariant),
             };
             if (shape.Kind is ConfigKind.Integer or ConfigKind.Number && key?.Range is { } range)
             {
@@ -57,9 +57,9 @@ public static class ConfigSchema
             return nullable ? new JsonObject { ["anyOf"] = new JsonArray(node, new JsonObject { ["type"] = "null" }) } : node;
         }
 
-        JsonObject Reference(ConfigShape shape)
+        JsonObject Reference(ConfigShape shape, string? standard)
         {
-            string name = Define(shape, shape.Kind == ConfigKind.Variant ? "*" : "", () => shape.Kind == ConfigKind.Variant ? Variant(shape) : Record(shape, null, null));
+            string name = Define(shape, shape.Kind == ConfigKind.Variant ? "*" : "", () => shape.Kind == ConfigKind.Variant ? Variant(shape, standard) : Record(shape, null, null));
             return new JsonObject { ["$ref"] = "#/$defs/" + name };
         }
 
@@ -82,13 +82,13 @@ public static class ConfigSchema
             return name;
         }
 
-        JsonObject Variant(ConfigShape shape)
+        JsonObject Variant(ConfigShape shape, string? standard)
         {
             var options = new JsonArray();
             var bare = new List<string>();
             foreach ((string name, ConfigShape variant) in shape.Variants)
             {
-                string definition = Define(variant, name, () => Record(variant, shape.Discriminator, name));
+                string definition = Define(variant, name, () => Record(variant, shape.Discriminator, name, name == standard));
                 options.Add(new JsonObject { ["$ref"] = "#/$defs/" + definition });
                 if (!variant.Keys.Any(k => k.Required))
                 {
@@ -111,7 +111,7 @@ public static class ConfigSchema
             return node;
         }
 
-        JsonObject Record(ConfigShape shape, string? discriminator, string? value)
+        JsonObject Record(ConfigShape shape, string? discriminator, string? value, bool isStandard = false)
         {
             var node = new JsonObject();
             if (shape.Description is { } description)
@@ -125,7 +125,10 @@ public static class ConfigSchema
             if (discriminator is not null)
             {
                 properties[discriminator] = new JsonObject { ["const"] = value };
-                required.Add(discriminator);
+                if (!isStandard)
+                {
+                    required.Add(discriminator);
+                }
             }
 
             foreach (ConfigKey key in shape.Keys)

@@ -64,7 +64,11 @@ public sealed record ConfigKey(
     string? Description,
     RangeAttribute? Range,
     int MinimumLength,
-    JsonNode? Default);
+    JsonNode? Default)
+{
+    /// <summary>The variant that is meant when the discriminating key is left out, or null when it must be given.</summary>
+    public string? DefaultVariant => Shape.Kind == ConfigKind.Variant && Default is JsonObject json ? json[Shape.Discriminator!]?.GetValue<string>() : null;
+}
 
 /// <summary>What a value may be.</summary>
 public sealed class ConfigShape

@@ -94,6 +94,9 @@ public interface IEngine
     /// <summary>Its name on the command line: <c>in-process</c>, …</summary>
     string Name { get; }
 
+    /// <summary>What it is for, in a line.</summary>
+    string Description { get; }
+
     /// <summary>Runs a job to its end.</summary>
     /// <param name="request">The run.</param>
     /// <param name="cancellation">Ends the run after the step that is under way, with a checkpoint; the task then completes with <see cref="RunEnd.Interrupted"/>.</param>

@@ -72,6 +72,8 @@ public class ConfigLoaderTests
 
         public Figure? Favourite { get; init; }
 
+        public Figure Background { get; init; } = new Circle();
+
         public IReadOnlyDictionary<string, int>? Weights { get; init; }
     }
 
@@ -203,6 +205,14 @@ public class ConfigLoaderTests
     {
         ConfigProblem problem = Assert.Single(Fails("part:\n  cuont: 1\n", "part.count=2").Problems);
         Assert.Equal((2, 3), (problem.Mark.Line, problem.Mark.Column));
+    }
+
+    [Fact]
+    public void A_variant_left_unnamed_is_the_default_one()
+    {
+        Assert.Equal(new Circle { Radius = 4 }, Load("background: { radius: 4 }\n").Background);
+        Assert.Equal(new Circle { Radius = 4 }, Load("seed: 1\n", "background.radius=4").Background);
+        Assert.Contains("unknown key 'knid' in 'background'", Fails("background: { knid: box }\n").Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,0 +1,84 @@
+using System.CommandLine;
+using ClusterRnn.Cli.Output;
+using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Tasks;
+
+namespace ClusterRnn.Cli.Commands;
+
+/// <summary><c>clusterrnn predict</c>, also called generate and forecast: uses a trained model for what it was trained for.</summary>
+internal static class PredictCommand
+{
+    public static Command Make(Terminal terminal)
+    {
+        var run = new Argument<string>("RUN") { Description = SavedRun.Description };
+        var input = new Argument<string?>("INPUT") { Description = "What to predict from: a prompt, or the file that the forecast goes on from. Default: what the config says.", Arity = ArgumentArity.ZeroOrOne };
+        var best = new Option<bool>("--best") { Description = "The checkpoint with the best validation loss instead of the newest." };
+        var prompt = new Option<string?>("--prompt") { Description = "The text to go on from, the same as INPUT.", HelpName = "TEXT" };
+        Option<int?> length = NumberOption.Of<int>("--length", "How many tokens to write, or steps to forecast.", 1);
+        length.Aliases.Add("--steps");
+        Option<double?> temperature = NumberOption.Of<double>("--temperature", "Below 1 more certain, above 1 more varied; 0 always takes the likeliest.", 0, 100, "T");
+        Option<int?> topK = NumberOption.Of<int>("--top-k", "Only so many of the likeliest tokens are considered; 0 considers all.", 0);
+        Option<double?> topP = NumberOption.Of<double>("--top-p", "Only the likeliest tokens that together have this probability are considered.", 0, 1, "P");
+        Option<ulong?> seed = NumberOption.Of<ulong>("--seed", "The seed of the draw.", 0);
+        var json = new Option<bool>("--json") { Description = "Print the prediction as JSON." };
+        var command = new GroupedCommand("predict", "Use a trained model: write text, forecast a series.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, json };
+        command.Aliases.Add("generate");
+        command.Aliases.Add("forecast");
+        command.Examples.Add(("generate latest --prompt 'seven plus' --temperature 0.5", "Go on from a prompt."));
+        command.Examples.Add(("forecast runs/seasonal-1 --length 24", "Forecast the next 24 rows."));
+        command.SetAction((parsed, cancellation) => Task.Run(
+            () =>
+            {
+                string? text = parsed.GetValue(input), also = parsed.GetValue(prompt);
+                if (text is not null && also is not null)
+                {
+                    throw new UsageException("predict takes INPUT or --prompt, not both");
+                }
+
+                SavedRun saved = SavedRun.Find(parsed.GetValue(run)!, parsed.GetValue(best), terminal);
+                TaskModel trained = SavedModel.Open(saved.Checkpoint, Environment.CurrentDirectory);
+                using TrainedModel model = trained.Model;
+                GenerateConfig generate = trained.Job.Generate;
+                generate = generate with
+                {
+                    Length = parsed.GetValue(length) ?? generate.Length,
+                    Temperature = parsed.GetValue(temperature) ?? generate.Temperature,
+                    TopK = parsed.GetValue(topK) ?? generate.TopK,
+                    TopP = parsed.GetValue(topP) ?? generate.TopP,
+                    Seed = parsed.GetValue(seed) ?? generate.Seed ?? trained.Job.Seed,
+                };
+                if (generate.TopP <= 0)
+                {
+                    throw new UsageException("--top-p 0: expected a number above 0, at most 1");
+                }
+
+                bool asJson = parsed.GetValue(json);
+                var request = new PredictionRequest(text ?? also, generate, parsed.GetValue(length), asJson ? null : terminal.Write);
+                Prediction prediction = SequenceTask.Of(trained.Job.Data).Predict(trained, request, cancellation);
+                Show(terminal, prediction, asJson);
+                return ExitCode.Success;
+            },
+            cancellation));
+        return command;
+    }
+
+    private static void Show(Terminal terminal, Prediction prediction, bool asJson)
+    {
+        if (asJson)
+        {
+            terminal.WriteLine(System.Text.Json.JsonSerializer.Serialize(new { prediction.Text, prediction.Tables }, ConfigJson.Options));
+            return;
+        }
+
+        if (prediction.Text is { } written && !written.EndsWith('\n'))
+        {
+            terminal.WriteLine("");
+        }
+
+        foreach (FigureTable table in prediction.Tables)
+        {
+            terminal.Say(table.Title);
+            Tables.Write(terminal, table.Columns, table.Rows);
+        }
+    }
+}

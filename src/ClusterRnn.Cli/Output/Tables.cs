@@ -1,0 +1,42 @@
+using Spectre.Console;
+
+namespace ClusterRnn.Cli.Output;
+
+/// <summary>Tables of plain columns; the first is words, the others are numbers. Wide characters are counted as two cells.</summary>
+internal static class Tables
+{
+    /// <summary>Writes a table. Without heads every column is words.</summary>
+    public static void Write(Terminal terminal, IReadOnlyList<string> heads, IReadOnlyList<IReadOnlyList<string>> rows)
+    {
+        if (rows.Count == 0)
+        {
+            return;
+        }
+
+        int columns = rows.Max(r => r.Count);
+        Table table = new Table().Border(heads.Count == 0 ? TableBorder.None : TableBorder.Simple).LeftAligned();
+        table.ShowHeaders = heads.Count > 0;
+        for (int i = 0; i < columns; i++)
+        {
+            var column = new TableColumn(new Text(i < heads.Count ? heads[i] : "", new Style(decoration: Decoration.Bold))) { NoWrap = true };
+            column.Alignment = i == 0 || heads.Count == 0 ? Justify.Left : Justify.Right;
+            column.Padding = new Padding(0, 0, i == columns - 1 ? 0 : 3, 0);
+            table.AddColumn(column);
+        }
+
+        foreach (IReadOnlyList<string> row in rows)
+        {
+            table.AddRow(row.Select(cell => new Text(cell)));
+        }
+
+        // A file or a pipe has no width: nothing is wrapped or cut there.
+        int width = terminal.Out.Profile.Width;
+        if (!terminal.Out.Profile.Out.IsTerminal)
+        {
+            terminal.Out.Profile.Width = 10_000;
+        }
+
+        terminal.Out.Write(table);
+        terminal.Out.Profile.Width = width;
+    }
+}

@@ -1,0 +1,237 @@
+// The command line as its user meets it: what is printed where, and the exit code.
+using ClusterRnn.Cli;
+using ClusterRnn.Cli.Output;
+using ClusterRnn.Training.Runs;
+
+namespace ClusterRnn.Tests.Cli;
+
+public sealed class CommandLineTests : IDisposable
+{
+    private const string Job = """
+        data: { source: sums, characters: 2000 }
+        model: { layers: [{ type: embedding, units: 4 }, { type: gru, units: 6 }, dense] }
+        batch: { size: 4, span: 8 }
+        checkpoint: { every: 4 }
+        evaluate: { every: 5 }
+        stop: { steps: 10 }
+        generate: { length: 20 }
+        """;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory().FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private string At(params string[] parts) => Path.Combine([_folder, .. parts]);
+
+    private string Write(string name, string text)
+    {
+        File.WriteAllText(At(name), text);
+        return At(name);
+    }
+
+    private static (int Code, string Out, string Error) Run(params string[] args) => Run(new SmallEngine(), args);
+
+    private static (int Code, string Out, string Error) Run(IEngine engine, params string[] args)
+    {
+        var output = new StringWriter();
+        var error = new StringWriter();
+        int code = new CommandLine(Terminal.To(output, error), [engine]).RunAsync(args).GetAwaiter().GetResult();
+        return (code, output.ToString(), error.ToString());
+    }
+
+    [Fact]
+    public void Help_lists_commands_in_groups()
+    {
+        (int code, string text, string error) = Run("--help");
+        Assert.Equal((0, ""), (code, error));
+        int train = text.IndexOf("\ntrain\n", StringComparison.Ordinal), use = text.IndexOf("\nuse\n", StringComparison.Ordinal), cluster = text.IndexOf("\ncluster\n", StringComparison.Ordinal);
+        Assert.True(train > 0 && train < use && use < cluster, text);
+        Assert.All(["train", "schema", "evaluate RUN", "predict, generate, forecast RUN [INPUT]", "inspect RUN", "engines"], c => Assert.Contains("  " + c, text, StringComparison.Ordinal));
+        Assert.Equal(text, Run().Out);
+        Assert.All(text.Split('\n'), line => Assert.True(line.Length <= 120, line));
+    }
+
+    [Theory]
+    [InlineData("train")]
+    [InlineData("evaluate")]
+    [InlineData("predict")]
+    [InlineData("generate")]
+    [InlineData("inspect")]
+    [InlineData("schema")]
+    [InlineData("engines")]
+    public void Each_command_has_help(string command)
+    {
+        (int code, string text, string error) = Run(command, "--help");
+        Assert.Equal((0, ""), (code, error));
+        Assert.Contains("usage: clusterrnn ", text, StringComparison.Ordinal);
+        Assert.Contains("--verbose", text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("unknown command 'trian'; did you mean train?", "trian", "x.yaml")]
+    [InlineData("unknown option '--wokers'; did you mean --workers?", "train", "x.yaml", "--wokers", "2")]
+    [InlineData("unknown argument 'y.yaml'\n", "train", "x.yaml", "y.yaml")]
+    [InlineData("--steps x: expected a whole number from 0", "train", "x.yaml", "--steps", "x")]
+    [InlineData("--steps -1: expected a whole number from 0", "train", "x.yaml", "--steps", "-1")]
+    [InlineData("--temperature 200: expected a number from 0 to 100", "predict", "x", "--temperature", "200")]
+    [InlineData("x.yaml: no such file", "train", "x.yaml")]
+    [InlineData("train needs a config file", "train")]
+    [InlineData("--set seed: expected key.path=value", "train", "x.yaml", "--set", "seed")]
+    [InlineData("expected a run's or a checkpoint's folder", "inspect", "no-such-run")]
+    [InlineData("expected a run's or a checkpoint's folder", "evaluate", "no-such-run")]
+    [InlineData("expected a run's or a checkpoint's folder", "generate", "no-such-run")]
+    public void What_was_typed_wrong_gets_one_message_and_code_2(string message, params string[] args)
+    {
+        (int code, string text, string error) = Run(args);
+        Assert.Equal((ExitCode.Usage, ""), (code, text));
+        Assert.StartsWith("error: ", error, StringComparison.Ordinal);
+        Assert.Contains(message, error.ReplaceLineEndings("\n"), StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("batch: { size: 4, span: 8, lookBack: 4 }", "batch: { size: 4, span: 8 }", "'batch.lookBack' (k2) expects at least")]
+    [InlineData("batch: { size: 4, spam: 8 }", "batch: { size: 4, span: 8 }", "Did you mean 'span'?")]
+    [InlineData("batch: { size: 4000, span: 8 }", "batch: { size: 4, span: 8 }", "expected at least 32001 character tokens to train on")]
+    [InlineData("schedule: { name: plateau }\nevaluate: { every: 5 }\ndata2: 1", "evaluate: { every: 5 }", "unknown key 'data2'")]
+    [InlineData("model: { layers: [dense] }", "model: { layers: [{ type: embedding, units: 4 }, { type: gru, units: 6 }, dense] }", "job.yaml:2:")]
+    public void A_config_that_can_not_be_used_writes_nothing(string line, string instead, string message)
+    {
+        string config = Write("job.yaml", Job.Replace(instead, line, StringComparison.Ordinal));
+        (int code, string _, string error) = Run("train", config, "--out", At("run"));
+        Assert.Equal(ExitCode.Usage, code);
+        Assert.Contains(message, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
+        Assert.Equal(["job.yaml"], Directory.EnumerateFileSystemEntries(_folder).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public void A_dry_run_prints_everything_and_writes_nothing()
+    {
+        (int code, string text, string _) = Run("train", Write("job.yaml", Job), "--dry-run", "--workers", "3", "--out", At("run"));
+        Assert.Equal(0, code);
+        Assert.All(["lookBack: 8", "shards: 4", "workers: 3", "gru.weight_ih_l0", "18 x 4", "each of 3 workers", "each of 1 server", "4 shards of 1 rows"], part => Assert.Contains(part, text, StringComparison.Ordinal));
+        Assert.False(Directory.Exists(At("run")));
+    }
+
+    [Fact]
+    public void A_run_leaves_its_folder_and_can_be_used()
+    {
+        (int code, string text, string error) = Run("train", Write("job.yaml", Job), "--out", At("run"));
+        Assert.True(code == 0, error);
+        var summary = RunSummary.Read(At("run", "summary.json"));
+        Assert.Equal((10L, "steps", "small", 4), (summary.Steps, summary.Ended, summary.Engine, summary.Shards));
+        Assert.Contains(summary.ModelSha256, text, StringComparison.Ordinal);
+        Assert.Contains("true entropy", text, StringComparison.OrdinalIgnoreCase);
+        Assert.All(["config.yaml", "metrics.jsonl", "summary.json", "report.html"], file => Assert.True(new FileInfo(At("run", file)).Length > 0, file));
+        Assert.Single(Directory.GetFiles(At("run"), "events.out.tfevents.*"));
+        RunHistory history = MetricsLog.Read(At("run", "metrics.jsonl"));
+        Assert.Equal((10, 2), (history.Steps.Count, history.Evaluations.Count));
+        Assert.Contains(summary.ModelSha256, File.ReadAllText(At("run", "report.html")), StringComparison.Ordinal);
+
+        (code, text, error) = Run("inspect", At("run"));
+        Assert.True(code == 0, error);
+        Assert.Contains(summary.ModelSha256, text, StringComparison.Ordinal);
+        Assert.Contains("gru.weight_hh_l0", text, StringComparison.Ordinal);
+
+        (code, text, error) = Run("evaluate", At("run"));
+        Assert.True(code == 0, error);
+        Assert.Contains("validation", text, StringComparison.Ordinal);
+        Assert.Contains(Figures.Loss(summary.FinalValidationLoss!.Value), text, StringComparison.Ordinal);
+
+        (code, text, error) = Run("generate", At("run"), "--prompt", "seven", "--length", "30", "--seed", "3");
+        Assert.True(code == 0, error);
+        Assert.StartsWith("seven", text, StringComparison.Ordinal);
+        Assert.Equal(text, Run("predict", At("run"), "seven", "--length", "30", "--seed", "3").Out);
+        Assert.NotEqual(text, Run("predict", At("run"), "seven", "--length", "30", "--seed", "4").Out);
+
+        // The same folder again would mix two runs.
+        (code, _, error) = Run("train", At("job.yaml"), "--out", At("run"));
+        Assert.Equal((ExitCode.Failed, true), (code, error.Contains("--resume", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void Stopped_and_resumed_is_as_if_unbroken()
+    {
+        string config = Write("job.yaml", Job);
+        Assert.Equal(0, Run("train", config, "--out", At("whole")).Code);
+        (int code, string _, string error) = Run("train", config, "--out", At("parts"), "--steps", "3");
+        Assert.True(code == 0, error);
+        Assert.Contains("--resume", error, StringComparison.Ordinal);
+        Assert.Equal("interrupted", RunSummary.Read(At("parts", "summary.json")).Ended);
+        (code, _, error) = Run("train", config, "--resume", At("parts"), "--steps", "7");
+        Assert.True(code == 0, error);
+        // The config lies in the run, so it need not be named.
+        (code, _, error) = Run("train", "--resume", At("parts"));
+        Assert.True(code == 0, error);
+        RunSummary whole = RunSummary.Read(At("whole", "summary.json")), parts = RunSummary.Read(At("parts", "summary.json"));
+        Assert.Equal((whole.ModelSha256, whole.StateSha256), (parts.ModelSha256, parts.StateSha256));
+        Assert.Equal(7, parts.ResumedFromStep);
+        RunHistory unbroken = MetricsLog.Read(At("whole", "metrics.jsonl")), pieced = MetricsLog.Read(At("parts", "metrics.jsonl"));
+        Assert.Equal(unbroken.Steps.Select(s => (s.Step, s.Loss)), pieced.Steps.Select(s => (s.Step, s.Loss)));
+        Assert.Equal(unbroken.Evaluations.Select(e => (e.Step, e.Loss)), pieced.Evaluations.Select(e => (e.Step, e.Loss)));
+        Assert.Equal(0, Run("train", config, "--out", At("other"), "--seed", "2").Code);
+        Assert.NotEqual(whole.ModelSha256, RunSummary.Read(At("other", "summary.json")).ModelSha256);
+    }
+
+    [Fact]
+    public void Resuming_says_what_it_passed_over_and_refuses_another_job()
+    {
+        string config = Write("job.yaml", Job);
+        Assert.Equal(0, Run("train", config, "--out", At("run"), "--steps", "8").Code);
+        string newest = At("run", "checkpoints", "step-" + Directory.GetDirectories(At("run", "checkpoints")).Select(d => Path.GetFileName(d)[5..]).Max());
+        File.WriteAllText(Path.Combine(newest, "model.safetensors"), "broken");
+        (int code, string _, string error) = Run("train", config, "--resume", At("run"));
+        Assert.True(code == 0, error);
+        Assert.Contains("passed over " + newest, error, StringComparison.Ordinal);
+        (code, _, error) = Run("train", config, "--resume", At("run"), "--set", "batch.shards=2");
+        Assert.Equal(ExitCode.Usage, code);
+        Assert.Contains("expected batch.shards 2, found 4", error, StringComparison.Ordinal);
+        (code, _, error) = Run("train", config, "--resume", At("run"), "--set", "optimizer.learningRate=0.5");
+        Assert.Contains("optimizer.learningRate has changed", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_internal_error_says_that_it_is_ours()
+    {
+        string config = Write("job.yaml", Job);
+        var engine = new SmallEngine { BeforeStep = _ => throw new InvalidCastException("planted") };
+        (int code, string _, string error) = Run(engine, "train", config, "--out", At("a"));
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Contains("internal error: InvalidCastException: planted", error, StringComparison.Ordinal);
+        Assert.Contains("Please report it", error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
+        (code, _, error) = Run(engine, "train", config, "--out", At("b"), "--verbose");
+        Assert.Contains("   at ", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Quiet_and_verbose_are_what_they_say()
+    {
+        string config = Write("job.yaml", Job);
+        (int code, string text, string error) = Run("train", config, "--out", At("q"), "--quiet");
+        Assert.Equal((0, ""), (code, error));
+        Assert.Contains("modelSha256", text, StringComparison.Ordinal);
+        (_, _, error) = Run("train", config, "--out", At("v"), "--verbose");
+        Assert.Equal(10, error.Split('\n').Count(l => l.StartsWith("step ", StringComparison.Ordinal) && l.Contains("  epoch ", StringComparison.Ordinal)));
+        Assert.Contains("checkpoint", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Tables_stay_straight_with_wide_characters()
+    {
+        var output = new StringWriter();
+        Terminal terminal = Terminal.To(output, new StringWriter());
+        Tables.Write(terminal, ["列 name", "數值", "c"], [["日本語", "1", "x"], ["abc", "22", "ひらがな"], ["e\u0301", "3", ""]]);
+        string[] lines = [.. output.ToString().Split('\n').Select(l => l.TrimEnd('\r')).Where(l => l.Trim().Length > 0)];
+        // Every line reaches the same cell at the right edge of the second column.
+        Assert.Single(lines.Where(l => !l.Contains('─')).Select(l => ClusterRnn.Training.Configuration.TextWidth.Of(l)).Distinct());
+    }
+
+    [Fact]
+    public void Schema_and_engines_print_to_the_standard_output()
+    {
+        Assert.Equal(File.ReadAllText(Path.Combine(Repository.Root, "configs", "schema.json")), Run("schema").Out);
+        Assert.Contains("small", Run("engines").Out, StringComparison.Ordinal);
+    }
+}
