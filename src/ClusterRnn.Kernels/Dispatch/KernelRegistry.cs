@@ -43,8 +43,16 @@ public static unsafe class KernelRegistry
         s => (double)s.Rows * s.Columns,
         (set, s, p) => Kernels.Elementwise.Dropout.Kernel.Run(set, new()
         {
-            Rows = s.Rows, Width = s.Columns, Stride = s.Columns, Source = (float*)p[0], Target = (float*)p[1],
-            Key = 42, FirstSlot = 3, Time = 7, Threshold = 1 << 22, Scale = 4f / 3f,
+            Rows = s.Rows,
+            Width = s.Columns,
+            Stride = s.Columns,
+            Source = (float*)p[0],
+            Target = (float*)p[1],
+            Key = 42,
+            FirstSlot = 3,
+            Time = 7,
+            Threshold = 1 << 22,
+            Scale = 4f / 3f,
         }));
 
     private static KernelEntry Softmax() => new(
@@ -103,9 +111,22 @@ public static unsafe class KernelRegistry
             s => s.Columns,
             (set, s, p) => kernel.Run(set, new()
             {
-                Count = s.Columns, Parameters = (float*)p[0], Gradients = (float*)p[1], First = (float*)p[2], Second = (float*)p[3],
-                Scale = 0.9f, LearningRate = 0.01f, WeightDecay = 0.1f, Decay1 = 0.9f, Complement1 = 0.1f, Decay2 = 0.99f, Complement2 = 0.01f,
-                Correction1 = 0.5f, RootCorrection2 = 0.25f, Epsilon = 1e-3f, Nesterov = s.Columns % 2 == 0,
+                Count = s.Columns,
+                Parameters = (float*)p[0],
+                Gradients = (float*)p[1],
+                First = (float*)p[2],
+                Second = (float*)p[3],
+                Scale = 0.9f,
+                LearningRate = 0.01f,
+                WeightDecay = 0.1f,
+                Decay1 = 0.9f,
+                Complement1 = 0.1f,
+                Decay2 = 0.99f,
+                Complement2 = 0.01f,
+                Correction1 = 0.5f,
+                RootCorrection2 = 0.25f,
+                Epsilon = 1e-3f,
+                Nesterov = s.Columns % 2 == 0,
             })));
     }
 
@@ -147,12 +168,12 @@ public static unsafe class KernelRegistry
     private static KernelEntry Gradient(Kernel<WeightGradientArguments> kernel)
     {
         bool product = kernel == WeightGradient.Kernel;
+        long Output(KernelShape s) => product ? (long)s.Rows * (s.Columns + ((s.Columns + 1) / 2)) : s.Rows;
         return new(
             kernel,
             [
                 Floats("a", s => (long)s.Rows * s.Depth), Floats("b", s => product ? (long)s.Depth * s.Columns : 0),
-                Floats("first subtree", s => product ? (long)s.Rows * s.Columns : s.Rows), Floats("second subtree", s => product ? (long)s.Rows * s.Columns : s.Rows),
-                Floats("third subtree", s => product ? (long)s.Rows * s.Columns : s.Rows),
+                Floats("first subtree", Output), Floats("second subtree", Output), Floats("third subtree", Output),
             ],
             s => (product ? 2.0 * s.Columns : 1.0) * s.Rows * s.Depth,
             (set, s, p) =>
@@ -168,8 +189,20 @@ public static unsafe class KernelRegistry
                     outputs[i] = (float*)p[2 + i];
                 }
 
-                WeightGradient.Compute(
-                    set, program, rows, (float*)p[0], s.Rows, ColumnGroups.Dense(s.Rows), product ? (float*)p[1] : null, s.Columns, ColumnGroups.Dense(s.Columns), outputs, 0, Scratch());
+                var columns = ColumnGroups.Dense(s.Columns);
+                var arguments = new WeightGradientArguments { A = (float*)p[0], Lda = s.Rows, AColumns = ColumnGroups.Dense(s.Rows), Outputs = outputs };
+                if (product)
+                {
+                    arguments.B = (float*)p[1];
+                    arguments.Ldb = s.Columns;
+                    arguments.BColumns = columns;
+                    arguments.SecondB = (float*)p[1];
+                    arguments.SecondLdb = s.Columns;
+                    arguments.SecondColumns = ColumnGroups.Dense((s.Columns + 1) / 2);
+                    arguments.SecondOffset = (long)s.Rows * s.Columns;
+                }
+
+                WeightGradient.Run(set, program, rows, arguments, Scratch());
                 GC.KeepAlive(scratchArena);
             });
     }

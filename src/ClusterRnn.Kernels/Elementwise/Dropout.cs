@@ -63,9 +63,16 @@ public static unsafe class Dropout
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(probability, 1f);
         Kernel.Run(new DropoutArguments
         {
-            Rows = rows, Width = width, Stride = stride, Source = source, Target = target,
-            Key = key.Key, FirstSlot = firstSlot, Time = time,
-            Threshold = (uint)(probability * (1 << 24)), Scale = 1f / (1f - probability),
+            Rows = rows,
+            Width = width,
+            Stride = stride,
+            Source = source,
+            Target = target,
+            Key = key.Key,
+            FirstSlot = firstSlot,
+            Time = time,
+            Threshold = (uint)(probability * (1 << 24)),
+            Scale = 1f / (1f - probability),
         });
     }
 

@@ -40,9 +40,19 @@ public static unsafe class Adam
 
     internal static UpdateArguments Arguments(long count, float* parameters, float* gradients, float* first, float* second, float scale, double beta1, double beta2, float epsilon, long step) => new()
     {
-        Count = count, Parameters = parameters, Gradients = gradients, First = first, Second = second, Scale = scale,
-        Decay1 = (float)beta1, Complement1 = (float)(1 - beta1), Decay2 = (float)beta2, Complement2 = (float)(1 - beta2),
-        Correction1 = (float)(1 - ScalarMath.Pow(beta1, step)), RootCorrection2 = (float)Math.Sqrt(1 - ScalarMath.Pow(beta2, step)), Epsilon = epsilon,
+        Count = count,
+        Parameters = parameters,
+        Gradients = gradients,
+        First = first,
+        Second = second,
+        Scale = scale,
+        Decay1 = (float)beta1,
+        Complement1 = (float)(1 - beta1),
+        Decay2 = (float)beta2,
+        Complement2 = (float)(1 - beta2),
+        Correction1 = (float)(1 - ScalarMath.Pow(beta1, step)),
+        RootCorrection2 = (float)Math.Sqrt(1 - ScalarMath.Pow(beta2, step)),
+        Epsilon = epsilon,
     };
 }
 

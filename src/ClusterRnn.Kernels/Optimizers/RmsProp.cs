@@ -16,8 +16,18 @@ public static unsafe class RmsProp
     public static void Run(long count, float* parameters, float* gradients, float* momentumBuffer, float* meanSquare, float scale, float learningRate, double alpha, float momentum, float epsilon, float weightDecay) =>
         Kernel.Run(new UpdateArguments
         {
-            Count = count, Parameters = parameters, Gradients = gradients, First = momentumBuffer, Second = meanSquare, Scale = scale, LearningRate = learningRate,
-            Decay1 = momentum, Decay2 = (float)alpha, Complement2 = (float)(1 - alpha), Epsilon = epsilon, WeightDecay = weightDecay,
+            Count = count,
+            Parameters = parameters,
+            Gradients = gradients,
+            First = momentumBuffer,
+            Second = meanSquare,
+            Scale = scale,
+            LearningRate = learningRate,
+            Decay1 = momentum,
+            Decay2 = (float)alpha,
+            Complement2 = (float)(1 - alpha),
+            Epsilon = epsilon,
+            WeightDecay = weightDecay,
         });
 }
 

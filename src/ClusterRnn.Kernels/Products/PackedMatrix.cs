@@ -127,6 +127,11 @@ public sealed unsafe class PackedMatrix
 
     private PackingArguments Arguments(int group, float* source, nint stride) => new()
     {
-        Source = source, SourceStride = stride, K = K, Columns = Columns.Width, Panels = Panel(group, 0), PanelStride = PanelStride,
+        Source = source,
+        SourceStride = stride,
+        K = K,
+        Columns = Columns.Width,
+        Panels = Panel(group, 0),
+        PanelStride = PanelStride,
     };
 }

@@ -68,9 +68,21 @@ public static unsafe class Product
 
     internal static ProductArguments Arguments(int m, float* a, nint lda, PackedMatrix b, float* c, nint ldc, Workspace workspace) => new()
     {
-        Rows = m, A = a, Lda = lda, Inner = b.Inner, C = c, Ldc = ldc, Columns = b.Columns,
-        Panels = b.Panel(0, 0), PanelStride = b.PanelStride, PanelsPerGroup = b.PanelsPerGroup, Bias = b.Bias(0, 0),
-        FreshGroup = -1, Left = workspace.Left, Tile = workspace.Tile, Zeros = workspace.Zeros,
+        Rows = m,
+        A = a,
+        Lda = lda,
+        Inner = b.Inner,
+        C = c,
+        Ldc = ldc,
+        Columns = b.Columns,
+        Panels = b.Panel(0, 0),
+        PanelStride = b.PanelStride,
+        PanelsPerGroup = b.PanelsPerGroup,
+        Bias = b.Bias(0, 0),
+        FreshGroup = -1,
+        Left = workspace.Left,
+        Tile = workspace.Tile,
+        Zeros = workspace.Zeros,
     };
 
     // B goes through the workspace in pieces: pieces of n are independent, pieces of k continue the chains.
@@ -97,15 +109,30 @@ public static unsafe class Product
                 long panelStride = (long)count * panelWidth;
                 packing.Run(set, new PackingArguments
                 {
-                    Source = b + (from * stepK) + (column * stepN), SourceStride = stepK == 1 ? stepN : stepK, K = count, Columns = width,
-                    Panels = workspace.Right, PanelStride = panelStride,
+                    Source = b + (from * stepK) + (column * stepN),
+                    SourceStride = stepK == 1 ? stepN : stepK,
+                    K = count,
+                    Columns = width,
+                    Panels = workspace.Right,
+                    PanelStride = panelStride,
                 });
                 Kernel.Run(set, new ProductArguments
                 {
-                    Rows = m, A = a + from, Lda = lda, Inner = ColumnGroups.Dense(count), C = c + column, Ldc = ldc, Columns = ColumnGroups.Dense(width),
-                    Panels = workspace.Right, PanelStride = panelStride, PanelsPerGroup = panels, FreshGroup = -1,
+                    Rows = m,
+                    A = a + from,
+                    Lda = lda,
+                    Inner = ColumnGroups.Dense(count),
+                    C = c + column,
+                    Ldc = ldc,
+                    Columns = ColumnGroups.Dense(width),
+                    Panels = workspace.Right,
+                    PanelStride = panelStride,
+                    PanelsPerGroup = panels,
+                    FreshGroup = -1,
                     Start = accumulate || from > 0 ? ProductStart.Accumulate : ProductStart.Zero,
-                    Left = workspace.Left, Tile = workspace.Tile, Zeros = workspace.Zeros,
+                    Left = workspace.Left,
+                    Tile = workspace.Tile,
+                    Zeros = workspace.Zeros,
                 });
             }
         }

@@ -29,6 +29,10 @@ internal unsafe struct WeightGradientArguments
     public float* B; // [rows, N]; null: column sums of A
     public nint Ldb;
     public ColumnGroups BColumns;
+    public float* SecondB; // another right operand for the same rows of A, or null
+    public nint SecondLdb;
+    public ColumnGroups SecondColumns;
+    public long SecondOffset;
     public float** Outputs; // [subtrees]
     public long Offset;
     public float* Left;
@@ -63,6 +67,25 @@ public static unsafe class WeightGradient
     public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace) =>
         Compute(InstructionSets.Current, program, rows, a, lda, aColumns, b, ldb, bColumns, outputs, offset, workspace);
 
+    /// <summary>Two weight gradients with the same left operand (input and recurrent weights), whose rows are rearranged once for both.</summary>
+    /// <param name="program">The shards and how they are joined.</param>
+    /// <param name="rows">The rows of each shard, in order.</param>
+    /// <param name="a">Gradients of pre-activations: [rows, M], M as <paramref name="aColumns"/> says.</param>
+    /// <param name="lda">Floats from one row of A to the next.</param>
+    /// <param name="aColumns">How M lies in a row of A, for both.</param>
+    /// <param name="b">The first right operand: [rows, N].</param>
+    /// <param name="ldb">Floats from one of its rows to the next.</param>
+    /// <param name="bColumns">How N lies in a row of it; one group.</param>
+    /// <param name="offset">Where the first gradient begins in the outputs.</param>
+    /// <param name="secondB">The second right operand.</param>
+    /// <param name="secondLdb">Floats from one of its rows to the next.</param>
+    /// <param name="secondColumns">How N lies in a row of it; one group.</param>
+    /// <param name="secondOffset">Where the second gradient begins in the outputs.</param>
+    /// <param name="outputs">[subtrees]: gradients in the flat layout.</param>
+    /// <param name="workspace">Scratch.</param>
+    public static void ComputePair(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, long offset, float* secondB, nint secondLdb, ColumnGroups secondColumns, long secondOffset, float** outputs, Workspace workspace) =>
+        Run(InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, SecondB = secondB, SecondLdb = secondLdb, SecondColumns = secondColumns, SecondOffset = secondOffset, Outputs = outputs }, workspace);
+
     /// <summary>For each subtree i: outputs[i][offset + m] = the tree's sum over its shards of Σ A[row, m], one chain of additions over each shard's rows (the gradient of a bias).</summary>
     /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace)" path="/param"/>
     public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace) =>
@@ -70,7 +93,10 @@ public static unsafe class WeightGradient
 
     /// <summary>The same with the variant for <paramref name="set"/>, which the machine must support; <paramref name="b"/> null gives the column sums.</summary>
     /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace)" path="/param"/>
-    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace)
+    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace) =>
+        Run(set, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, Outputs = outputs }, workspace);
+
+    internal static void Run(InstructionSet set, MergeProgram program, ShardRows rows, WeightGradientArguments arguments, Workspace workspace)
     {
         ArgumentNullException.ThrowIfNull(program);
         ArgumentNullException.ThrowIfNull(rows);
@@ -82,21 +108,34 @@ public static unsafe class WeightGradient
 
         fixed (int* mergesAfter = program.MergesAfter, outputAfter = program.OutputAfter)
         {
-            var arguments = new WeightGradientArguments
-            {
-                Shards = program.Range.Count, MergesAfter = mergesAfter, OutputAfter = outputAfter, StackDepth = program.StackDepth,
-                Rows = rows.Rows(0), Starts = rows.Starts, A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns,
-                Outputs = outputs, Offset = offset,
-                Left = workspace.Left, Right = workspace.Right, RightFloats = workspace.RightFloats, Tile = workspace.Tile, Zeros = workspace.Zeros,
-            };
-            (b is null ? ColumnSumsKernel : Kernel).Run(set, arguments);
+            arguments.Shards = program.Range.Count;
+            arguments.MergesAfter = mergesAfter;
+            arguments.OutputAfter = outputAfter;
+            arguments.StackDepth = program.StackDepth;
+            arguments.Rows = rows.Rows(0);
+            arguments.Starts = rows.Starts;
+            arguments.Left = workspace.Left;
+            arguments.Right = workspace.Right;
+            arguments.RightFloats = workspace.RightFloats;
+            arguments.Tile = workspace.Tile;
+            arguments.Zeros = workspace.Zeros;
+            (arguments.B is null ? ColumnSumsKernel : Kernel).Run(set, arguments);
         }
     }
 
     private static void Reference(WeightGradientArguments* p)
     {
+        ReferenceOf(p, p->B, p->Ldb, p->BColumns, p->Offset);
+        if (p->SecondB != null)
+        {
+            ReferenceOf(p, p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset);
+        }
+    }
+
+    private static void ReferenceOf(WeightGradientArguments* p, float* b, nint ldb, ColumnGroups columns, long offset)
+    {
         float* stack = stackalloc float[p->StackDepth + 1];
-        int n = p->BColumns.Width;
+        int n = columns.Width;
         for (int m = 0; m < p->AColumns.Total; m++)
         {
             int column = p->AColumns.Offset(m / p->AColumns.Width) + (m % p->AColumns.Width);
@@ -109,11 +148,11 @@ public static unsafe class WeightGradient
                     for (int k = p->Starts[shard]; k < p->Starts[shard + 1]; k++)
                     {
                         nint row = p->Rows[k];
-                        sum = MathF.FusedMultiplyAdd(p->A[(row * p->Lda) + column], p->B[(row * p->Ldb) + p->BColumns.Offset0 + j], sum);
+                        sum = MathF.FusedMultiplyAdd(p->A[(row * p->Lda) + column], b[(row * ldb) + columns.Offset0 + j], sum);
                     }
 
                     stack[depth++] = sum;
-                    depth = MergeOne(p, shard, stack, depth, ((long)m * n) + j);
+                    depth = MergeOne(p, shard, stack, depth, offset + ((long)m * n) + j);
                 }
             }
         }
@@ -134,7 +173,7 @@ public static unsafe class WeightGradient
                 }
 
                 stack[depth++] = sum;
-                depth = MergeOne(p, shard, stack, depth, m);
+                depth = MergeOne(p, shard, stack, depth, p->Offset + m);
             }
         }
     }
@@ -151,7 +190,7 @@ public static unsafe class WeightGradient
         if (p->OutputAfter[shard] >= 0)
         {
             depth--;
-            p->Outputs[p->OutputAfter[shard]][p->Offset + element] = stack[depth];
+            p->Outputs[p->OutputAfter[shard]][element] = stack[depth];
         }
 
         return depth;

@@ -10,39 +10,95 @@ internal static unsafe class WeightGradientDriver<T, V>
 {
     private const int InnerBlock = 512;
     private const int MostTiles = 10;
-    private const long StackFloats = 72 * 1024; // of one level: with a few levels it stays in L2
+    private const int MostColumns = 2048;
+    private const long StackFloats = 144 * 1024; // of one level: with a few levels it stays near
+
+    // Columns of a right operand that are worked on together with the same rows of A.
+    private struct RightPart
+    {
+        public float* B; // at its first column
+        public nint Ldb;
+        public int Width;
+        public int Stride; // Width rounded up to whole panels
+        public int FirstColumn; // within a row of the stack
+        public float* Packed; // all rows, rearranged; null: block by block
+        public long Offset; // of the first column in the outputs
+        public int OutputStride;
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(WeightGradientArguments* p)
     {
-        int n = p->BColumns.Width, total = p->Starts[p->Shards];
-        int tilesOfGroup = (p->AColumns.Width + T.Rows - 1) / T.Rows, tiles = tilesOfGroup * p->AColumns.Count;
-
-        // All rows of as many columns as fit are rearranged at once; if not even one panel fits, block by block.
-        long fitting = p->RightFloats / ((long)Math.Max(1, total) * T.PanelWidth);
-        bool prepacked = fitting > 0;
-        long columns = Math.Min(n, prepacked ? Math.Min(fitting * T.PanelWidth, 2048) : Math.Min(512, p->RightFloats / InnerBlock / T.PanelWidth * T.PanelWidth));
-        for (int column = 0; column < n; column += (int)columns)
+        RightPart* parts = stackalloc RightPart[2];
+        long total = Math.Max(1, p->Starts[p->Shards]);
+        if (p->SecondB != null)
         {
-            int width = (int)Math.Min(columns, n - column), stride = (width + T.PanelWidth - 1) / T.PanelWidth * T.PanelWidth;
-            if (prepacked)
+            parts[0] = Part(p->B, p->Ldb, p->BColumns, p->Offset, 0, p->BColumns.Width, 0, p->Right);
+            parts[1] = Part(p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset, 0, p->SecondColumns.Width, parts[0].Stride, p->Right + (total * parts[0].Stride));
+            int stride = parts[0].Stride + parts[1].Stride;
+            if (stride <= MostColumns && total * stride <= p->RightFloats)
             {
-                PackAll(p, column, width);
+                Product(p, parts, 2, stride);
+                return;
             }
+        }
 
-            long fit = Math.Min(StackFloats / ((long)T.Rows * stride), Workspace.TileFloats / ((long)T.Rows * stride * (p->StackDepth + 1)));
-            int chunk = (int)Math.Clamp(fit, 1, MostTiles);
-            for (int tile = 0; tile < tiles; tile += chunk)
+        Single(p, parts, p->B, p->Ldb, p->BColumns, p->Offset, total);
+        if (p->SecondB != null)
+        {
+            Single(p, parts, p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset, total);
+        }
+    }
+
+    // All rows of as many columns as fit are rearranged at once; if not even one panel fits, block by block.
+    private static void Single(WeightGradientArguments* p, RightPart* part, float* b, nint ldb, ColumnGroups columns, long offset, long total)
+    {
+        long fitting = p->RightFloats / (total * T.PanelWidth);
+        bool prepacked = fitting > 0;
+        int step = (int)(prepacked ? Math.Min(fitting * T.PanelWidth, MostColumns) : 512);
+        for (int column = 0; column < columns.Width; column += step)
+        {
+            *part = Part(b, ldb, columns, offset, column, Math.Min(step, columns.Width - column), 0, prepacked ? p->Right : null);
+            Product(p, part, 1, part->Stride);
+        }
+    }
+
+    private static RightPart Part(float* b, nint ldb, ColumnGroups columns, long offset, int column, int width, int firstColumn, float* packed) => new()
+    {
+        B = b + columns.Offset0 + column,
+        Ldb = ldb,
+        Width = width,
+        Stride = (width + T.PanelWidth - 1) / T.PanelWidth * T.PanelWidth,
+        FirstColumn = firstColumn,
+        Packed = packed,
+        Offset = offset + column,
+        OutputStride = columns.Width,
+    };
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Product(WeightGradientArguments* p, RightPart* parts, int count, int stride)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            if (parts[i].Packed != null)
             {
-                Chunk(p, column, width, stride, tile, Math.Min(tiles, tile + chunk), tilesOfGroup, prepacked);
+                PackAll(p, parts + i);
             }
+        }
+
+        int tilesOfGroup = (p->AColumns.Width + T.Rows - 1) / T.Rows, tiles = tilesOfGroup * p->AColumns.Count;
+        long fit = Math.Min(StackFloats / ((long)T.Rows * stride), Workspace.TileFloats / ((long)T.Rows * stride * (p->StackDepth + 1)));
+        int chunk = (int)Math.Clamp(fit, 1, MostTiles);
+        for (int tile = 0; tile < tiles; tile += chunk)
+        {
+            Chunk(p, parts, count, stride, tile, Math.Min(tiles, tile + chunk), tilesOfGroup);
         }
     }
 
     private static int RowOf(int width, int tile, int tilesOfGroup) => (int)((long)width * tile / tilesOfGroup);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Chunk(WeightGradientArguments* p, int column, int width, int stride, int firstTile, int endTile, int tilesOfGroup, bool prepacked)
+    private static void Chunk(WeightGradientArguments* p, RightPart* parts, int count, int stride, int firstTile, int endTile, int tilesOfGroup)
     {
         int* heights = stackalloc int[MostTiles];
         int* columnsOfA = stackalloc int[MostTiles];
@@ -64,7 +120,7 @@ internal static unsafe class WeightGradientDriver<T, V>
             // The first merge is done tile by tile, as soon as a tile is complete.
             bool merges = p->MergesAfter[shard] > 0;
             float* product = p->Tile + (depth * level);
-            ShardProduct(p, column, width, stride, shard, heights, columnsOfA, tiles, prepacked, product, merges ? product - level : null);
+            ShardProduct(p, parts, count, stride, shard, heights, columnsOfA, tiles, product, rows, merges ? product - level : null);
             depth += merges ? 0 : 1;
             for (int merge = 1; merge < p->MergesAfter[shard]; merge++)
             {
@@ -75,12 +131,16 @@ internal static unsafe class WeightGradientDriver<T, V>
             if (p->OutputAfter[shard] >= 0)
             {
                 depth--;
-                float* source = p->Tile + (depth * level), target = p->Outputs[p->OutputAfter[shard]] + p->Offset + column;
-                for (int i = 0; i < tiles; i++)
+                float* output = p->Outputs[p->OutputAfter[shard]];
+                for (int i = 0; i < count; i++)
                 {
-                    for (int row = 0; row < heights[i]; row++, source += stride)
+                    float* source = p->Tile + (depth * level) + parts[i].FirstColumn, target = output + parts[i].Offset;
+                    for (int tile = 0; tile < tiles; tile++)
                     {
-                        Packing.CopyRow(source, target + ((long)(outputRows[i] + row) * p->BColumns.Width), width);
+                        for (int row = 0; row < heights[tile]; row++, source += stride)
+                        {
+                            Packing.CopyRow(source, target + ((long)(outputRows[tile] + row) * parts[i].OutputStride), parts[i].Width);
+                        }
                     }
                 }
             }
@@ -89,17 +149,11 @@ internal static unsafe class WeightGradientDriver<T, V>
 
     // c[rows of the tiles, stride] = the shard's sum; or, where lower is given, lower += the shard's sum.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ShardProduct(WeightGradientArguments* p, int column, int width, int stride, int shard, int* heights, int* columnsOfA, int tiles, bool prepacked, float* c, float* lower)
+    private static void ShardProduct(WeightGradientArguments* p, RightPart* parts, int partCount, int stride, int shard, int* heights, int* columnsOfA, int tiles, float* c, int rows, float* lower)
     {
         int start = p->Starts[shard], count = p->Starts[shard + 1] - start;
         if (count == 0)
         {
-            int rows = 0;
-            for (int i = 0; i < tiles; i++)
-            {
-                rows += heights[i];
-            }
-
             new Span<float>(c, rows * stride).Clear();
             if (lower != null)
             {
@@ -115,34 +169,39 @@ internal static unsafe class WeightGradientDriver<T, V>
         {
             int from = (int)((long)count * block / blocks), k = (int)((long)count * (block + 1) / blocks) - from;
             int* list = p->Rows + start + from;
-            float* right = p->Right;
-            if (prepacked)
-            {
-                right += (long)(start + from) * stride;
-            }
-            else
-            {
-                PackRight(p, list, k, column, width, right);
-            }
-
             PackLeft(p, list, k, heights, columnsOfA, tiles, p->Left);
             bool merge = lower != null && block == blocks - 1;
-            for (int panel = 0; panel < width; panel += T.PanelWidth)
+            for (int part = 0; part < partCount; part++)
             {
-                float* left = p->Left, b = right + ((nint)panel * k), tile = c + panel;
-                bool half = width - panel <= T.PanelWidth / 2;
-                int tileWidth = half ? T.PanelWidth / 2 : T.PanelWidth;
-                for (int i = 0; i < tiles; i++)
+                float* right = parts[part].Packed;
+                if (right != null)
                 {
-                    float* s = block == 0 ? p->Zeros : tile, target = merge ? sum : tile;
-                    (half ? T.Half(heights[i]) : T.Whole(heights[i]))(k, left, b, s, block == 0 ? 0 : stride, target, merge ? T.PanelWidth : stride);
-                    if (merge)
-                    {
-                        AddTile(tile + (lower - c), stride, sum, heights[i], tileWidth);
-                    }
+                    right += (long)(start + from) * parts[part].Stride;
+                }
+                else
+                {
+                    right = p->Right;
+                    PackRight(parts + part, list, k, right);
+                }
 
-                    left += LeftStride(heights[i], k);
-                    tile += (nint)heights[i] * stride;
+                int width = parts[part].Width;
+                for (int panel = 0; panel < width; panel += T.PanelWidth)
+                {
+                    float* left = p->Left, b = right + ((nint)panel * k), tile = c + parts[part].FirstColumn + panel;
+                    bool half = width - panel <= T.PanelWidth / 2;
+                    int tileWidth = half ? T.PanelWidth / 2 : T.PanelWidth;
+                    for (int i = 0; i < tiles; i++)
+                    {
+                        float* s = block == 0 ? p->Zeros : tile, target = merge ? sum : tile;
+                        (half ? T.Half(heights[i]) : T.Whole(heights[i]))(k, left, b, s, block == 0 ? 0 : stride, target, merge ? T.PanelWidth : stride);
+                        if (merge)
+                        {
+                            AddTile(tile + (lower - c), stride, sum, heights[i], tileWidth);
+                        }
+
+                        left += LeftStride(heights[i], k);
+                        tile += (nint)heights[i] * stride;
+                    }
                 }
             }
         }
@@ -161,33 +220,32 @@ internal static unsafe class WeightGradientDriver<T, V>
         }
     }
 
+    // Rounded up with a gap: the copy of a tile's last row writes up to 16 floats.
     private static nint LeftStride(int height, int k) => (((nint)height * k) + 31) & ~15;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackAll(WeightGradientArguments* p, int column, int width)
+    private static void PackAll(WeightGradientArguments* p, RightPart* part)
     {
-        int stride = (width + T.PanelWidth - 1) / T.PanelWidth * T.PanelWidth;
         for (int shard = 0; shard < p->Shards; shard++)
         {
             int start = p->Starts[shard], count = p->Starts[shard + 1] - start, blocks = (count + InnerBlock - 1) / InnerBlock;
             for (int block = 0; block < blocks; block++)
             {
                 int from = (int)((long)count * block / blocks), k = (int)((long)count * (block + 1) / blocks) - from;
-                PackRight(p, p->Rows + start + from, k, column, width, p->Right + ((long)(start + from) * stride));
+                PackRight(part, p->Rows + start + from, k, part->Packed + ((long)(start + from) * part->Stride));
             }
         }
     }
 
     // target[panel, i, 0..panel width) = columns of row list[i] of B.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackRight(WeightGradientArguments* p, int* list, int k, int column, int width, float* target)
+    private static void PackRight(RightPart* part, int* list, int k, float* target)
     {
         nint panelStride = (nint)k * T.PanelWidth;
-        int whole = width / T.PanelWidth * T.PanelWidth, rest = width - whole;
-        float* b = p->B + p->BColumns.Offset0 + column;
+        int whole = part->Width / T.PanelWidth * T.PanelWidth, rest = part->Width - whole;
         for (int i = 0; i < k; i++)
         {
-            float* source = b + (list[i] * p->Ldb), to = target + ((nint)i * T.PanelWidth);
+            float* source = part->B + (list[i] * part->Ldb), to = target + ((nint)i * T.PanelWidth);
             int at = 0;
             for (; at < whole; at += T.PanelWidth, to += panelStride)
             {
