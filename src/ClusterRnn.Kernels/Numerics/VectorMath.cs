@@ -80,18 +80,16 @@ internal static class VectorMath<V>
         V q = ReducedExpMinusOne(twice, n);
         V scale = PowerOfTwo(V.SubtractIntegers(shifted, magic));
         V expMinusOne = V.MultiplyAdd(scale, q, scale - V.Broadcast(1f));
-        V two = V.Broadcast(2f), denominator = expMinusOne + two, denominatorRest = expMinusOne - (denominator - two);
-        V inverse = V.Broadcast(1f) / denominator, quotient = expMinusOne * inverse;
-        V remainder = V.NegativeMultiplyAdd(quotient, denominatorRest, V.NegativeMultiplyAdd(quotient, denominator, expMinusOne));
-        V result = V.MultiplyAdd(remainder, inverse, quotient);
+        V two = V.Broadcast(2f), denominator = expMinusOne + two;
+        V result = Quotient(expMinusOne, denominator, expMinusOne - (denominator - two));
         return result | (x & SignBit);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Sigmoid(V x)
     {
-        V one = V.Broadcast(1f), e = Exp(x | SignBit);
-        return V.Select(V.LessThan(x, V.Broadcast(0f)), e, one) / (one + e);
+        V one = V.Broadcast(1f), e = Exp(x | SignBit), denominator = one + e;
+        return Quotient(V.Select(V.LessThan(x, V.Broadcast(0f)), e, one), denominator, e - (denominator - one));
     }
 
     // Flush(Sigmoid(x)) with fewer operations: beyond +-80 the exponential is below 2^-100 either way, and within it scaling
@@ -106,7 +104,8 @@ internal static class VectorMath<V>
         V shifted = V.MultiplyAdd(negative, V.Broadcast(ScalarMath.Log2E), magic);
         V y = one + ReducedExpMinusOne(negative, shifted - magic);
         V e = y * PowerOfTwo(V.SubtractIntegers(shifted, magic));
-        V result = V.Select(V.LessThan(x, zero), e, one) / (one + e);
+        V denominator = one + e;
+        V result = Quotient(V.Select(V.LessThan(x, zero), e, one), denominator, e - (denominator - one));
         return V.Select(V.LessThan(result, V.Broadcast(ScalarMath.Tiny)), zero, result);
     }
 
@@ -120,6 +119,14 @@ internal static class VectorMath<V>
     // 2^n of the integer lanes n.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V PowerOfTwo(V n) => V.ShiftLeft(V.AddIntegers(n, Bits(127)), 23);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Quotient(V numerator, V denominator, V rest)
+    {
+        V inverse = V.Broadcast(1f) / denominator, quotient = numerator * inverse;
+        V remainder = V.NegativeMultiplyAdd(quotient, rest, V.NegativeMultiplyAdd(quotient, denominator, numerator));
+        return V.MultiplyAdd(remainder, inverse, quotient);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V ReducedExpMinusOne(V x, V n)

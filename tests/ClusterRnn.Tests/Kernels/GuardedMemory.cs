@@ -1,34 +1,24 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 
 namespace ClusterRnn.Tests.Kernels;
 
 /// <summary>
 /// Memory that ends at a page boundary, with a page behind it that must not be touched: a kernel that reads or writes one
-/// element too many dies at once. Elsewhere than on Linux it is plain memory.
+/// element too many dies at once. Elsewhere than on Linux it is plain memory. Mappings are kept for the next of the same size.
 /// </summary>
 public sealed unsafe partial class GuardedMemory : IDisposable
 {
-    private readonly nuint pageBytes = (nuint)Environment.SystemPageSize;
-    private readonly nuint mappedBytes;
+    private static readonly ConcurrentDictionary<nuint, ConcurrentBag<nint>> kept = new();
+    private static readonly nuint pageBytes = (nuint)Environment.SystemPageSize;
+    private readonly nuint pages;
     private readonly byte* mapped;
 
     public GuardedMemory(long bytes)
     {
         Bytes = bytes;
-        nuint pages = ((nuint)bytes + pageBytes - 1) / pageBytes;
-        mappedBytes = (pages + 1) * pageBytes;
-        if (OperatingSystem.IsLinux())
-        {
-            const int read = 1, write = 2, isPrivate = 2, anonymous = 32;
-            mapped = (byte*)Map(null, mappedBytes, read | write, isPrivate | anonymous, -1, 0);
-            Assert.True((nint)mapped != -1, "mmap failed");
-            Assert.Equal(0, Protect(mapped + (pages * pageBytes), pageBytes, 0));
-        }
-        else
-        {
-            mapped = (byte*)NativeMemory.AllocZeroed(mappedBytes);
-        }
-
+        pages = ((nuint)bytes + pageBytes - 1) / pageBytes;
+        mapped = kept.GetOrAdd(pages, _ => []).TryTake(out nint free) ? (byte*)free : Allocate(pages);
         Pointer = mapped + (pages * pageBytes) - bytes;
     }
 
@@ -39,16 +29,21 @@ public sealed unsafe partial class GuardedMemory : IDisposable
     public Span<T> Span<T>()
         where T : unmanaged => new(Pointer, (int)(Bytes / sizeof(T)));
 
-    public void Dispose()
+    public void Dispose() => kept[pages].Add((nint)mapped);
+
+    private static byte* Allocate(nuint pages)
     {
-        if (OperatingSystem.IsLinux())
+        nuint bytes = (pages + 1) * pageBytes;
+        if (!OperatingSystem.IsLinux())
         {
-            _ = Unmap(mapped, mappedBytes);
+            return (byte*)NativeMemory.AllocZeroed(bytes);
         }
-        else
-        {
-            NativeMemory.Free(mapped);
-        }
+
+        const int read = 1, write = 2, isPrivate = 2, anonymous = 32;
+        byte* memory = (byte*)Map(null, bytes, read | write, isPrivate | anonymous, -1, 0);
+        Assert.True((nint)memory != -1, "mmap failed");
+        Assert.Equal(0, Protect(memory + (pages * pageBytes), pageBytes, 0));
+        return memory;
     }
 
     [LibraryImport("libc", EntryPoint = "mmap")]
@@ -56,7 +51,4 @@ public sealed unsafe partial class GuardedMemory : IDisposable
 
     [LibraryImport("libc", EntryPoint = "mprotect")]
     private static partial int Protect(void* address, nuint length, int protection);
-
-    [LibraryImport("libc", EntryPoint = "munmap")]
-    private static partial int Unmap(void* address, nuint length);
 }

@@ -159,6 +159,7 @@ public class KernelVariantTests
                 Set(memory.Span<int>(), () => random.Next(4));
                 break;
             case OperandKind.Doubles:
+                memory.Span<double>().Clear();
                 break;
             case OperandKind.Shares:
                 Set(memory.Span<float>(), random.NextSingle);

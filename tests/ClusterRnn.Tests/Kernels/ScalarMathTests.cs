@@ -13,13 +13,13 @@ public class ScalarMathTests
     public void ExpIsWithinAboutOneUlp() => AssertWithin(1.02, ScalarMath.Exp, Math.Exp);
 
     [Fact]
-    public void LogIsWithinOneUlp() => AssertWithin(1.0, ScalarMath.Log, Math.Log);
+    public void LogIsWithinOneUlp() => AssertWithin(0.76, ScalarMath.Log, Math.Log);
 
     [Fact]
-    public void TanhIsWithinTwoUlp() => AssertWithin(2.0, ScalarMath.Tanh, Math.Tanh);
+    public void TanhIsWithinTwoUlp() => AssertWithin(1.7, ScalarMath.Tanh, Math.Tanh);
 
     [Fact]
-    public void SigmoidIsWithinTwoUlp() => AssertWithin(2.0, ScalarMath.Sigmoid, x => x < 0 ? Math.Exp(x) / (1 + Math.Exp(x)) : 1 / (1 + Math.Exp(-x)));
+    public void SigmoidIsWithinTwoUlp() => AssertWithin(1.5, ScalarMath.Sigmoid, x => x < 0 ? Math.Exp(x) / (1 + Math.Exp(x)) : 1 / (1 + Math.Exp(-x)));
 
     [Fact]
     public void FloatCosIsCorrectlyRoundedNearly() => AssertWithin(0.51, ScalarMath.Cos, Math.Cos, x => Math.Abs(x) <= ScalarMath.LargestAngle);
