@@ -716,11 +716,7 @@ public sealed class Coordinator : IActor
     private void OnStop(string reason, Instant now, EffectList effects)
     {
         _stopReason ??= reason;
-        if (_phase == Phase.Claiming)
-        {
-            End(now, effects, failed: false, reason);
-        }
-        else if (_work is { } work && (work.Kind == WorkKind.Evaluate || ActiveWorkers == 0))
+        if (_work is { } work && (work.Kind == WorkKind.Evaluate || ActiveWorkers == 0))
         {
             _work = null; // nothing of it is committed; whoever resumes does it again
             _coverageAt = Instant.Never;

@@ -16,7 +16,7 @@ namespace ClusterRnn.Data;
 /// the next pass starts from zero.
 /// </param>
 /// <param name="ResetState">Whether the incoming state is zero instead of the committed one.</param>
-public sealed record StepPlan(
+public readonly record struct StepPlan(
     long Version,
     long Pass,
     long StepInPass,

@@ -108,7 +108,6 @@ public sealed unsafe class WindowSource : IBatchSource
     /// <inheritdoc/>
     public void Fill(StepPlan plan, int firstRow, int rows, SpanBatch into)
     {
-        ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(into);
         BatchBounds.Prepare(this, plan, firstRow, rows, into);
         Clear(into);

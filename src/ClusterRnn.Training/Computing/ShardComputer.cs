@@ -15,6 +15,8 @@ namespace ClusterRnn.Training.Computing;
 /// <summary>Computes gradients and evaluations of shards; for one thread, allocates nothing per step once a range was seen.</summary>
 public sealed unsafe class ShardComputer : IDisposable
 {
+    private const int DigestedAtOnce = 4096;
+
     private readonly TrainingJob job;
     private readonly int groupShards;
     private readonly ModelExecutor executor;
@@ -128,10 +130,21 @@ public sealed unsafe class ShardComputer : IDisposable
     {
         layers.Clear();
         bool finite = true;
-        foreach (ParameterTensor tensor in layout.Tensors)
+        IReadOnlyList<ParameterTensor> tensors = layout.Tensors;
+        for (int i = 0; i < tensors.Count; i++)
         {
-            layers[tensor.Layer] = ContentDigest.Join(layers[tensor.Layer], ContentDigest.OfFloats(gradient + tensor.Offset, tensor.Count));
-            finite &= ContentDigest.IsFinite(gradient + tensor.Offset, tensor.Count);
+            ParameterTensor tensor = tensors[i];
+            ulong digest = layers[tensor.Layer];
+            for (long at = 0; at < tensor.Count; at += DigestedAtOnce)
+            {
+                // Both look at the same floats while they are in the first cache.
+                float* part = gradient + tensor.Offset + at;
+                long count = Math.Min(DigestedAtOnce, tensor.Count - at);
+                finite &= ContentDigest.IsFinite(part, count);
+                digest = ContentDigest.Join(digest, ContentDigest.OfFloats(part, count));
+            }
+
+            layers[tensor.Layer] = digest;
         }
 
         return finite;

@@ -1,0 +1,121 @@
+// Where answers lie: gradients and states that workers write and servers read by reference.
+//
+// An answer to step v is free again when a computation of a later step begins: that needs version v+1, so every owner has
+// summed what it needed of step v. An answer that is still being written by a late worker is never handed out.
+using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Kernels.Reduction;
+using ClusterRnn.Training;
+
+namespace ClusterRnn.Node.InProcess;
+
+/// <summary>The buffers of one answer.</summary>
+internal sealed unsafe class AnswerBuffers : IDisposable
+{
+    private readonly TrainingJob _job;
+    private readonly List<NativeBuffer<float>> _gradients = [];
+    private readonly NativeBuffer<float> _states;
+    private ShardRange[] _subtrees = [];
+    private int _writing;
+
+    public AnswerBuffers(TrainingJob job, int owner, long number)
+    {
+        _job = job;
+        Owner = owner;
+        Number = number;
+        _states = new NativeBuffer<float>(job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth : 0);
+    }
+
+    public int Owner { get; }
+
+    /// <summary>Its number, by which messages name it.</summary>
+    public long Number { get; }
+
+    public long Version { get; private set; } = -1;
+
+    public float* States => _states.Pointer; // [rows, StateWidth], the shards of the assignment filled
+
+    public bool IsWriting
+    {
+        get => Volatile.Read(ref _writing) != 0;
+        set => Volatile.Write(ref _writing, value ? 1 : 0);
+    }
+
+    public void Prepare(long version, ShardRange[] subtrees)
+    {
+        Version = version;
+        _subtrees = subtrees;
+        while (_gradients.Count < subtrees.Length)
+        {
+            _gradients.Add(new NativeBuffer<float>(_job.Layout.Length));
+        }
+
+        IsWriting = true;
+    }
+
+    /// <summary>The flat gradient of a subtree.</summary>
+    public float* GradientOf(ShardRange subtree)
+    {
+        for (int i = 0; i < _subtrees.Length; i++)
+        {
+            if (_subtrees[i] == subtree)
+            {
+                return _gradients[i].Pointer;
+            }
+        }
+
+        throw new InvalidOperationException($"Answer {Number} has no gradient of {subtree}.");
+    }
+
+    public float* Gradient(int index) => _gradients[index].Pointer;
+
+    public void Dispose()
+    {
+        _states.Dispose();
+        foreach (NativeBuffer<float> gradient in _gradients)
+        {
+            gradient.Dispose();
+        }
+    }
+}
+
+/// <summary>All answers of a run. Handed out by whoever runs the actors; read by servers.</summary>
+internal sealed class AnswerStore : IDisposable
+{
+    private readonly TrainingJob _job;
+    private AnswerBuffers[] _answers = [];
+
+    public AnswerStore(TrainingJob job) => _job = job;
+
+    public AnswerBuffers this[long number] => _answers[number];
+
+    /// <summary>Buffers for an answer to step <paramref name="version"/>, preferably ones the same worker used before.</summary>
+    public AnswerBuffers Rent(int owner, long version, ShardRange[] subtrees)
+    {
+        AnswerBuffers? free = null;
+        foreach (AnswerBuffers answer in _answers)
+        {
+            if (answer.Owner == owner && answer.Version < version && !answer.IsWriting)
+            {
+                free = answer;
+                break;
+            }
+        }
+
+        if (free is null)
+        {
+            free = new AnswerBuffers(_job, owner, _answers.Length);
+            _answers = [.. _answers, free]; // readers keep the array they have
+        }
+
+        free.Prepare(version, subtrees);
+        return free;
+    }
+
+    public void Dispose()
+    {
+        foreach (AnswerBuffers answer in _answers)
+        {
+            answer.Dispose();
+        }
+    }
+}

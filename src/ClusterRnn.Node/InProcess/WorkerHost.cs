@@ -1,0 +1,389 @@
+// Performs a worker's computations on a thread of its own.
+//
+// Parameters are read by reference where one server owns all of them. In sync mode nobody changes version v while a worker
+// that counts still reads it; a worker that is late (its shards were computed elsewhere) may be overtaken, and notices it
+// afterwards: an answer read from parameters that changed underneath is declared unusable and never compared.
+using System.Diagnostics;
+using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Kernels.Reduction;
+using ClusterRnn.Protocol;
+using ClusterRnn.Protocol.Messages;
+using ClusterRnn.Training;
+using ClusterRnn.Training.Computing;
+using TrainingReport = ClusterRnn.Training.Computing.ShardReport;
+
+namespace ClusterRnn.Node.InProcess;
+
+/// <summary>The buffers and the thread of one worker.</summary>
+internal sealed unsafe class WorkerHost : IDisposable
+{
+    private readonly TrainingJob _job;
+    private readonly ServerHost[] _servers;
+    private readonly EngineOptions _options;
+    private readonly ManualResetEventSlim _ending;
+    private readonly CancellationToken _cancelEvaluation;
+    private readonly Dictionary<ShardRange, ShardRange[]> _subtrees = [];
+    private readonly NativeBuffer<float>[] _states; // by parity of the version: [rows, StateWidth]
+    private readonly NativeBuffer<float>? _gathered; // [Layout.Length] where several servers own the parameters
+    private readonly TrainingReport[] _reports;
+    private readonly ulong[][] _digests; // by subtree: one a layer
+    private readonly bool[] _finite; // by subtree
+    private readonly nint[] _pointers;
+    private readonly List<(long Assignment, AnswerBuffers Buffers)> _answers = []; // of whoever runs the actors
+    private ShardComputer? _computer;
+    private long _loadedVersion = -1;
+    private bool _statesAreTorn;
+    private ComputeShards? _pending;
+    private AnswerBuffers? _pendingAnswer;
+
+    public WorkerHost(
+        int number, Worker actor, TrainingJob job, ServerHost[] servers, EngineOptions options, ManualResetEventSlim ending, CancellationToken cancelEvaluation)
+    {
+        Number = number;
+        Actor = actor;
+        _job = job;
+        _servers = servers;
+        _options = options;
+        _ending = ending;
+        _cancelEvaluation = cancelEvaluation;
+        int shards = Math.Max(job.Shards, job.ValidationShards);
+        _reports = ShardComputer.CreateReports(job, shards);
+        int layers = 1;
+        foreach (Models.ParameterTensor tensor in job.Layout.Tensors)
+        {
+            layers = Math.Max(layers, tensor.Layer + 1);
+        }
+
+        int subtrees = 2 * (33 - int.LeadingZeroCount(job.Shards)); // the most that cover a contiguous range
+        _digests = new ulong[subtrees][];
+        for (int i = 0; i < subtrees; i++)
+        {
+            _digests[i] = new ulong[layers];
+        }
+
+        _finite = new bool[subtrees];
+        _pointers = new nint[(2 * job.Shards) + subtrees];
+        long floats = job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth : 0;
+        _states = [new NativeBuffer<float>(floats), new NativeBuffer<float>(floats)];
+        _gathered = servers.Length > 1 ? new NativeBuffer<float>(job.Layout.Length) : null;
+    }
+
+    public int Number { get; }
+
+    public Worker Actor { get; }
+
+    public Sleeper Sleeper { get; } = new();
+
+    /// <summary>Whether it is gone: what its thread still computes is of no interest.</summary>
+    public bool IsDead { get; set; }
+
+    /// <summary>Whether its buffers are reserved.</summary>
+    public bool IsReady { get; set; }
+
+    /// <summary>Whether its actor has been started: one that joins later waits for its step.</summary>
+    public bool IsStarted { get; set; }
+
+    public bool HasWork => Volatile.Read(ref _pending) is not null;
+
+    /// <summary>What was computed last; read by whoever runs the actors before the next computation begins.</summary>
+    public ComputeShards? Done { get; private set; }
+
+    public bool IsUsable { get; private set; }
+
+    public long ComputeTicks { get; private set; }
+
+    /// <summary>What training computations allocated on the managed heap.</summary>
+    public long AllocatedBytes { get; private set; }
+
+    /// <summary>Reserves the model's buffers, on the worker's own thread.</summary>
+    public void Prepare() => _computer = _job.CreateComputer(_job.Shards, _options.WorkerMemoryBytes);
+
+    /// <summary>The subtrees of a range.</summary>
+    public ShardRange[] SubtreesOf(ShardRange range)
+    {
+        if (!_subtrees.TryGetValue(range, out ShardRange[]? subtrees))
+        {
+            subtrees = new MergeProgram(range, _job.Shards).Subtrees;
+            _subtrees.Add(range, subtrees);
+        }
+
+        return subtrees;
+    }
+
+    /// <summary>Gives it a computation.</summary>
+    public void Give(ComputeShards compute, AnswerBuffers? answer)
+    {
+        if (answer is not null)
+        {
+            _answers.Add((compute.Assignment, answer));
+        }
+
+        _pendingAnswer = answer;
+        Volatile.Write(ref _pending, compute);
+    }
+
+    /// <summary>Where the answer to an assignment lies.</summary>
+    public AnswerBuffers AnswerTo(long assignment)
+    {
+        foreach ((long held, AnswerBuffers buffers) in _answers)
+        {
+            if (held == assignment)
+            {
+                return buffers;
+            }
+        }
+
+        throw new InvalidOperationException($"Worker {Number} holds no answer to assignment {assignment}.");
+    }
+
+    /// <summary>An answer won't be asked for again.</summary>
+    public void Release(long assignment)
+    {
+        for (int i = _answers.Count - 1; i >= 0; i--)
+        {
+            if (_answers[i].Assignment == assignment)
+            {
+                _answers.RemoveAt(i);
+            }
+        }
+    }
+
+    /// <summary>Keeps committed states of a version that a server sent.</summary>
+    public void HoldStates(HoldStates hold)
+    {
+        ServerHost server = _servers[hold.Payload];
+        float* into = _states[hold.Version & 1].Pointer;
+        foreach (int shard in hold.Shards)
+        {
+            long bytes = _job.StateFloats(shard) * sizeof(float);
+            Buffer.MemoryCopy(server.CommittedStates + _job.StateOffset(shard), into + _job.StateOffset(shard), bytes, bytes);
+        }
+
+        _statesAreTorn |= server.ReadableVersion != hold.Version;
+    }
+
+    /// <summary>Performs the pending computation, if there is one.</summary>
+    /// <returns>Whether there was.</returns>
+    public bool Compute()
+    {
+        if (Volatile.Read(ref _pending) is not { } compute)
+        {
+            return false;
+        }
+
+        AnswerBuffers? answer = _pendingAnswer;
+        _pending = null;
+        long allocated = GC.GetAllocatedBytesForCurrentThread();
+        long started = Stopwatch.GetTimestamp();
+        Load(compute.Version);
+        bool usable = _servers.Length > 1 ? _loadedVersion == compute.Version : true;
+        if (compute.Kind == WorkKind.Train)
+        {
+            Train(compute, answer!);
+            ApplyFaults(compute, answer!);
+        }
+        else
+        {
+            usable &= Evaluate(compute);
+        }
+
+        if (_servers.Length == 1 && _servers[0].ReadableVersion != compute.Version)
+        {
+            usable = false;
+            _loadedVersion = -1;
+        }
+
+        usable &= !_statesAreTorn;
+        _statesAreTorn = false;
+        if (compute.Kind == WorkKind.Train)
+        {
+            KeepStates(compute, answer!, usable);
+            answer!.IsWriting = false;
+        }
+
+        Done = compute;
+        IsUsable = usable;
+        ComputeTicks = (Stopwatch.GetTimestamp() - started) * Instant.TicksPerSecond / Stopwatch.Frequency;
+        AllocatedBytes += compute.Kind == WorkKind.Train ? GC.GetAllocatedBytesForCurrentThread() - allocated : 0;
+        return true;
+    }
+
+    /// <summary>The last answer as the protocol's message.</summary>
+    /// <param name="hidesSpeed">Whether every shard is said to take the same time.</param>
+    public Computed Result(bool hidesSpeed)
+    {
+        ComputeShards done = Done!;
+        var shards = new Protocol.Messages.ShardReport[done.Range.Count];
+        for (int i = 0; i < shards.Length; i++)
+        {
+            TrainingReport report = _reports[i];
+            shards[i] = new Protocol.Messages.ShardReport(
+                report.Shard, [.. report.Sums], [.. report.Counts], report.RowsDigest, report.StateDigest, report.Finite);
+        }
+
+        SubtreeReport[] subtrees = [];
+        if (done.Kind == WorkKind.Train)
+        {
+            ShardRange[] ranges = SubtreesOf(done.Range);
+            subtrees = new SubtreeReport[ranges.Length];
+            for (int i = 0; i < ranges.Length; i++)
+            {
+                subtrees[i] = new SubtreeReport(ranges[i], [.. _digests[i]], _finite[i]);
+            }
+        }
+
+        return new Computed(done.Assignment, IsUsable, shards, subtrees, hidesSpeed ? done.Range.Count : ComputeTicks);
+    }
+
+    public void Dispose()
+    {
+        _computer?.Dispose();
+        _gathered?.Dispose();
+        _states[0].Dispose();
+        _states[1].Dispose();
+    }
+
+    private void Load(long version)
+    {
+        if (_loadedVersion == version)
+        {
+            return;
+        }
+
+        _loadedVersion = version;
+        if (_gathered is null)
+        {
+            _computer!.LoadParameters(_servers[0].Range.Parameters);
+            return;
+        }
+
+        foreach (ServerHost server in _servers)
+        {
+            long bytes = server.Range.Floats * sizeof(float);
+            Buffer.MemoryCopy(server.Range.Parameters, _gathered.Pointer + server.Range.Blocks.FirstFloat, bytes, bytes);
+            if (server.Range.Floats > 0 && server.ReadableVersion != version)
+            {
+                _loadedVersion = -1; // overtaken
+            }
+        }
+
+        _computer!.LoadParameters(_gathered.Pointer);
+    }
+
+    private void Train(ComputeShards compute, AnswerBuffers answer)
+    {
+        ShardRange range = compute.Range;
+        ShardRange[] subtrees = SubtreesOf(range);
+        float* held = _states[compute.Version & 1].Pointer;
+        fixed (nint* pointers = _pointers)
+        {
+            float** statesIn = (float**)pointers;
+            float** statesOut = (float**)(pointers + _job.Shards);
+            float** gradients = (float**)(pointers + (2 * _job.Shards));
+            for (int i = 0; i < range.Count; i++)
+            {
+                long offset = _job.StateOffset(range.Start + i);
+                statesIn[i] = held + offset;
+                statesOut[i] = answer.States + offset;
+            }
+
+            for (int i = 0; i < subtrees.Length; i++)
+            {
+                gradients[i] = answer.Gradient(i);
+            }
+
+            bool carries = _job.CarriesState;
+            _computer!.Train(
+                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports.AsSpan(0, range.Count));
+            for (int i = 0; i < subtrees.Length; i++)
+            {
+                _finite[i] = ShardComputer.DigestGradient(_job.Layout, gradients[i], _digests[i]);
+            }
+        }
+    }
+
+    private bool Evaluate(ComputeShards compute)
+    {
+        try
+        {
+            _computer!.Evaluate(DataPart.Validation, compute.Range, _reports.AsSpan(0, compute.Range.Count), _cancelEvaluation);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    private void KeepStates(ComputeShards compute, AnswerBuffers answer, bool usable)
+    {
+        if (!usable || !_job.CarriesState)
+        {
+            return;
+        }
+
+        float* next = _states[(compute.Version + 1) & 1].Pointer;
+        for (int shard = compute.Range.Start; shard < compute.Range.End; shard++)
+        {
+            long offset = _job.StateOffset(shard);
+            long bytes = _job.StateFloats(shard) * sizeof(float);
+            Buffer.MemoryCopy(answer.States + offset, next + offset, bytes, bytes);
+        }
+    }
+
+    private void ApplyFaults(ComputeShards compute, AnswerBuffers answer)
+    {
+        IReadOnlyList<Fault> faults = _options.Faults.Faults;
+        for (int i = 0; i < faults.Count; i++)
+        {
+            switch (faults[i])
+            {
+                case FailWorker fail when fail.Worker == Number && compute.Version == fail.Step:
+                    throw new PlannedFailureException(fail);
+                case SlowWorker slow when slow.Worker == Number && compute.Version >= slow.Step && compute.Version < slow.Step + slow.Steps:
+                    _ending.Wait(slow.Delay);
+                    break;
+                case PoisonWorker poison when poison.Worker == Number && compute.Version == poison.Step:
+                    *answer.Gradient(0) = float.NaN;
+                    _finite[0] = false;
+                    _reports[0].Finite = false;
+                    break;
+            }
+        }
+    }
+}
+
+/// <summary>A worker fails because the plan says so.</summary>
+internal sealed class PlannedFailureException(FailWorker fault) : Exception($"it was made to fail at step {fault.Step}")
+{
+    public FailWorker Fault { get; } = fault;
+}
+
+/// <summary>A thread that may be woken; a wake that comes first is not lost.</summary>
+internal sealed class Sleeper
+{
+    private readonly object _gate = new();
+    private bool _woken;
+
+    public void Wake()
+    {
+        lock (_gate)
+        {
+            _woken = true;
+            Monitor.Pulse(_gate);
+        }
+    }
+
+    public void Sleep(int milliseconds)
+    {
+        lock (_gate)
+        {
+            if (!_woken)
+            {
+                Monitor.Wait(_gate, milliseconds);
+            }
+
+            _woken = false;
+        }
+    }
+}

@@ -1,0 +1,195 @@
+using ClusterRnn.Node.InProcess;
+using ClusterRnn.Tests.Training;
+using ClusterRnn.Training;
+using ClusterRnn.Training.Checkpoints;
+using ClusterRnn.Training.Policy;
+using ClusterRnn.Training.Runs;
+
+namespace ClusterRnn.Tests.Node;
+
+public sealed class InProcessEngineTests
+{
+    private static readonly Task<string> s_reference = NodeJobs.HashOf(NodeJobs.Text());
+
+    [Fact]
+    public async Task OneWorkerDoesWhatALoopWithoutAClusterDoes()
+    {
+        using var trainer = new SmallTrainer(NodeJobs.Text());
+        trainer.Run(NodeJobs.Steps);
+        Assert.Equal(trainer.StateSha256(), await s_reference);
+    }
+
+    [Theory]
+    [InlineData(2, 1)]
+    [InlineData(3, 2)]
+    [InlineData(5, 3)]
+    [InlineData(8, 1)] // more workers than shards
+    [InlineData(2, 40)] // more servers than blocks
+    public async Task TheClusterChangesNoBit(int workers, int servers)
+        => Assert.Equal(await s_reference, await NodeJobs.HashOf(NodeJobs.Text(), workers, servers));
+
+    [Fact]
+    public async Task AnotherSeedGivesAnotherModel()
+        => Assert.NotEqual(await s_reference, await NodeJobs.HashOf(NodeJobs.Text(seed: 2), 2));
+
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(2, 2)]
+    [InlineData(3, 1)]
+    public async Task AWorkerThatFailsCostsOnlyItsShards(int workers, int servers)
+    {
+        using RunResult result = await Run(workers, servers, new FailWorker(0, 4, Replace: true), new FailWorker(1, 9, Replace: true));
+        Assert.Equal(await s_reference, result.StateSha256);
+        Assert.Equal(2, result.Counters.LostWorkers);
+        Assert.InRange(result.Counters.LostShards, 1, 2 * 5);
+        Assert.Equal(result.Counters.AssignedShards - (5 * NodeJobs.Steps), result.Counters.RecomputedShards);
+    }
+
+    [Fact]
+    public async Task WithoutReplacementTheOthersTakeOver()
+    {
+        using RunResult result = await Run(3, 2, new FailWorker(0, 2), new FailWorker(2, 5));
+        Assert.Equal(await s_reference, result.StateSha256);
+        Assert.Equal(2, result.Counters.LostWorkers);
+        Assert.True(result.Counters.LostShards > 0);
+        Assert.Equal(0, result.Counters.SpeculativeShards);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task ALateWorkersShardsAreComputedElsewhereAsWell(int servers)
+    {
+        using RunResult result = await Run(2, servers, new SlowWorker(1, 5, 1, TimeSpan.FromMilliseconds(1500)));
+        Assert.Equal(await s_reference, result.StateSha256);
+        Assert.True(result.Counters.Speculations >= 1);
+        Assert.True(result.Counters.SpeculativeShards >= 1);
+        Assert.Equal(0, result.Counters.FaultyAnswers);
+    }
+
+    [Fact]
+    public async Task WorkersJoinAndLeave()
+    {
+        using RunResult result = await Run(1, 1, new JoinWorker(3), new JoinWorker(5), new LeaveWorker(0, 12));
+        Assert.Equal(await s_reference, result.StateSha256);
+        Assert.Equal(2, result.Counters.LateJoins);
+        Assert.Equal(1, result.Counters.Leaves);
+        Assert.Equal(0, result.Counters.RecomputedShards);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task AnAnswerThatIsNotFiniteIsComputedAgain(int workers)
+    {
+        using RunResult result = await Run(workers, 2, new PoisonWorker(0, 6));
+        Assert.Equal(workers == 1 ? 1 : 0, result.Counters.SkippedSteps);
+        if (workers > 1)
+        {
+            // With one worker the fault looks the same each time: the step is poison by the rules.
+            Assert.Equal(await s_reference, result.StateSha256);
+            Assert.True(result.Counters.FaultyAnswers > 0);
+        }
+
+        Assert.True(result.Counters.DisputedShards > 0);
+    }
+
+    [Fact]
+    public async Task TheOnlyWorkersFailureEndsTheRunAndIsNamed()
+    {
+        TrainingException e = await Assert.ThrowsAsync<TrainingException>(() => Run(1, 1, new FailWorker(0, 4)));
+        Assert.Contains("made to fail at step 4", e.Message);
+    }
+
+    [Fact]
+    public async Task AnInterruptedRunGoesOnWithTheSameBits()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        TrainingJob job = NodeJobs.Text();
+        var store = new CheckpointStore(folder.Path, job.Settings.Checkpoint);
+        using var stop = new CancellationTokenSource();
+        var observer = new Recorder { OnStepDo = step => { if (step == 6) { stop.Cancel(); } } };
+        // Slow enough that the request comes before the end.
+        var slow = new FaultPlan(new SlowWorker(0, 7, 8, TimeSpan.FromMilliseconds(60)));
+        long version;
+        using (RunResult first = await InProcessEngine.RunAsync(job, new EngineOptions { Workers = 2, Servers = 2, Checkpoints = store, Faults = slow }, observer, stop.Token))
+        {
+            Assert.Equal(RunOutcome.Interrupted, first.Outcome);
+            version = first.Version;
+            Assert.InRange(version, 6, NodeJobs.Steps - 1);
+        }
+
+        Checkpoint found = store.FindNewest(job.Expectation).Found!;
+        Assert.Equal(version, found.Info.Version);
+        using TrainingState state = job.CreateState();
+        CheckpointStore.Read(found, state);
+        using RunResult second = await InProcessEngine.RunAsync(job, new EngineOptions { Workers = 3, ResumeFrom = state, Checkpoints = store });
+        Assert.Equal(RunOutcome.Completed, second.Outcome);
+        Assert.Equal(version, second.FirstStep);
+        Assert.Equal(StopReason.Steps, second.StopReason);
+        Assert.Equal(await s_reference, second.StateSha256);
+        Assert.Equal(second.StateSha256, store.FindNewest(job.Expectation).Found!.Info.StateSha256);
+    }
+
+    [Fact]
+    public async Task ObserversHearEveryStepInOrder()
+    {
+        var recorder = new Recorder();
+        using RunResult result = await InProcessEngine.RunAsync(NodeJobs.Text(), new EngineOptions { Workers = 2 }, recorder);
+        Assert.Equal(Enumerable.Range(1, NodeJobs.Steps).Select(step => (long)step), recorder.Steps);
+        Assert.Equal([3L, 6, 9, 12, 15, 17], recorder.Evaluations);
+        Assert.Equal(1, recorder.Starts);
+    }
+
+    [Fact]
+    public async Task AnObserverThatThrowsEndsTheRun()
+    {
+        var observer = new Recorder { OnStepDo = _ => throw new InvalidOperationException("no room for metrics") };
+        TrainingException e = await Assert.ThrowsAsync<TrainingException>(
+            () => InProcessEngine.RunAsync(NodeJobs.Text(steps: 5000), new EngineOptions { Workers = 2 }, observer));
+        Assert.Contains("no room for metrics", e.Message);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task ComputingAllocatesNothing(int workers)
+    {
+        using RunResult result = await InProcessEngine.RunAsync(
+            NodeJobs.Text(steps: 110), new EngineOptions { Workers = workers, Servers = 2, DealsEvenly = true });
+        Assert.Equal(110, result.Version);
+        Assert.Equal(0, result.ComputeAllocatedBytes);
+        TestContext.Current.TestOutputHelper?.WriteLine($"actors: {result.ActorAllocatedBytes / 107} bytes a step");
+    }
+
+    private static async Task<RunResult> Run(int workers, int servers, params Fault[] faults)
+        => await InProcessEngine.RunAsync(NodeJobs.Text(), new EngineOptions
+        {
+            Workers = workers,
+            Servers = servers,
+            Faults = new FaultPlan(faults),
+            DealsEvenly = true,
+            SpeculationFloor = faults.Any(fault => fault is SlowWorker) ? TimeSpan.FromMilliseconds(40) : TimeSpan.FromSeconds(20),
+        });
+
+    private sealed class Recorder : IRunObserver
+    {
+        public List<long> Steps { get; } = [];
+
+        public List<long> Evaluations { get; } = [];
+
+        public int Starts { get; private set; }
+
+        public Action<long>? OnStepDo { get; init; }
+
+        public void OnStart(RunStart start) => Starts++;
+
+        public void OnStep(StepReport step)
+        {
+            Steps.Add(step.Step);
+            OnStepDo?.Invoke(step.Step);
+        }
+
+        public void OnEvaluation(EvaluationReport evaluation) => Evaluations.Add(evaluation.Step);
+    }
+}
