@@ -73,13 +73,18 @@ public static class ConfigTree
     {
         CheckDepth(yaml, source);
         var stream = new YamlStream();
+        var parser = new Parser(new StringReader(yaml));
         try
         {
-            stream.Load(new StringReader(yaml));
+            stream.Load(parser);
         }
         catch (YamlException error)
         {
             throw NotYaml(error, source);
+        }
+        catch (Exception error) when (error is ArgumentException or InvalidOperationException)
+        {
+            throw Broken(parser, source);
         }
 
         if (stream.Documents.Count == 0)
@@ -173,6 +178,11 @@ public static class ConfigTree
         {
             while (parser.MoveNext())
             {
+                if (parser.Current is YamlDotNet.Core.Events.AnchorAlias alias)
+                {
+                    throw new ConfigException([new ConfigProblem(new ConfigMark(source, (int)alias.Start.Line, (int)alias.Start.Column, 1), "", $"'*{alias.Value}' refers to another place, which configs don't do", "Write the value out; text that begins with * needs quotes.")]);
+                }
+
                 depth += parser.Current!.NestingIncrease;
                 if (depth > MaximumDepth)
                 {
@@ -185,13 +195,18 @@ public static class ConfigTree
         {
             throw NotYaml(error, source);
         }
-        catch (InvalidOperationException)
+        catch (Exception error) when (error is ArgumentException or InvalidOperationException)
         {
-            // YamlDotNet's scanner loses its footing on some broken flow collections and says no more than this.
-            Mark end = parser.Current?.End ?? Mark.Empty;
-            var mark = new ConfigMark(source, (int)Math.Max(1, end.Line), (int)Math.Max(1, end.Column), 1);
-            throw new ConfigException([new ConfigProblem(mark, "", "not valid YAML near here: a bracket, comma or quote is missing")]);
+            throw Broken(parser, source);
         }
+    }
+
+    // YamlDotNet loses its footing on some broken texts and says no more than that; the parser still knows where it was.
+    private static ConfigException Broken(Parser parser, ConfigSource source)
+    {
+        Mark end = parser.Current?.End ?? Mark.Empty;
+        var mark = new ConfigMark(source, (int)Math.Max(1, end.Line), (int)Math.Max(1, end.Column), 1);
+        return new ConfigException([new ConfigProblem(mark, "", "not valid YAML near here: a bracket, comma, colon or quote is missing or too many")]);
     }
 
     private static ConfigException NotYaml(YamlException error, ConfigSource source)
@@ -205,7 +220,7 @@ public static class ConfigTree
         ConfigMark mark = MarkOf(node, source);
         if (depth > MaximumDepth || ++nodes > MaximumNodes)
         {
-            throw new ConfigException([new ConfigProblem(mark, "", "the configuration nests too deeply or is too large", "Aliases that contain themselves are not allowed.")]);
+            throw new ConfigException([new ConfigProblem(mark, "", "the configuration nests too deeply or is too large")]);
         }
 
         switch (node)
