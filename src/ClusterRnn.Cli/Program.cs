@@ -1,6 +1,7 @@
 // The program `clusterrnn`. One file per command lies in Commands/; what they print in Output/ and Report/.
 //     ./clusterrnn --help
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Node.InProcess;
 
 namespace ClusterRnn.Cli;
 
@@ -14,6 +15,6 @@ public static class Program
         // A prompt, a sample and a table may hold any script; the console's code page must not decide.
         var utf8 = new System.Text.UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
         Console.OutputEncoding = utf8;
-        return new CommandLine(Terminal.Standard(), []).RunAsync(args);
+        return new CommandLine(Terminal.Standard(), [new InProcessEngine()]).RunAsync(args);
     }
 }

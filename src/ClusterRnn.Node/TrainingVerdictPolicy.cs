@@ -13,6 +13,7 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
     private readonly MetricSchema _schema;
     private readonly bool _saves;
     private readonly bool _captures;
+    private readonly long _stopAfter;
     private readonly double[] _sums;
     private readonly long[] _counts;
     private double[] _shardSums = [];
@@ -23,8 +24,10 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
     /// <param name="schema">Which sums and counts shards report.</param>
     /// <param name="saves">Whether checkpoints are written; without, only the end of the job keeps its state.</param>
     /// <param name="captures">Whether each verdict carries the policy's state, for engines that keep a journal.</param>
-    public TrainingVerdictPolicy(TrainingPolicy policy, MetricSchema schema, bool saves, bool captures)
+    /// <param name="stopAfter">Ends the job at this version as if it were interrupted there; null lets it run to its own end.</param>
+    public TrainingVerdictPolicy(TrainingPolicy policy, MetricSchema schema, bool saves, bool captures, long? stopAfter = null)
     {
+        _stopAfter = stopAfter ?? long.MaxValue;
         Policy = policy;
         _schema = schema;
         _saves = saves;
@@ -50,7 +53,7 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
         StopReason.Loss => "the loss reached its threshold",
         StopReason.Patience => "the loss has stopped falling",
         StopReason.NonFinite => "a step was not finite",
-        _ => "the job is done",
+        _ => "stopped after the step asked for",
     };
 
     /// <inheritdoc/>
@@ -79,6 +82,11 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
     /// <inheritdoc/>
     public NextAction Next(long version)
     {
+        if (version >= _stopAfter && Policy.StopReason == StopReason.None)
+        {
+            return NextAction.End; // what is due here is done by whoever resumes
+        }
+
         if (Policy.EvaluationDue)
         {
             return NextAction.Evaluate;

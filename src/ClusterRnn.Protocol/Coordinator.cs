@@ -68,9 +68,18 @@ public sealed class Coordinator : IActor
     /// <param name="times">The host's times.</param>
     /// <param name="epoch">The epoch it claims; the host made sure that nobody else can.</param>
     /// <param name="journaled">The highest verdict in the journal, if there is one.</param>
+    /// <param name="counters">Counters to go on from, or null.</param>
     public Coordinator(
-        ActorId id, JobShape shape, RangeMap map, IVerdictPolicy policy, ProtocolTimes times, long epoch, Verdict? journaled = null)
+        ActorId id,
+        JobShape shape,
+        RangeMap map,
+        IVerdictPolicy policy,
+        ProtocolTimes times,
+        long epoch,
+        Verdict? journaled = null,
+        Counters? counters = null)
     {
+        Counters = counters ?? new Counters();
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.Shards, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(shape.Shards, Limits.MaximumShards);
         Id = id;
@@ -105,7 +114,7 @@ public sealed class Coordinator : IActor
     public long Version { get; private set; }
 
     /// <summary>What happened so far.</summary>
-    public Counters Counters { get; } = new();
+    public Counters Counters { get; }
 
     /// <summary>How many workers can be given work.</summary>
     public int ActiveWorkers { get; private set; }

@@ -24,6 +24,9 @@ public sealed class Counters
     /// <summary>Shards of steps that were executed again after a rollback.</summary>
     public long RollbackShards { get; internal set; }
 
+    /// <summary>Times the job went back to a checkpoint.</summary>
+    public long Rollbacks { get; private set; }
+
     /// <summary>Everything that was given out more than once.</summary>
     public long RecomputedShards => LostShards + SpeculativeShards + DisputedShards + RollbackShards;
 
@@ -56,4 +59,14 @@ public sealed class Counters
 
     /// <summary>Checkpoints that could not be saved.</summary>
     public long FailedCheckpoints { get; internal set; }
+
+    /// <summary>The job goes back: so many steps will be executed again.</summary>
+    /// <param name="steps">From the checkpoint's step to the one that was reached.</param>
+    /// <param name="shards">S.</param>
+    public void NoteRollback(long steps, int shards)
+    {
+        Rollbacks++;
+        RollbackShards += steps * shards;
+        Steps -= steps;
+    }
 }

@@ -28,6 +28,9 @@ public sealed record EngineOptions
     /// <summary>The state to go on from, policy included; null starts from the seed. It is only read.</summary>
     public TrainingState? ResumeFrom { get; init; }
 
+    /// <summary>Stop once so many steps are committed, as if interrupted there; null runs to the job's own end.</summary>
+    public long? StopAfterStep { get; init; }
+
     /// <summary>What goes wrong on purpose.</summary>
     public FaultPlan Faults { get; init; } = FaultPlan.None;
 
@@ -95,6 +98,9 @@ public sealed class RunResult : IDisposable
 
     /// <summary>Targets a second.</summary>
     public double TokensPerSecond => Elapsed > TimeSpan.Zero ? Targets / Elapsed.TotalSeconds : 0;
+
+    /// <summary>The folder of the last checkpoint this run wrote, or null.</summary>
+    public required string? Checkpoint { get; init; }
 
     /// <summary>Bytes that the compute threads allocated on the managed heap while computing, from the third step on.</summary>
     public required long ComputeAllocatedBytes { get; init; }

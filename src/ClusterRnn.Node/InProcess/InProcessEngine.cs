@@ -9,15 +9,82 @@
 // sleeps steps in when everyone is computing, and looks at the deadlines.
 using ClusterRnn.Protocol;
 using ClusterRnn.Training;
+using ClusterRnn.Training.Checkpoints;
+using ClusterRnn.Training.Policy;
 using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Node.InProcess;
 
 /// <summary>Runs jobs in this process.</summary>
-public static class InProcessEngine
+public sealed class InProcessEngine : IEngine
 {
-    /// <summary>The engine's name, for reports.</summary>
-    public const string Name = "in-process";
+    /// <inheritdoc/>
+    public string Name => "in-process";
+
+    /// <inheritdoc/>
+    public string Description => "one machine: actors on threads of this process, blocks passed by reference";
+
+    /// <inheritdoc/>
+    public async Task<EngineResult> RunAsync(EngineRequest request, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        TrainingJob job = request.Job.Job;
+        using TrainingState? from = request.ResumeFrom is null ? null : job.CreateState();
+        if (from is not null)
+        {
+            CheckpointStore.Read(request.ResumeFrom!, from);
+        }
+
+        var options = new EngineOptions
+        {
+            Workers = request.Workers,
+            Servers = request.Servers,
+            Name = request.Job.Config.Name ?? "job",
+            Folder = request.Checkpoints is { } store ? Path.GetDirectoryName(store.Folder) : null,
+            Checkpoints = request.Checkpoints,
+            Artefacts = request.Job.Artefacts,
+            ResumeFrom = from,
+            StopAfterStep = request.StopAfterStep,
+        };
+        using RunResult result = await RunAsync(job, options, request.Observer, cancellation).ConfigureAwait(false);
+        TrainingPolicy policy = result.Policy;
+        bool hasBest = policy.BestVersion >= 0 && job.Validation is not null;
+        Counters counters = result.Counters;
+        return new EngineResult
+        {
+            End = result.StopReason switch
+            {
+                StopReason.Steps => RunEnd.Steps,
+                StopReason.Epochs => RunEnd.Epochs,
+                StopReason.Loss => RunEnd.Loss,
+                StopReason.Patience => RunEnd.Patience,
+                _ => RunEnd.Interrupted,
+            },
+            Steps = result.Version,
+            ModelSha256 = result.ModelSha256,
+            StateSha256 = result.StateSha256,
+            Parameters = ParametersOf(result.State),
+            TrainLoss = result.LastStep is { Count: > 0 } last ? last.Loss : null,
+            ValidationLoss = policy.LastEvaluation?.Loss,
+            BestValidationLoss = hasBest ? policy.BestLoss : null,
+            BestStep = hasBest ? policy.BestVersion : null,
+            RecomputedShards = counters.RecomputedShards,
+            Counters = new SortedDictionary<string, long>(StringComparer.Ordinal)
+            {
+                ["disputedShards"] = counters.DisputedShards,
+                ["faultyAnswers"] = counters.FaultyAnswers,
+                ["lostShards"] = counters.LostShards,
+                ["rollbackShards"] = counters.RollbackShards,
+                ["skippedSteps"] = counters.SkippedSteps,
+                ["speculativeShards"] = counters.SpeculativeShards,
+                ["workersJoined"] = counters.LateJoins,
+                ["workersLeft"] = counters.Leaves,
+                ["workersLost"] = counters.LostWorkers,
+                ["workersQuarantined"] = counters.Quarantined,
+            },
+            Checkpoint = result.Checkpoint,
+        };
+    }
 
     /// <summary>
     /// Runs a job to its end. When <paramref name="cancellation"/> is cancelled it stops at the next version, saves a
@@ -38,9 +105,66 @@ public static class InProcessEngine
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Workers, Limits.MaximumWorkers);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Servers, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Servers, Limits.MaximumRanges);
-        using var run = new InProcessRun(job, options, observer ?? new NobodyLooks());
-        return await run.RunAsync(cancellation).ConfigureAwait(false);
+        observer ??= new NobodyLooks();
+        Counters counters = new();
+        TrainingState? rolledBack = null;
+        try
+        {
+            for (long epoch = 1; ; epoch++)
+            {
+                using var run = new InProcessRun(job, options, observer, counters, epoch);
+                if (await run.RunAsync(cancellation).ConfigureAwait(false) is { } result)
+                {
+                    return result;
+                }
+
+                // A step was not finite and the policy goes back to the newest checkpoint, in a higher epoch.
+                TrainingState state = StateBefore(job, options, run.Policy);
+                rolledBack?.Dispose();
+                rolledBack = state;
+                long steps = run.Version - run.Policy.Version;
+                counters.NoteRollback(steps, job.Shards);
+                long failed = run.Version;
+                observer.OnNotice($"Step {failed} is not finite: the training goes back by {steps} steps to step {run.Policy.Version}.");
+                options = options with
+                {
+                    ResumeFrom = state,
+                    Faults = new FaultPlan([.. options.Faults.Faults.Where(fault => fault.Step > failed)]),
+                };
+            }
+        }
+        finally
+        {
+            rolledBack?.Dispose();
+        }
     }
+
+    /// <summary>The newest whole checkpoint, or the start; the policy goes back with it.</summary>
+    private static TrainingState StateBefore(TrainingJob job, EngineOptions options, TrainingPolicy policy)
+    {
+        TrainingState state = job.CreateState();
+        if (options.Checkpoints?.FindNewest(job.Expectation).Found is { } newest)
+        {
+            CheckpointStore.Read(newest, state);
+            policy.RollBackTo(newest.Policy);
+        }
+        else
+        {
+            var parameters = new float[job.Layout.Length];
+            job.Model.Initialize(job.Seed, parameters);
+            CopyTo(parameters, state);
+            policy.RollBackTo(job.CreatePolicy().Save());
+        }
+
+        state.Policy = policy.Save();
+        return state;
+    }
+
+    private static unsafe void CopyTo(float[] parameters, TrainingState state)
+        => parameters.CopyTo(new Span<float>(state.Parameters, parameters.Length));
+
+    private static unsafe float[] ParametersOf(TrainingState state)
+        => new ReadOnlySpan<float>(state.Parameters, checked((int)state.Layout.Length)).ToArray();
 
     private sealed class NobodyLooks : IRunObserver;
 }

@@ -46,6 +46,7 @@ internal sealed class InProcessRun : IDisposable
     private readonly List<Thread> _threads = [];
     private readonly long _startedAt = Stopwatch.GetTimestamp();
     private readonly long _firstStep;
+    private readonly bool _isFirst;
 
     private List<Arrival> _arrivals = []; // guarded by _gate
     private List<Arrival> _delivering = [];
@@ -61,6 +62,7 @@ internal sealed class InProcessRun : IDisposable
     private long _actorBytesAtWarmUp;
     private long[] _computeBytesAtWarmUp = [];
     private long _targets;
+    private string? _checkpoint;
     private long _firstStepAt;
     private Exception? _failure;
     private bool _started;
@@ -68,8 +70,9 @@ internal sealed class InProcessRun : IDisposable
     private int _nextJoiner;
     private bool _over;
 
-    public InProcessRun(TrainingJob job, EngineOptions options, IRunObserver observer)
+    public InProcessRun(TrainingJob job, EngineOptions options, IRunObserver observer, Counters counters, long epoch)
     {
+        _isFirst = epoch == 1;
         _job = job;
         _options = options;
         _shape = ProtocolJob.ShapeOf(job, options.Name);
@@ -91,8 +94,8 @@ internal sealed class InProcessRun : IDisposable
         }
 
         _firstStep = policy.Version;
-        _policy = new TrainingVerdictPolicy(policy, job.Model.Metrics, saves: options.Checkpoints is not null, captures: false);
-        _coordinator = new Coordinator(ActorId.Coordinator, _shape, _map, _policy, _times, epoch: 1);
+        _policy = new TrainingVerdictPolicy(policy, job.Model.Metrics, saves: options.Checkpoints is not null, captures: false, options.StopAfterStep);
+        _coordinator = new Coordinator(ActorId.Coordinator, _shape, _map, _policy, _times, epoch, counters: counters);
         _answers = new AnswerStore(job);
         _copy = job.CreateState();
         _servers = new ServerHost[options.Servers];
@@ -106,7 +109,15 @@ internal sealed class InProcessRun : IDisposable
         _observer = new ObserverPump(observer, Fail);
     }
 
-    public async Task<RunResult> RunAsync(CancellationToken cancellation)
+    /// <summary>The policy, where the run left it.</summary>
+    public TrainingPolicy Policy => _policy.Policy;
+
+    /// <summary>How many steps are committed.</summary>
+    public long Version => _coordinator.Version;
+
+    /// <summary>Runs to the end.</summary>
+    /// <returns>What it came to; null when the job has to go back to a checkpoint.</returns>
+    public async Task<RunResult?> RunAsync(CancellationToken cancellation)
     {
         Start();
         EndJob end;
@@ -131,6 +142,11 @@ internal sealed class InProcessRun : IDisposable
         if (end.Failed)
         {
             _copy.Dispose();
+            if (_policy.AsksForRollback)
+            {
+                return null;
+            }
+
             throw new TrainingException(end.Reason);
         }
 
@@ -156,6 +172,7 @@ internal sealed class InProcessRun : IDisposable
             LastStep = _policy.LastDecision,
             Targets = _targets,
             Elapsed = elapsed,
+            Checkpoint = _checkpoint,
             ComputeAllocatedBytes = compute,
             ActorAllocatedBytes = _actorBytes - _actorBytesAtWarmUp,
         };
@@ -208,9 +225,13 @@ internal sealed class InProcessRun : IDisposable
         int workers = _options.Workers;
         long? total = _job.Settings.MaximumSteps == long.MaxValue ? null : _job.Settings.MaximumSteps;
         var start = new RunStart(
-            _options.Name, _options.Folder, _firstStep, total, _job.Train.StepsPerPass, CountParameters(), InProcessEngine.Name, workers, _servers.Length, _job.Shards);
-        _observer.Tell(observer => observer.OnStart(start));
-        if (workers > _job.Shards)
+            _options.Name, _options.Folder, _firstStep, total, _job.Train.StepsPerPass, CountParameters(), "in-process", workers, _servers.Length, _job.Shards);
+        if (_isFirst)
+        {
+            _observer.Tell(observer => observer.OnStart(start));
+        }
+
+        if (_isFirst && workers > _job.Shards)
         {
             int idle = workers - _job.Shards;
             _observer.Tell(observer => observer.OnNotice($"{workers} workers for {_job.Shards} shards: {idle} will only be of use when others fail or are late."));
@@ -873,6 +894,7 @@ internal sealed class InProcessRun : IDisposable
                 result = written.Path is { } path ? new CheckpointSaved(version) : new CheckpointFailed(version, written.Warning ?? "");
                 if (written.Path is { } folder)
                 {
+                    _checkpoint = folder;
                     _observer.Tell(observer => observer.OnCheckpoint(version, folder));
                     if (written.Warning is { } warning)
                     {

@@ -95,6 +95,39 @@ public sealed class InProcessEngineTests
     }
 
     [Fact]
+    public async Task APoisonedStepGoesBackToTheCheckpoint()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        TrainingJob job = NodeJobs.Text();
+        job = job with { Settings = job.Settings with { NonFinite = NonFinitePolicy.Rollback, Checkpoint = new CheckpointConfig { Every = 4, KeepBest = false } } };
+        string[] hashes = new string[2];
+        for (int i = 0; i < 2; i++)
+        {
+            var store = new CheckpointStore(Path.Combine(folder.Path, $"{i}"), job.Settings.Checkpoint);
+            using RunResult result = await InProcessEngine.RunAsync(
+                job, new EngineOptions { Workers = 1, Servers = 1 + i, Checkpoints = store, Faults = new FaultPlan(new PoisonWorker(0, 7)) });
+            Assert.Equal(NodeJobs.Steps, result.Version);
+            Assert.Equal(1, result.Counters.Rollbacks);
+            Assert.Equal(3 * 5, result.Counters.RollbackShards);
+            Assert.Equal(NodeJobs.Steps, result.Counters.Steps);
+            hashes[i] = result.StateSha256;
+        }
+
+        Assert.Equal(hashes[0], hashes[1]);
+        Assert.NotEqual(await s_reference, hashes[0]); // the learning rate was halved
+    }
+
+    [Fact]
+    public async Task ARunStopsAfterTheStepAskedFor()
+    {
+        using RunResult first = await InProcessEngine.RunAsync(NodeJobs.Text(), new EngineOptions { Workers = 2, StopAfterStep = 9 });
+        Assert.Equal(9, first.Version);
+        Assert.Equal(RunOutcome.Interrupted, first.Outcome);
+        using RunResult second = await InProcessEngine.RunAsync(NodeJobs.Text(), new EngineOptions { Servers = 3, ResumeFrom = first.State });
+        Assert.Equal(await s_reference, second.StateSha256);
+    }
+
+    [Fact]
     public async Task TheOnlyWorkersFailureEndsTheRunAndIsNamed()
     {
         TrainingException e = await Assert.ThrowsAsync<TrainingException>(() => Run(1, 1, new FailWorker(0, 4)));
