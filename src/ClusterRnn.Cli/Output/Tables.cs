@@ -29,14 +29,20 @@ internal static class Tables
             table.AddRow(row.Select(cell => new Text(cell)));
         }
 
-        // A file or a pipe has no width: nothing is wrapped or cut there.
-        int width = terminal.Out.Profile.Width;
-        if (!terminal.Out.Profile.Out.IsTerminal)
+        if (terminal.Out.Profile.Capabilities.Ansi)
         {
-            terminal.Out.Profile.Width = 10_000;
+            terminal.Out.Write(table);
+            return;
         }
 
-        terminal.Out.Write(table);
-        terminal.Out.Profile.Width = width;
+        // A file or a pipe has no width: nothing is wrapped or cut there, and no line ends in spaces.
+        var text = new StringWriter();
+        IAnsiConsole plain = AnsiConsole.Create(new AnsiConsoleSettings { Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Out = new AnsiConsoleOutput(text) });
+        plain.Profile.Width = 10_000;
+        plain.Write(table);
+        foreach (string line in text.ToString().ReplaceLineEndings("\n").TrimEnd('\n').Split('\n'))
+        {
+            terminal.WriteLine(line.TrimEnd());
+        }
     }
 }

@@ -222,10 +222,11 @@ public sealed class CommandLineTests : IDisposable
     {
         var output = new StringWriter();
         Terminal terminal = Terminal.To(output, new StringWriter());
-        Tables.Write(terminal, ["列 name", "數值", "c"], [["日本語", "1", "x"], ["abc", "22", "ひらがな"], ["e\u0301", "3", ""]]);
-        string[] lines = [.. output.ToString().Split('\n').Select(l => l.TrimEnd('\r')).Where(l => l.Trim().Length > 0)];
-        // Every line reaches the same cell at the right edge of the second column.
-        Assert.Single(lines.Where(l => !l.Contains('─')).Select(l => ClusterRnn.Training.Configuration.TextWidth.Of(l)).Distinct());
+        Tables.Write(terminal, ["列 name", "數值", "c"], [["日本語", "1", "x"], ["abc", "22", "ひら"], ["e\u0301", "3", "한국"]]);
+        string[] lines = [.. output.ToString().Split('\n').Where(l => l.Length > 0 && !l.Contains('─', StringComparison.Ordinal))];
+        Assert.Equal(4, lines.Length);
+        // The last column is aligned at its right edge, so every line ends in the same cell.
+        Assert.Single(lines.Select(l => ClusterRnn.Training.Configuration.TextWidth.Of(l)).Distinct());
     }
 
     [Fact]
