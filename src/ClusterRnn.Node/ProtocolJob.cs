@@ -12,7 +12,7 @@ public static class ProtocolJob
     /// <param name="job">The job.</param>
     /// <param name="jobId">What tells it from others on the same network.</param>
     public static JobShape ShapeOf(TrainingJob job, string jobId)
-        => new(jobId, job.DataSha256, job.Shards, job.ValidationShards, job.CarriesState);
+        => new(jobId, job.DataSha256, job.Shards, job.EvaluationShards, job.CarriesState);
 
     /// <summary>The job's blocks spread over servers, one segment to a range.</summary>
     public static RangeMap MapOf(TrainingJob job, int servers)

@@ -14,6 +14,7 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
     private readonly bool _saves;
     private readonly bool _captures;
     private readonly long _stopAfter;
+    private readonly int _testShards;
     private readonly double[] _sums;
     private readonly long[] _counts;
     private double[] _shardSums = [];
@@ -21,23 +22,27 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
 
     /// <summary>Wraps a policy that is at the version the training starts from.</summary>
     /// <param name="policy">The policy.</param>
-    /// <param name="schema">Which sums and counts shards report.</param>
+    /// <param name="job">The job it decides: which sums and counts shards report, and which of an evaluation's shards are test data.</param>
     /// <param name="saves">Whether checkpoints are written; without, only the end of the job keeps its state.</param>
     /// <param name="captures">Whether each verdict carries the policy's state, for engines that keep a journal.</param>
     /// <param name="stopAfter">Ends the job at this version as if it were interrupted there; null lets it run to its own end.</param>
-    public TrainingVerdictPolicy(TrainingPolicy policy, MetricSchema schema, bool saves, bool captures, long? stopAfter = null)
+    public TrainingVerdictPolicy(TrainingPolicy policy, TrainingJob job, bool saves, bool captures, long? stopAfter = null)
     {
         _stopAfter = stopAfter ?? long.MaxValue;
         Policy = policy;
-        _schema = schema;
+        _schema = job.Model.Metrics;
+        _testShards = job.TestShards;
         _saves = saves;
         _captures = captures;
-        _sums = new double[schema.SumWidth];
-        _counts = new long[schema.CountWidth];
+        _sums = new double[_schema.SumWidth];
+        _counts = new long[_schema.CountWidth];
     }
 
     /// <summary>The policy.</summary>
     public TrainingPolicy Policy { get; }
+
+    /// <summary>The last evaluation of the test data, or null; nothing is decided by it.</summary>
+    public EvaluationSums? LastTest { get; private set; }
 
     /// <summary>The last decision, or null before the first.</summary>
     public StepDecision? LastDecision { get; private set; }
@@ -103,7 +108,13 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
     /// <inheritdoc/>
     public void Evaluated(long version, ShardReport[] shards)
     {
-        Join(shards);
+        if (_testShards > 0)
+        {
+            Join(shards[^_testShards..]);
+            LastTest = new EvaluationSums(version, [.. _sums], [.. _counts]);
+        }
+
+        Join(shards[..^_testShards]);
         Policy.Observe(new EvaluationSums(version, [.. _sums], [.. _counts]));
     }
 

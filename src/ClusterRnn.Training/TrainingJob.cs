@@ -64,6 +64,12 @@ public sealed record TrainingJob
     /// <summary>The shards the validation data is cut into, 0 without.</summary>
     public int ValidationShards => Validation is null ? 0 : DefaultShards(Validation.BatchRows);
 
+    /// <summary>The shards the test data is cut into where it is evaluated during the training, else 0.</summary>
+    public int TestShards => Settings.Evaluate.Test && Test is not null ? DefaultShards(Test.BatchRows) : 0;
+
+    /// <summary>The shards of an evaluation during the training: those of the validation data, then those of the test data.</summary>
+    public int EvaluationShards => ValidationShards + TestShards;
+
     /// <summary>The default number of shards: the largest power of two up to 8 that divides the batch.</summary>
     public static int DefaultShards(int batchRows)
     {

@@ -94,7 +94,7 @@ internal sealed class InProcessRun : IDisposable
         }
 
         _firstStep = policy.Version;
-        _policy = new TrainingVerdictPolicy(policy, job.Model.Metrics, saves: options.Checkpoints is not null, captures: false, options.StopAfterStep);
+        _policy = new TrainingVerdictPolicy(policy, job, saves: options.Checkpoints is not null, captures: false, options.StopAfterStep);
         _coordinator = new Coordinator(ActorId.Coordinator, _shape, _map, _policy, _times, epoch, counters: counters);
         _answers = new AnswerStore(job);
         _copy = job.CreateState();
@@ -950,6 +950,11 @@ internal sealed class InProcessRun : IDisposable
             {
                 metrics[metric.Name] = metric.Value;
             }
+        }
+
+        if (_policy.LastTest is { } test)
+        {
+            metrics["testLoss"] = test.Loss;
         }
 
         var report = new EvaluationReport(version, sums.Loss, metrics, _policy.Policy.BestVersion == version, Elapsed());

@@ -46,7 +46,7 @@ internal sealed unsafe class WorkerHost : IDisposable
         _options = options;
         _ending = ending;
         _cancelEvaluation = cancelEvaluation;
-        int shards = Math.Max(job.Shards, job.ValidationShards);
+        int shards = Math.Max(job.Shards, job.EvaluationShards);
         _reports = ShardComputer.CreateReports(job, shards);
         int layers = 1;
         foreach (Models.ParameterTensor tensor in job.Layout.Tensors)
@@ -306,7 +306,7 @@ internal sealed unsafe class WorkerHost : IDisposable
     {
         try
         {
-            _computer!.Evaluate(DataPart.Validation, compute.Range, _reports.AsSpan(0, compute.Range.Count), _cancelEvaluation);
+            _computer!.Evaluate(compute.Range, _reports.AsSpan(0, compute.Range.Count), _cancelEvaluation);
             return true;
         }
         catch (OperationCanceledException)

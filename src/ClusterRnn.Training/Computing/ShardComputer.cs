@@ -71,7 +71,7 @@ public sealed unsafe class ShardComputer : IDisposable
         return reports;
     }
 
-    /// <summary>Takes over the parameters of a version; call it once for each version, before <see cref="Train"/> or <see cref="Evaluate"/>.</summary>
+    /// <summary>Takes over the parameters of a version; call it once for each version, before <see cref="Train"/> or <see cref="Evaluate(DataPart, ShardRange, ReadOnlySpan{ShardReport}, CancellationToken)"/>.</summary>
     /// <param name="parameters">The flat vector; it must stay valid and unchanged until the next call.</param>
     public void LoadParameters(float* parameters) => executor.LoadParameters(parameters);
 
@@ -119,6 +119,31 @@ public sealed unsafe class ShardComputer : IDisposable
 
             EvaluateGroup(source, shards, new ShardRange(first, end), reports[(first - range.Start)..(end - range.Start)], cancellation);
             first = end;
+        }
+    }
+
+    /// <summary>Evaluates shards of an evaluation during the training, see <see cref="TrainingJob.EvaluationShards"/>.</summary>
+    /// <param name="range">The shards, numbered over validation and test data.</param>
+    /// <param name="reports">[range.Count], overwritten.</param>
+    /// <param name="cancellation">Ends the evaluation between two steps.</param>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public void Evaluate(ShardRange range, ReadOnlySpan<ShardReport> reports, CancellationToken cancellation = default)
+    {
+        int validation = Math.Clamp(job.ValidationShards - range.Start, 0, range.Count);
+        if (validation > 0)
+        {
+            Evaluate(DataPart.Validation, new ShardRange(range.Start, range.Start + validation), reports[..validation], cancellation);
+        }
+
+        if (validation < range.Count)
+        {
+            ReadOnlySpan<ShardReport> test = reports[validation..];
+            int first = range.Start + validation - job.ValidationShards;
+            Evaluate(DataPart.Test, new ShardRange(first, first + test.Length), test, cancellation);
+            foreach (ShardReport report in test)
+            {
+                report.Shard += job.ValidationShards;
+            }
         }
     }
 

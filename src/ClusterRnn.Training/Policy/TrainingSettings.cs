@@ -42,6 +42,10 @@ public sealed record EvaluateConfig
     [Description("Evaluate every so many steps; 0 means at the end of each epoch")]
     [Range(0L, long.MaxValue)]
     public long Every { get; init; }
+
+    /// <summary>Whether the test data is evaluated as well, to be looked at: it decides nothing.</summary>
+    [Description("Whether the test data is evaluated along with the validation data; it is shown and decides nothing")]
+    public bool Test { get; init; }
 }
 
 /// <summary>When the training is saved.</summary>

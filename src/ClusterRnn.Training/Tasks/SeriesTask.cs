@@ -23,16 +23,6 @@ public sealed unsafe class SeriesTask : SequenceTask
         ArgumentNullException.ThrowIfNull(data);
         SeriesSplit split = SplitOf(data);
         var figures = new List<Figure>();
-        if (trainLoss is double train)
-        {
-            figures.Add(new Figure("loss", "Training loss", train, Show(train), "as the model sees the data: scaled"));
-        }
-
-        if (validationLoss is double validation)
-        {
-            figures.Add(new Figure("validationLoss", "Validation loss", validation, Show(validation), "scaled"));
-        }
-
         (SeriesPart part, string name) = split.Test.Rows > 0 ? (split.Test, "test")
             : split.Validation.Rows > 0 ? (split.Validation, "validation") : (split.Training, "training");
         SeriesWindows windows = split.Windows(part);
