@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 using ClusterRnn.Data;
 using ClusterRnn.Kernels.Memory;
 
-namespace ClusterRnn;
+namespace ClusterRnn.Node.Api;
 
 /// <summary>Data that a program holds in memory; it has no place in a config file.</summary>
 internal sealed record ArrayData : DataConfig;

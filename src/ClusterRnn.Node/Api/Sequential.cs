@@ -12,7 +12,7 @@ using ClusterRnn.Training.Runs;
 using ClusterRnn.Training.Schedules;
 using ClusterRnn.Training.Tasks;
 
-namespace ClusterRnn;
+namespace ClusterRnn.Node.Api;
 
 /// <summary>What a training came to.</summary>
 /// <param name="ModelSha256">The hash of the parameters.</param>

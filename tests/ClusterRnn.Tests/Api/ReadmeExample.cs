@@ -1,5 +1,6 @@
 using ClusterRnn.Data;
 using ClusterRnn.Models;
+using ClusterRnn.Node.Api;
 using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Tests.Api;

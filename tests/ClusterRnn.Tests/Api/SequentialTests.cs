@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using ClusterRnn.Data;
 using ClusterRnn.Models;
+using ClusterRnn.Node.Api;
 using ClusterRnn.Node.InProcess;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Configuration;
