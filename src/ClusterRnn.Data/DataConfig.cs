@@ -111,8 +111,8 @@ public sealed record SumsData : GrammarData
     public override Grammar ToGrammar() => new() { Dates = 0, LargestAddend = LargestAddend };
 }
 
-/// <summary>Dates in words and figures: "the third of march nineteen ninety-two is written 1992-03-03."</summary>
-[Description("Generated dates in words: the third of march nineteen ninety-two is written 1992-03-03.")]
+/// <summary>Dates in words and figures: "the third of march nineteen ninety-two is 1992-03-03."</summary>
+[Description("Generated dates in words: the third of march nineteen ninety-two is 1992-03-03.")]
 public sealed record DatesData : GrammarData
 {
     /// <summary>The first year.</summary>
@@ -136,7 +136,7 @@ public sealed record SumsAndDatesData : GrammarData
     /// <summary>The weight of sums.</summary>
     [Description("Of every (sums + dates) sentences, how many are sums on average.")]
     [Range(0, 1000)]
-    public int Sums { get; init; } = 1;
+    public int Sums { get; init; } = Grammar.DefaultSums;
 
     /// <summary>The weight of dates.</summary>
     [Description("Of every (sums + dates) sentences, how many are dates on average.")]

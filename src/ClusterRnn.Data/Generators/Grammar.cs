@@ -1,7 +1,7 @@
 // A language small enough that everything about it is known: sums and dates, in words.
 //
 //     seven plus twelve equals nineteen.
-//     the third of march nineteen ninety-two is written 1992-03-03.
+//     the third of march nineteen ninety-two is 1992-03-03.
 //
 // Its true entropy. A sentence is one choice of its kind (sum or date, with weights s and d) and one uniform choice
 // within the kind: of (A + 1)^2 pairs of addends, or of D calendar dates. No two choices make the same sentence, and
@@ -14,6 +14,9 @@
 // more short sentences than most: its own floor is (number of sums and dates weighted by their -ln p) / characters.
 //
 // Sentence i is a function of (seed, i) alone.
+//
+// The defaults are what an LSTM of 128 units learns in a minute or two: 13 x 13 sums, ten years of dates, and no word
+// between a date's words and its figures that would only lengthen what has to be remembered.
 using System.Globalization;
 using System.Text;
 using ClusterRnn.Kernels.Numerics;
@@ -36,8 +39,11 @@ public readonly record struct GrammarEntropy(double NatsPerSentence, double Char
 /// <summary>The seeded grammar of sums and dates in words.</summary>
 public sealed record Grammar
 {
+    /// <summary>The default of <see cref="Sums"/>.</summary>
+    public const int DefaultSums = 2;
+
     /// <summary>The default of <see cref="LargestAddend"/>.</summary>
-    public const int DefaultLargestAddend = 20;
+    public const int DefaultLargestAddend = 12;
 
     /// <summary>The default of <see cref="FirstYear"/>.</summary>
     public const int DefaultFirstYear = 1990;
@@ -46,7 +52,7 @@ public sealed record Grammar
     public const int DefaultLastYear = 1999;
 
     /// <summary>The weight of sums.</summary>
-    public int Sums { get; init; } = 1;
+    public int Sums { get; init; } = DefaultSums;
 
     /// <summary>The weight of dates.</summary>
     public int Dates { get; init; } = 1;
@@ -87,7 +93,7 @@ public sealed record Grammar
 
     /// <summary>The sentence of a date, with its line feed.</summary>
     public static string Date(DateOnly date) =>
-        $"the {NumberWords.Ordinal(date.Day)} of {NumberWords.Month(date.Month)} {NumberWords.Year(date.Year)} is written {date.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}.\n";
+        $"the {NumberWords.Ordinal(date.Day)} of {NumberWords.Month(date.Month)} {NumberWords.Year(date.Year)} is {date.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}.\n";
 
     /// <summary>Sentence <paramref name="index"/> of the text of this seed, with its line feed.</summary>
     public string Sentence(ulong seed, long index)

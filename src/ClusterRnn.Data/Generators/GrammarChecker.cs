@@ -6,7 +6,7 @@ namespace ClusterRnn.Data;
 /// <param name="Sentences">Whole lines.</param>
 /// <param name="Sums">Lines that are about a sum: they hold " plus ".</param>
 /// <param name="SumsRight">Sums of two numbers with the right result, spelled and closed as the grammar does.</param>
-/// <param name="Dates">Lines that are about a date: they hold " is written ".</param>
+/// <param name="Dates">Lines that are about a date: they hold " is ".</param>
 /// <param name="DatesRight">Dates whose words and figures agree.</param>
 public readonly record struct GrammarReport(int Sentences, int Sums, int SumsRight, int Dates, int DatesRight)
 {
@@ -40,7 +40,7 @@ public static class GrammarChecker
             string line = text[start..end];
             report += line.Contains(" plus ", StringComparison.Ordinal)
                 ? new GrammarReport(1, 1, IsRightSum(line) ? 1 : 0, 0, 0)
-                : line.Contains(" is written ", StringComparison.Ordinal)
+                : line.Contains(" is ", StringComparison.Ordinal)
                     ? new GrammarReport(1, 0, 0, 1, IsRightDate(line) ? 1 : 0)
                     : new GrammarReport(1, 0, 0, 0, 0);
         }
@@ -65,7 +65,7 @@ public static class GrammarChecker
     /// <summary>Whether a line without its line feed is a date whose words and figures agree.</summary>
     public static bool IsRightDate(string line)
     {
-        string[] sides = line.Split(" is written ");
+        string[] sides = line.Split(" is ");
         if (sides.Length != 2 || !sides[0].StartsWith("the ", StringComparison.Ordinal) || !sides[1].EndsWith('.'))
         {
             return false;

@@ -47,7 +47,7 @@ public class HtmlReportTests
             ],
             [new FigureTable("Forecast beside baselines", ["模型 model", "MSE", "MAE"], [["LSTM(50) 長短期記憶", "0.0123", "0.0871"], ["persistence <b>", "0.0432", "0.1611"], ["AR(12) 自己回帰", "0.0141", "0.0912"]])],
             [new Chart("Forecast on the test part", "row", "value", [new ChartLine("observed", [.. Enumerable.Range(0, 120).Select(i => Math.Sin(i / 8.0))], 700), new ChartLine("forecast", [.. Enumerable.Range(0, 120).Select(i => i < 3 ? double.NaN : 0.95 * Math.Sin((i - 0.5) / 8.0))], 700)])],
-            "seven plus twelve equals nineteen.\nthe third of march nineteen ninety-two is written 1992-03-03.\n七加十二等于十九。三月三日は祝日です。 <script>alert(1)</script>\u0001\n");
+            "seven plus twelve equals nineteen.\nthe third of march nineteen ninety-two is 1992-03-03.\n七加十二等于十九。三月三日は祝日です。 <script>alert(1)</script>\u0001\n");
         return new ReportData(summary, history, outcome, "name: quickstart\nseed: 1\ndata:\n  source: sums-and-dates # <&>\n", new DateTimeOffset(2026, 11, 21, 8, 0, 0, TimeSpan.Zero), "0.1.0");
     }
 
