@@ -67,7 +67,14 @@ public sealed unsafe class SeriesTests
     {
         var config = new TableData
         {
-            Window = 4, Horizon = horizon, EveryStep = everyStep, Scale = Scaling.None, Validation = 0.2, Test = 0.3, Features = ["row", "square"], Target = ["row"],
+            Window = 4,
+            Horizon = horizon,
+            EveryStep = everyStep,
+            Scale = Scaling.None,
+            Validation = 0.2,
+            Test = 0.3,
+            Features = ["row", "square"],
+            Target = ["row"],
         };
         SeriesSplit split = SeriesSplit.Of(Counting(50), config);
         Assert.Equal((25, 10, 15), (split.Training.Rows, split.Validation.Rows, split.Test.Rows));
