@@ -34,6 +34,7 @@ public sealed class CommandLine
         _root.Add(PredictCommand.Make(terminal));
         _root.Add(InspectCommand.Make(terminal));
         _root.Add(EnginesCommand.Make(terminal, engines));
+        _root.Add(BenchCommand.Make(terminal));
         foreach (HelpOption help in _root.Options.OfType<HelpOption>())
         {
             help.Action = new GroupedHelp();
