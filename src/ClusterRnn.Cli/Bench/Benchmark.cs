@@ -178,16 +178,15 @@ internal sealed class Benchmark(Terminal terminal, BenchRequest request) : IDisp
             await torch.PrepareAsync(cell, shape, cancellation).ConfigureAwait(false);
         }
 
-        await contender.RunAsync(4, cancellation).ConfigureAwait(false);
         long started = Stopwatch.GetTimestamp();
-        int steps = 1;
         TimedSteps timed;
+        int steps = 1;
         do
         {
             timed = await contender.RunAsync(steps, cancellation).ConfigureAwait(false);
             steps *= 2;
         }
-        while (timed.Seconds < request.Seconds / 4 && Stopwatch.GetElapsedTime(started).TotalSeconds < request.Seconds);
+        while (steps <= 4 || (timed.Seconds < request.Seconds / 4 && Stopwatch.GetElapsedTime(started).TotalSeconds < request.Seconds));
         contender.StepsATurn = (int)Math.Clamp(Math.Ceiling(request.Seconds * timed.Steps / timed.Seconds), 1, 1_000_000);
     }
 

@@ -59,6 +59,7 @@ public sealed class CommandLineTests : IDisposable
     [InlineData("inspect")]
     [InlineData("schema")]
     [InlineData("engines")]
+    [InlineData("bench")]
     public void Each_command_has_help(string command)
     {
         (int code, string text, string error) = Run(command, "--help");
