@@ -160,7 +160,7 @@ internal sealed partial class TrainingRun(
             string readme = Path.Combine(parent.FullName, "README.md");
             if (File.Exists(readme))
             {
-                string[] known = [.. HashesNear(File.ReadAllText(readme), Path.GetFileName(configPath))];
+                string[] known = [.. HashesNear(File.ReadAllText(readme), Path.GetFileNameWithoutExtension(configPath))];
                 return known.Length == 0 ? ""
                     : known.Contains(result.ModelSha256) ? "  (the README's)"
                     : $"  (the README says {known[0]}: please report this)";
@@ -170,9 +170,11 @@ internal sealed partial class TrainingRun(
         return "";
     }
 
-    /// <summary>The hashes on lines of <paramref name="text"/> that name <paramref name="name"/>.</summary>
+    /// <summary>The hashes on lines of <paramref name="text"/> that begin with <paramref name="name"/>, as a README prints them.</summary>
     internal static IEnumerable<string> HashesNear(string text, string name) =>
-        text.Split('\n').Where(l => l.Contains(name, StringComparison.Ordinal)).SelectMany(l => Hash().Matches(l).Select(m => m.Value));
+        text.Split('\n')
+            .Where(l => l.Split((char[])[' ', '|', '`', '.'], StringSplitOptions.RemoveEmptyEntries) is [var first, ..] && first == name)
+            .SelectMany(l => Hash().Matches(l).Select(m => m.Value));
 
     [GeneratedRegex(@"\b[0-9a-f]{64}\b")]
     private static partial Regex Hash();

@@ -207,6 +207,20 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact]
+    public void A_hash_is_held_against_the_readme_beside_the_config()
+    {
+        string config = Write("job.yaml", Job);
+        string hash = new('a', 64);
+        File.WriteAllText(At("README.md"), $"# Jobs\n\n    job-two  {new string('b', 64)}\n    job      {hash}\n");
+        Assert.Contains($"the README says {hash}", Run("train", config, "--out", At("a")).Out, StringComparison.Ordinal);
+        string found = RunSummary.Read(At("a", "summary.json")).ModelSha256;
+        File.WriteAllText(At("README.md"), $"| job.yaml | `{found}` |\n");
+        Assert.Contains($"{found}  (the README's)", Run("train", config, "--out", At("b"), "--workers", "2").Out, StringComparison.Ordinal);
+        Assert.DoesNotContain("README", Run("train", config, "--out", At("c"), "--seed", "2").Out, StringComparison.Ordinal);
+        Assert.DoesNotContain("README", Run("train", config, "--out", At("d"), "--steps", "3").Out, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Quiet_and_verbose_are_what_they_say()
     {
         string config = Write("job.yaml", Job);
