@@ -7,6 +7,8 @@ namespace ClusterRnn.Protocol;
 /// </summary>
 public struct ObservedTime
 {
+    private const long LongestTicks = 1L << 48; // nine years: nothing below overflows
+
     private long _scaledMean; // 8 x mean
     private long _scaledDeviation; // 4 x deviation
 
@@ -22,7 +24,7 @@ public struct ObservedTime
     /// <summary>Takes in one observation.</summary>
     public void Add(long ticks)
     {
-        ticks = Math.Clamp(ticks, 0, long.MaxValue / 64);
+        ticks = Math.Clamp(ticks, 0, LongestTicks);
         if (Count++ == 0)
         {
             _scaledMean = ticks * 8;
@@ -39,7 +41,7 @@ public struct ObservedTime
     public readonly long RetryAfter(ProtocolTimes times, int attempt)
     {
         long first = Math.Max(times.RetryFloorTicks, Count == 0 ? 0 : Expected * Limits.RetryFactor);
-        return Math.Min(times.RetryCeilingTicks, first << Math.Min(attempt, 16));
+        return first >= times.RetryCeilingTicks ? times.RetryCeilingTicks : Math.Min(times.RetryCeilingTicks, first << Math.Min(attempt, 16));
     }
 
     /// <summary>After how long the wait has failed for good.</summary>

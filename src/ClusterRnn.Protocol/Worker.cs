@@ -295,7 +295,9 @@ public sealed class Worker : IActor
         bool missing = false;
         for (int range = 0; range < _reads.Length; range++)
         {
-            if (_map!.Ranges[range].BlockCount > 0 && _reads[range].Arrived != assign.Version)
+            // A range without blocks that owns states is waited for as well: it must have committed the last step before
+            // it can take the states of this one.
+            if (_map!.TakesPart(range, _shape) && _reads[range].Arrived != assign.Version)
             {
                 missing = true;
                 Ask(range, assign.Version, now, effects);
@@ -538,7 +540,7 @@ public sealed class Worker : IActor
             // What comes next needs the next version; the owner answers as soon as it has it.
             for (int range = 0; range < _reads.Length; range++)
             {
-                if (_map!.Ranges[range].BlockCount > 0 && _reads[range].Arrived <= assign.Version)
+                if (_map!.TakesPart(range, _shape) && _reads[range].Arrived <= assign.Version)
                 {
                     Ask(range, assign.Version + 1, now, effects);
                 }

@@ -52,7 +52,7 @@ public static class AssignmentCutter
 
                     long subtrees = Subtrees.Count(new ShardRange(range.Start + n - take, range.Start + n), shards);
                     long cost = before + (subtrees << 32) + ((long)take * take); // fewest subtrees, then the most even
-                    if (cost < best[w, n])
+                    if (cost <= best[w, n]) // of equals the one that leaves later workers idle
                     {
                         best[w, n] = cost;
                         taken[w, n] = take;

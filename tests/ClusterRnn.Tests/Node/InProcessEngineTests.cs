@@ -68,6 +68,25 @@ public sealed class InProcessEngineTests
     }
 
     [Fact]
+    public async Task NothingIsLostSoNothingWaitsForARepetition()
+    {
+        for (int i = 0; i < 12; i++)
+        {
+            var faults = new FaultPlan(
+                new SlowWorker(1, i % 7, 1, TimeSpan.FromMilliseconds(3)), new SlowWorker(0, 5 + (i % 5), 2, TimeSpan.FromMilliseconds(2)));
+            using RunResult result = await InProcessEngine.RunAsync(NodeJobs.Text(), new EngineOptions
+            {
+                Workers = 2,
+                Servers = i % 2 == 0 ? 40 : 1,
+                SpeculationFloor = TimeSpan.FromMilliseconds(1),
+                Faults = faults,
+            });
+            Assert.Equal(await s_reference, result.StateSha256);
+            Assert.True(result.Elapsed < TimeSpan.FromSeconds(25), $"run {i} took {result.Elapsed}"); // messages are repeated after 30 s
+        }
+    }
+
+    [Fact]
     public async Task WorkersJoinAndLeave()
     {
         using RunResult result = await Run(1, 1, new JoinWorker(3), new JoinWorker(5), new LeaveWorker(0, 12));
