@@ -159,8 +159,15 @@ public sealed unsafe class ModelExecutor : IDisposable
         }
 
         loss = new LossHead(Model, layers[^1].Output, plan, maximumTargetTime);
-        int widestInput = Math.Max(Model.InputWidth, layers.Max(layer => layer.OutputWidth));
-        step.Workspace = training ? new Workspace(from, plan.MaximumCells, widestInput) : new Workspace(from);
+        step.Workspace = training ? new Workspace(from, plan.MaximumCells, layers.Max(WeightColumns)) : new Workspace(from);
+    }
+
+    /// <summary>The columns of a layer's weights that are rearranged together: those of input and state.</summary>
+    private int WeightColumns(Layer layer)
+    {
+        bool readsTokens = layer == layers[0] && Model.Input == InputKind.Tokens; // no product has a column for each
+        int input = readsTokens ? 0 : (layer.Input.Width + 31) & ~31;
+        return layer.StateWidth > 0 ? input + layer.OutputWidth : Math.Max(input, layer.OutputWidth);
     }
 
     /// <summary>Gives every activation its width and time axis.</summary>

@@ -110,6 +110,9 @@ public sealed record BenchReport
     /// <summary>PyTorch's version, or null.</summary>
     public string? Torch { get; init; }
 
+    /// <summary>The library behind PyTorch's products; without OpenBLAS or MKL the ratios mean nothing.</summary>
+    public string? TorchBlas { get; init; }
+
     /// <summary>The command line.</summary>
     public required string Command { get; init; }
 
@@ -154,7 +157,7 @@ public sealed record BenchReport
         Tables.Write(terminal, [], [
             ["processor", $"{Processor}, {Cores} cores, {InstructionSet}"],
             ["measured peak of a core", string.Join(", ", PeakGflops.OrderByDescending(p => p.Value).Select(p => $"{p.Key} {p.Value.ToString("0.0", CultureInfo.InvariantCulture)} Gflop/s"))],
-            ["PyTorch", Torch ?? "not measured"],
+            ["PyTorch", Torch is null ? "not measured" : $"{Torch}, {TorchBlas}"],
         ]);
         terminal.WriteLine("");
         Tables.Write(

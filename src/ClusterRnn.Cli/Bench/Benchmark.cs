@@ -32,6 +32,7 @@ internal sealed class Benchmark(Terminal terminal, BenchRequest request) : IDisp
 {
     private readonly List<Contender> _torch = [];
     private string? _version;
+    private string? _blas;
 
     public async Task<BenchReport> RunAsync(CancellationToken cancellation)
     {
@@ -74,6 +75,7 @@ internal sealed class Benchmark(Terminal terminal, BenchRequest request) : IDisp
             PeakGflops = peaks.ToDictionary(p => p.Key, p => p.Value / 1e9),
             Runtime = System.Runtime.InteropServices.RuntimeInformation.FrameworkDescription,
             Torch = _version,
+            TorchBlas = _blas,
             Command = request.Command,
             Repetitions = request.Repetitions,
             Cases = [.. cases.Select(c => c with { PercentOfPeak = 100 * c.DoneGflops * 1e9 / (best * Math.Min(c.Threads, Environment.ProcessorCount)) })],
@@ -87,7 +89,13 @@ internal sealed class Benchmark(Terminal terminal, BenchRequest request) : IDisp
     private async Task StartAsync(string python, int workers, int processes, CancellationToken cancellation)
     {
         TorchSteps torch = await TorchSteps.StartAsync(python, processes > 1 ? 1 : workers, processes, cancellation).ConfigureAwait(false);
+        if (_version is null && torch.HasSlowProducts)
+        {
+            terminal.Warn($"this PyTorch multiplies with the plain reference BLAS ({torch.Blas}): install OpenBLAS, or the ratios mean nothing");
+        }
+
         _version = torch.Version;
+        _blas = torch.Blas;
         _torch.Add(new Contender(workers, processes > 1) { Torch = torch });
     }
 

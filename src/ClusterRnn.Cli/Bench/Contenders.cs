@@ -95,6 +95,12 @@ internal sealed class TorchSteps : IDisposable
     /// <summary>PyTorch's version.</summary>
     public string Version { get; private set; } = "";
 
+    /// <summary>The library behind its products.</summary>
+    public string Blas { get; private set; } = "";
+
+    /// <summary>Whether its products are the plain reference implementation, beside which anything looks fast.</summary>
+    public bool HasSlowProducts => Blas.Contains("libblas", StringComparison.Ordinal) && !Blas.Contains("openblas", StringComparison.Ordinal) && !Blas.Contains("mkl", StringComparison.Ordinal);
+
     /// <summary>The first Python that has torch, or null.</summary>
     /// <param name="asked">The only one to try, or null.</param>
     public static string? FindPython(string? asked)
@@ -137,7 +143,9 @@ internal sealed class TorchSteps : IDisposable
         {
             foreach (Process process in torch._processes)
             {
-                torch.Version = (string?)(await ReadAsync(process, cancellation).ConfigureAwait(false))["torch"] ?? "";
+                JsonNode hello = await ReadAsync(process, cancellation).ConfigureAwait(false);
+                torch.Version = (string?)hello["torch"] ?? "";
+                torch.Blas = (string?)hello["blas"] ?? "";
             }
 
             return torch;

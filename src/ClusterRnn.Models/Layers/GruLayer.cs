@@ -82,7 +82,7 @@ internal sealed unsafe class GruLayer(string name, int level, int inputWidth, Gr
     }
 
     /// <inheritdoc/>
-    protected override void BackwardTensors(TrainingStep step)
+    protected override void BackwardTensors(TrainingStep step, bool hasStateWeight)
     {
         BiasGradient(step, GateColumns, InputBias);
         if (resetBefore)

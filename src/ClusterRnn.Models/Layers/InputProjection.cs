@@ -34,7 +34,24 @@ internal abstract unsafe class InputProjection
     public abstract void Backward(int time, float* gateGradients);
 
     /// <summary>Computes the gradients of the weight and of what lies below from those of all gates.</summary>
-    public abstract void EndBackward(TrainingStep step, float* gateGradients);
+    /// <param name="step">The step.</param>
+    /// <param name="gateGradients">[T, B, stride]: the gradients of the gates.</param>
+    /// <param name="recurrent">The recurrent weight, where it sees the gates in the same columns.</param>
+    /// <returns>Whether the recurrent weight's gradient was formed along with the input's, which reads the gates' gradients once.</returns>
+    public abstract bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent);
+}
+
+/// <summary>What the gradient of a recurrent weight is formed from beside the gates' gradients.</summary>
+/// <param name="states">[T + 1, B, stride]: the state before each cell's time step has the cell's number. Null: there is none.</param>
+/// <param name="stride">Floats from one state to the next.</param>
+/// <param name="columns">How a state lies in its row.</param>
+/// <param name="offset">Where the weight begins in the flat vector.</param>
+internal readonly unsafe struct RecurrentOperand(float* states, nint stride, ColumnGroups columns, long offset)
+{
+    public readonly float* States = states;
+    public readonly nint Stride = stride;
+    public readonly ColumnGroups Columns = columns;
+    public readonly long Offset = offset;
 }
 
 /// <summary>The projection as a product over all cells.</summary>
@@ -72,13 +89,26 @@ internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, Par
     }
 
     /// <inheritdoc/>
-    public override void EndBackward(TrainingStep step, float* gateGradients)
+    public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent)
     {
-        WeightGradient.Compute(step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace);
+        bool isPair = recurrent.States is not null;
+        if (isPair)
+        {
+            WeightGradient.ComputePair(
+                step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, weight.Offset,
+                recurrent.States, recurrent.Stride, recurrent.Columns, recurrent.Offset, step.SubtreeGradients, step.Workspace);
+        }
+        else
+        {
+            WeightGradient.Compute(step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace);
+        }
+
         if (back is not null)
         {
             Product.Multiply(input.Scope.Cells, gateGradients, gateStride, back, input.Gradient, input.Stride, ProductStart.Zero, step.Workspace, flush: true);
         }
+
+        return isPair;
     }
 }
 
@@ -224,11 +254,12 @@ internal sealed unsafe class TokenProjection : InputProjection
     }
 
     /// <inheritdoc/>
-    public override void EndBackward(TrainingStep step, float* gateGradients)
+    public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent)
     {
         ColumnGroups vector = ColumnGroups.Padded(input.Width);
         WeightGradient.Compute(step.Merge, groups, sums, gateWidth, columns, vectors, embeddingStride, vector, step.SubtreeGradients, weight.Offset, step.Workspace);
         Product.Multiply(groups.Total, sums, gateWidth, back!, vectors, embeddingStride, ProductStart.Zero, step.Workspace, flush: true);
         rows.Gradient(step.Merge, groups, tokenOf, vectors, embeddingStride, step.SubtreeGradients, embedding.Weight.Offset);
+        return false;
     }
 }

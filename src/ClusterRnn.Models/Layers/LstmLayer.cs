@@ -62,9 +62,16 @@ internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, L
         Lstm.StepBackward(Rows, Hidden, GatesAt(time), CellsAt(time), CellsAt(time + 1), GradientAbove(time), StateGradient, cellGradient, time > 0 ? stateBack : null, Lengths, time, workspace);
 
     /// <inheritdoc/>
-    protected override void BackwardTensors(TrainingStep step)
+    protected override bool SharesGateColumns => true;
+
+    /// <inheritdoc/>
+    protected override void BackwardTensors(TrainingStep step, bool hasStateWeight)
     {
-        WeightsGradient(step, GateColumns, States, HiddenStride, HiddenColumns, StateWeight.Offset);
+        if (!hasStateWeight)
+        {
+            WeightsGradient(step, GateColumns, States, HiddenStride, HiddenColumns, StateWeight.Offset);
+        }
+
         BiasGradient(step, GateColumns, InputBias);
         step.CopyGradient(InputBias, StateBias);
     }

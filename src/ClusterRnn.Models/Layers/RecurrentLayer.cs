@@ -151,8 +151,9 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
             projection.Backward(time, GatesAt(time));
         }
 
-        projection.EndBackward(step, Gates);
-        BackwardTensors(step);
+        var recurrent = SharesGateColumns ? new RecurrentOperand(States, HiddenStride, HiddenColumns, StateWeight.Offset) : default;
+        bool hasStateWeight = projection.EndBackward(step, Gates, recurrent);
+        BackwardTensors(step, hasStateWeight);
     }
 
     /// <summary>Takes the cell's own buffers and packed weights.</summary>
@@ -172,8 +173,11 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     /// <summary>From the gradient of the states after <paramref name="time"/>: the gates' gradients, and <see cref="StateGradient"/> for the step before.</summary>
     protected abstract void StepBackward(int time, Workspace workspace);
 
-    /// <summary>Computes the gradients of weight_hh and both biases.</summary>
-    protected abstract void BackwardTensors(TrainingStep step);
+    /// <summary>Whether weight_hh is one product of the states with the gates' gradients in the columns that weight_ih has.</summary>
+    protected virtual bool SharesGateColumns => false;
+
+    /// <summary>Computes the gradients of weight_hh, unless it was formed along with weight_ih, and both biases.</summary>
+    protected abstract void BackwardTensors(TrainingStep step, bool hasStateWeight);
 
     /// <summary>The gates of one time step.</summary>
     protected float* GatesAt(int time) => Gates + (long)time * Rows * GateStride;

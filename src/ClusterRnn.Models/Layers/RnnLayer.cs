@@ -35,9 +35,16 @@ internal sealed unsafe class RnnLayer(string name, int level, int inputWidth, Rn
         Rnn.StepBackward(activation, Rows, Hidden, GatesAt(time), StateAt(time + 1), GradientAbove(time), StateGradient, time > 0 ? stateBack : null, Lengths, time, workspace);
 
     /// <inheritdoc/>
-    protected override void BackwardTensors(TrainingStep step)
+    protected override bool SharesGateColumns => true;
+
+    /// <inheritdoc/>
+    protected override void BackwardTensors(TrainingStep step, bool hasStateWeight)
     {
-        WeightsGradient(step, GateColumns, States, HiddenStride, HiddenColumns, StateWeight.Offset);
+        if (!hasStateWeight)
+        {
+            WeightsGradient(step, GateColumns, States, HiddenStride, HiddenColumns, StateWeight.Offset);
+        }
+
         BiasGradient(step, GateColumns, InputBias);
         step.CopyGradient(InputBias, StateBias);
     }
