@@ -149,7 +149,7 @@ internal sealed class MovingLine(Terminal terminal) : IRunObserver
         }
     }
 
-    public void OnNotice(string message) => terminal.Error.MarkupLineInterpolated($"[yellow]warning:[/] {message}");
+    public void OnNotice(string message) => terminal.Warn(message);
 
     private string Read(Func<RunProgress, string> figure)
     {

@@ -64,28 +64,46 @@ public sealed class Terminal
     /// <summary>Writes a line of plain text to the standard error, unless quiet.</summary>
     public void Say(string text)
     {
-        if (Verbosity > Verbosity.Quiet)
+        if (Verbosity == Verbosity.Quiet)
+        {
+            return;
+        }
+
+        if (IsInteractive)
+        {
+            // Through the console, which puts the line above a progress line that moves.
+            Error.WriteLine(text);
+        }
+        else
         {
             Error.Profile.Out.Writer.WriteLine(text);
         }
     }
 
     /// <summary>Writes a warning to the standard error, quiet or not.</summary>
-    public void Warn(string text) => Marked("warning", "yellow", text);
+    public void Warn(string text)
+    {
+        if (IsInteractive)
+        {
+            Error.MarkupLineInterpolated($"[bold yellow]warning:[/] {text}");
+        }
+        else
+        {
+            Error.Profile.Out.Writer.WriteLine("warning: " + text);
+        }
+    }
 
     /// <summary>Writes an error to the standard error.</summary>
-    public void Fail(string text) => Marked("error", "red", text);
-
-    private void Marked(string word, string color, string text)
+    public void Fail(string text)
     {
         // The text itself is written as it is: wrapping would break paths and the carets under a line.
         if (IsInteractive)
         {
-            Error.Markup($"[bold {color}]{word}:[/] ");
+            Error.Markup("[bold red]error:[/] ");
         }
         else
         {
-            Error.Profile.Out.Writer.Write(word + ": ");
+            Error.Profile.Out.Writer.Write("error: ");
         }
 
         Error.Profile.Out.Writer.WriteLine(text);
