@@ -69,6 +69,8 @@ internal sealed class InProcessRun : IDisposable
     private int _firstWorkers;
     private int _nextJoiner;
     private bool _over;
+    private bool _joined;
+    private bool _copyIsHandedOver;
 
     public InProcessRun(TrainingJob job, EngineOptions options, IRunObserver observer, Counters counters, long epoch)
     {
@@ -130,7 +132,6 @@ internal sealed class InProcessRun : IDisposable
         TimeSpan elapsed = Stopwatch.GetElapsedTime(_firstStepAt == 0 ? _startedAt : _firstStepAt);
         if (_failure is { } failure)
         {
-            _copy.Dispose();
             if (failure is TrainingException or OperationCanceledException)
             {
                 ExceptionDispatchInfo.Throw(failure);
@@ -141,7 +142,6 @@ internal sealed class InProcessRun : IDisposable
 
         if (end.Failed)
         {
-            _copy.Dispose();
             if (_policy.AsksForRollback)
             {
                 return null;
@@ -157,6 +157,7 @@ internal sealed class InProcessRun : IDisposable
             compute += i < _computeBytesAtWarmUp.Length ? _workers[i].AllocatedBytes - _computeBytesAtWarmUp[i] : 0;
         }
 
+        _copyIsHandedOver = true;
         return new RunResult
         {
             Version = end.Version,
@@ -189,6 +190,11 @@ internal sealed class InProcessRun : IDisposable
         foreach (ServerHost server in _servers)
         {
             server.Dispose();
+        }
+
+        if (!_copyIsHandedOver)
+        {
+            _copy.Dispose();
         }
 
         _answers.Dispose();
@@ -282,10 +288,10 @@ internal sealed class InProcessRun : IDisposable
         int number = _workers.Count;
         var actor = new Worker(ActorId.Worker(number), ActorId.Coordinator, _shape, _times);
         var host = new WorkerHost(number, actor, _job, _servers, _options, _ending, _cancelEvaluation.Token);
-        _workers.Add(host);
         var thread = new Thread(() => Work(host)) { IsBackground = true, Name = $"worker {number}" };
         lock (_gate)
         {
+            _workers.Add(host);
             if (_over)
             {
                 return;
@@ -322,23 +328,24 @@ internal sealed class InProcessRun : IDisposable
             End(new EndJob(_coordinator.Version, true, "The run was abandoned."));
         }
 
-        _cancelEvaluation.Cancel();
-        _service.Wake();
-        _saving.Wait();
-        Thread[] threads;
-        lock (_gate)
-        {
-            threads = [.. _threads];
-            _threads.Clear();
-        }
-
-        if (threads.Length == 0)
+        if (_joined)
         {
             return;
         }
 
+        _joined = true;
+        _cancelEvaluation.Cancel();
+        _service.Wake();
+        Thread[] threads;
+        WorkerHost[] workers;
+        lock (_gate)
+        {
+            threads = [.. _threads];
+            workers = [.. _workers]; // a thread that still delivers may add one
+        }
+
         // A late worker may still compute; it ends with the shard it has.
-        foreach (WorkerHost worker in _workers)
+        foreach (WorkerHost worker in workers)
         {
             worker.Sleeper.Wake();
         }
@@ -348,6 +355,7 @@ internal sealed class InProcessRun : IDisposable
             thread.Join();
         }
 
+        _saving.Wait(); // only now: until the last thread had ended, one of them could have begun it
         _observer.Dispose();
     }
 
@@ -858,6 +866,11 @@ internal sealed class InProcessRun : IDisposable
 
     private void Save(long version)
     {
+        if (Volatile.Read(ref _over))
+        {
+            return; // nobody waits for it, and the copy is about to go
+        }
+
         _copy.Policy = _policy.Policy.Save();
         if (_options.Checkpoints is not { } store)
         {
