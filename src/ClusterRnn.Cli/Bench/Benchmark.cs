@@ -194,7 +194,7 @@ internal sealed class Benchmark(Terminal terminal, BenchRequest request) : IDisp
             timed = await contender.RunAsync(steps, cancellation).ConfigureAwait(false);
             steps *= 2;
         }
-        while (steps <= 4 || (timed.Seconds < request.Seconds / 4 && Stopwatch.GetElapsedTime(started).TotalSeconds < request.Seconds));
+        while ((steps <= 4 && timed.Seconds < request.Seconds) || (timed.Seconds < request.Seconds / 4 && Stopwatch.GetElapsedTime(started).TotalSeconds < request.Seconds));
         contender.StepsATurn = (int)Math.Clamp(Math.Ceiling(request.Seconds * timed.Steps / timed.Seconds), 1, 1_000_000);
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using ClusterRnn.Kernels.Numerics;
 
 namespace ClusterRnn.Kernels.Products;
@@ -11,6 +12,7 @@ internal static unsafe class WeightGradientDriver<T, V>
     private const int InnerBlock = 512;
     private const int MostTiles = 10;
     private const int MostColumns = 2048;
+    private const int RowsAhead = 6;
     private const long StackFloats = 144 * 1024; // of one level: with a few levels it stays near
 
     // Columns of a right operand that are worked on together with the same rows of A.
@@ -270,8 +272,19 @@ internal static unsafe class WeightGradientDriver<T, V>
         int vectors = (T.Rows + V.Width - 1) / V.Width, reads = vectors * V.Width;
         ColumnGroups groups = p->AColumns;
         int end = groups.Offset(groups.Count - 1) + groups.Reach; // what may be read of a row
+        int first = columnsOfA[0], last = columnsOfA[tiles - 1] + heights[tiles - 1];
         for (int i = 0; i < k; i++)
         {
+            if (Sse.IsSupported && i + RowsAhead < k)
+            {
+                // Rows lie a page or so apart, which no hardware prefetcher follows.
+                float* ahead = p->A + (list[i + RowsAhead] * p->Lda);
+                for (int column = first; column < last; column += 16)
+                {
+                    Sse.Prefetch0(ahead + column);
+                }
+            }
+
             float* source = p->A + (list[i] * p->Lda), to = target;
             for (int tile = 0; tile < tiles; tile++)
             {
