@@ -66,7 +66,7 @@ internal static class PredictCommand
     {
         if (asJson)
         {
-            terminal.WriteLine(System.Text.Json.JsonSerializer.Serialize(new { prediction.Text, prediction.Tables }, ConfigJson.Options));
+            terminal.WriteLine(System.Text.Json.JsonSerializer.Serialize(new PredictionFile(prediction.Text, prediction.Tables), ConfigJson.Options));
             return;
         }
 
@@ -81,4 +81,6 @@ internal static class PredictCommand
             Tables.Write(terminal, table.Columns, table.Rows);
         }
     }
+
+    private sealed record PredictionFile(string? Text, IReadOnlyList<FigureTable> Tables);
 }

@@ -6,7 +6,7 @@ public abstract record Fault(long Step);
 
 /// <summary>A worker fails in the middle of computing a step; what it computes is lost.</summary>
 /// <param name="Worker">The worker's number.</param>
-/// <param name="Step">The step.</param>
+/// <param name="Step">The step, or the first after it in which the worker has something to do.</param>
 /// <param name="Replace">Whether another worker joins in its place.</param>
 public sealed record FailWorker(int Worker, long Step, bool Replace = false) : Fault(Step);
 

@@ -64,8 +64,8 @@ public sealed class InProcessEngine : IEngine
             ModelSha256 = result.ModelSha256,
             StateSha256 = result.StateSha256,
             Parameters = ParametersOf(result.State),
-            TrainLoss = result.LastStep is { Count: > 0 } last ? last.Loss : null,
-            ValidationLoss = policy.LastEvaluation?.Loss,
+            TrainLoss = result.LastStep is { Count: > 0 } last ? last.Loss : Known(request.ResumeFrom?.Info.TrainLoss),
+            ValidationLoss = Known(policy.ValidationLoss),
             BestValidationLoss = hasBest ? policy.BestLoss : null,
             BestStep = hasBest ? policy.BestVersion : null,
             RecomputedShards = counters.RecomputedShards,
@@ -138,6 +138,9 @@ public sealed class InProcessEngine : IEngine
             rolledBack?.Dispose();
         }
     }
+
+    // A checkpoint says NaN where there was no loss yet.
+    private static double? Known(double? loss) => loss is { } value && !double.IsNaN(value) ? value : null;
 
     /// <summary>The newest whole checkpoint, or the start; the policy goes back with it.</summary>
     private static TrainingState StateBefore(TrainingJob job, EngineOptions options, TrainingPolicy policy)

@@ -889,7 +889,7 @@ internal sealed class InProcessRun : IDisposable
             Config = _job.Config,
             BestVersion = policy.BestVersion,
             TrainLoss = _policy.LastDecision?.Loss ?? double.NaN,
-            ValidationLoss = policy.LastEvaluation?.Loss ?? double.NaN,
+            ValidationLoss = policy.ValidationLoss,
             Counters = new Dictionary<string, long>
             {
                 ["disputedShards"] = counters.DisputedShards,
@@ -903,6 +903,8 @@ internal sealed class InProcessRun : IDisposable
             Message result;
             try
             {
+                // Whoever resumes from the checkpoint has only what the observers keep of the steps before it.
+                _observer.TellNow(observer => observer.OnSaving(version));
                 CheckpointWrite written = store.Save(_copy, info, _options.Artefacts);
                 result = written.Path is { } path ? new CheckpointSaved(version) : new CheckpointFailed(version, written.Warning ?? "");
                 if (written.Path is { } folder)

@@ -15,10 +15,11 @@ internal sealed class ObserverPump : IDisposable
     private readonly IRunObserver _observer;
     private readonly Action<Exception> _failed;
     private readonly ConcurrentQueue<Action<IRunObserver>> _news = new();
-    private readonly ManualResetEventSlim _ending = new();
+    private readonly ManualResetEventSlim _wanted = new(); // sooner than it would look by itself
     private readonly ManualResetEventSlim _caughtUp = new(true);
     private readonly Thread _thread;
-    private bool _broken;
+    private volatile bool _broken;
+    private volatile bool _ending;
 
     public ObserverPump(IRunObserver observer, Action<Exception> failed)
     {
@@ -44,12 +45,35 @@ internal sealed class ObserverPump : IDisposable
         }
     }
 
+    /// <summary>Tells the observer something and waits until it has heard that and everything before.</summary>
+    public void TellNow(Action<IRunObserver> news)
+    {
+        var heard = new ManualResetEventSlim(); // never disposed of: Set may still be returning when this goes on
+        Tell(observer =>
+        {
+            try
+            {
+                news(observer);
+            }
+            finally
+            {
+                heard.Set();
+            }
+        });
+        _wanted.Set();
+        // An observer that throws ends the run; nobody hears anything after it.
+        while (!_broken && !heard.Wait(PauseMs))
+        {
+        }
+    }
+
     /// <summary>Tells what is left and ends the thread.</summary>
     public void Dispose()
     {
-        _ending.Set();
+        _ending = true;
+        _wanted.Set();
         _thread.Join();
-        _ending.Dispose();
+        _wanted.Dispose();
         _caughtUp.Dispose();
     }
 
@@ -58,7 +82,9 @@ internal sealed class ObserverPump : IDisposable
         bool last;
         do
         {
-            last = _ending.Wait(PauseMs);
+            _wanted.Wait(PauseMs);
+            last = _ending;
+            _wanted.Reset();
             while (!_broken && _news.TryDequeue(out Action<IRunObserver>? news))
             {
                 try

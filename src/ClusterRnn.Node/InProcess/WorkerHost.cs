@@ -338,7 +338,7 @@ internal sealed unsafe class WorkerHost : IDisposable
         {
             switch (faults[i])
             {
-                case FailWorker fail when fail.Worker == Number && compute.Version == fail.Step:
+                case FailWorker fail when fail.Worker == Number && compute.Version >= fail.Step:
                     throw new PlannedFailureException(fail);
                 case SlowWorker slow when slow.Worker == Number && compute.Version >= slow.Step && compute.Version < slow.Step + slow.Steps:
                     _ending.Wait(slow.Delay);

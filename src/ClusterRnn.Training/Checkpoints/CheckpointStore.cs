@@ -73,6 +73,9 @@ public sealed unsafe class CheckpointStore
     public const string ArtefactFolder = "artefacts";
 
     private const string Prefix = "step-";
+    private const string Writing = ".writing-";
+    private const string Replaced = ".replaced-";
+    private const string Removing = ".removing-";
     private const string Program = "clusterrnn";
     private const long LargestSmallFile = 64L << 20;
 
@@ -96,8 +99,8 @@ public sealed unsafe class CheckpointStore
     {
         info = info with { ModelSha256 = state.ModelSha256(), StateSha256 = state.StateSha256() };
         string final = FolderOf(info.Version);
-        string temporary = Path.Combine(Folder, $".writing-{Path.GetFileName(final)}");
-        string replaced = Path.Combine(Folder, $".replaced-{Path.GetFileName(final)}");
+        string temporary = Path.Combine(Folder, Writing + Path.GetFileName(final));
+        string replaced = Path.Combine(Folder, Replaced + Path.GetFileName(final));
         bool inPlace = false;
         try
         {
@@ -497,6 +500,7 @@ public sealed unsafe class CheckpointStore
         try
         {
             RemoveFolder(replaced);
+            RemoveLeftovers();
             int kept = 0;
             foreach ((string path, long version) in List())
             {
@@ -504,7 +508,7 @@ public sealed unsafe class CheckpointStore
                 bool keep = version > info.Version || kept++ < config.Keep || (config.KeepBest && version == info.BestVersion);
                 if (!keep)
                 {
-                    string doomed = Path.Combine(Folder, $".removing-{Path.GetFileName(path)}");
+                    string doomed = Path.Combine(Folder, Removing + Path.GetFileName(path));
                     RemoveFolder(doomed);
                     files.Rename(path, doomed);
                     RemoveFolder(doomed);
@@ -516,6 +520,18 @@ public sealed unsafe class CheckpointStore
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             return $"An old checkpoint could not be removed from {Folder}: {e.Message}";
+        }
+    }
+
+    // What runs that were killed left half written or half removed; a checkpoint that has its name makes them useless.
+    private void RemoveLeftovers()
+    {
+        foreach (string begins in new[] { Writing, Replaced, Removing })
+        {
+            foreach (string path in Directory.EnumerateDirectories(Folder, begins + Prefix + "*"))
+            {
+                RemoveFolder(path);
+            }
         }
     }
 

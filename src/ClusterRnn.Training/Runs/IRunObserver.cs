@@ -73,6 +73,15 @@ public interface IRunObserver
     {
     }
 
+    /// <summary>
+    /// A checkpoint is about to be written. The run goes on from there after a crash, so what was told so far must be safe
+    /// when this returns.
+    /// </summary>
+    /// <param name="step">Steps committed.</param>
+    void OnSaving(long step)
+    {
+    }
+
     /// <summary>A checkpoint was written and read back.</summary>
     /// <param name="step">Steps committed.</param>
     /// <param name="folder">The checkpoint's folder.</param>
@@ -113,6 +122,15 @@ public sealed class RunObservers(params IReadOnlyList<IRunObserver> observers) :
         foreach (IRunObserver observer in observers)
         {
             observer.OnEvaluation(evaluation);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnSaving(long step)
+    {
+        foreach (IRunObserver observer in observers)
+        {
+            observer.OnSaving(step);
         }
     }
 

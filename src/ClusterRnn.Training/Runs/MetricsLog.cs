@@ -18,6 +18,7 @@ public sealed class MetricsLog : IRunObserver, IDisposable
     private readonly FileStream _file;
     private readonly MemoryStream _line = new();
     private readonly Utf8JsonWriter _json;
+    private readonly long _evaluated = -1; // the step it goes on from, if its evaluation is in the file
     private TimeSpan _flushed;
 
     /// <summary>Opens <paramref name="path"/> to go on from <paramref name="step"/>: what lies after it is cut off.</summary>
@@ -29,7 +30,7 @@ public sealed class MetricsLog : IRunObserver, IDisposable
         }
         else
         {
-            CutBack(path, step);
+            _evaluated = CutBack(path, step) ? step : -1;
             _file = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read);
         }
 
@@ -57,6 +58,12 @@ public sealed class MetricsLog : IRunObserver, IDisposable
     /// <inheritdoc/>
     public void OnEvaluation(EvaluationReport evaluation)
     {
+        // The end of a training is evaluated outside its schedule; whoever resumes there evaluates it again, to the same bits.
+        if (evaluation.Step == _evaluated)
+        {
+            return;
+        }
+
         _json.WriteStartObject();
         _json.WriteNumber("step", evaluation.Step);
         Number("validationLoss", evaluation.Loss);
@@ -71,6 +78,9 @@ public sealed class MetricsLog : IRunObserver, IDisposable
         Number("seconds", Math.Round(evaluation.Elapsed.TotalSeconds, 4));
         EndLine(evaluation.Elapsed, always: true);
     }
+
+    /// <inheritdoc/>
+    public void OnSaving(long step) => _file.Flush(flushToDisk: true);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -114,12 +124,15 @@ public sealed class MetricsLog : IRunObserver, IDisposable
     }
 
     /// <summary>Drops every line after <paramref name="step"/>, and a torn one.</summary>
-    public static void CutBack(string path, long step)
+    /// <returns>Whether an evaluation at <paramref name="step"/> is among those that are left.</returns>
+    public static bool CutBack(string path, long step)
     {
         if (!File.Exists(path))
         {
-            return;
+            return false;
         }
+
+        bool isEvaluated = false;
 
         var kept = new StringBuilder();
         foreach (string line in File.ReadLines(path))
@@ -128,6 +141,7 @@ public sealed class MetricsLog : IRunObserver, IDisposable
             if (document is not null && document.RootElement.GetProperty("step").GetInt64() <= step)
             {
                 kept.Append(line).Append('\n');
+                isEvaluated |= document.RootElement.GetProperty("step").GetInt64() == step && document.RootElement.TryGetProperty("validationLoss", out _);
             }
         }
 
@@ -135,6 +149,7 @@ public sealed class MetricsLog : IRunObserver, IDisposable
         string temporary = path + ".new";
         File.WriteAllText(temporary, kept.ToString());
         File.Move(temporary, path, overwrite: true);
+        return isEvaluated;
     }
 
     private static JsonDocument? Parse(string line)

@@ -75,6 +75,9 @@ public sealed class TensorBoardLog : IRunObserver, IDisposable
     }
 
     /// <inheritdoc/>
+    public void OnSaving(long step) => _file.Flush(flushToDisk: true);
+
+    /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
     /// <summary>The masked CRC-32C of TensorFlow's records.</summary>

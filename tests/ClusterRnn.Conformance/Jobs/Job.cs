@@ -1,0 +1,57 @@
+using ClusterRnn.Conformance.Processes;
+
+namespace ClusterRnn.Conformance.Jobs;
+
+/// <summary>A config with settings, and the runs of it.</summary>
+/// <param name="name">Names its folders.</param>
+/// <param name="config">The path of the config.</param>
+/// <param name="settings">What is set beside it, as arguments.</param>
+internal sealed class Job(string name, string config, params string[] settings)
+{
+    private Task<FinishedRun>? _undisturbed;
+
+    /// <summary>configs/tiny.yaml: every promise at work in a second.</summary>
+    public static Job Tiny { get; } = new("tiny", Repository.Config("tiny.yaml"));
+
+    /// <summary>The same for longer and with many checkpoints, so that it can be hit in the middle.</summary>
+    public static Job Enduring { get; } = new("enduring", Repository.Config("tiny.yaml"), "--set", "stop.epochs=30", "--set", "checkpoint.every=15", "--set", "evaluate.every=100");
+
+    /// <summary>The quickstart's model on less text: an LSTM that reads its embedding through the projected table.</summary>
+    public static Job Quickstart { get; } = new("quickstart", Repository.Config("quickstart.yaml"), "--set", "data.characters=40000", "--steps", "6");
+
+    /// <summary>The config's path.</summary>
+    public string Config => config;
+
+    /// <summary>A run with one worker and one server that nothing happened to; made once, shared by all tests.</summary>
+    public Task<FinishedRun> UndisturbedAsync()
+    {
+        lock (this)
+        {
+            return _undisturbed ??= TrainAsync("--workers", "1", "--servers", "1");
+        }
+    }
+
+    /// <summary>The arguments that train it into <paramref name="folder"/>.</summary>
+    public string[] Arguments(string folder, params string[] more) => ["train", config, .. settings, "--out", folder, .. more];
+
+    /// <summary>The arguments that go on with the run in <paramref name="folder"/>.</summary>
+    public string[] ResumeArguments(string folder, params string[] more) => ["train", config, .. settings, "--resume", folder, .. more];
+
+    /// <summary>Trains it, to its end.</summary>
+    public Task<FinishedRun> TrainAsync(params string[] more) => TrainAsync(null, more);
+
+    /// <summary>Trains it, to its end, in an environment.</summary>
+    public async Task<FinishedRun> TrainAsync(IReadOnlyDictionary<string, string>? environment, params string[] more)
+    {
+        string folder = TemporaryFolders.NewRun(name);
+        Outcome outcome = (await ProgramUnderTest.RunAsync(Arguments(folder, more), environment)).Expect(0);
+        return new FinishedRun(folder, outcome.Elapsed);
+    }
+
+    /// <summary>Goes on with a run, to its end.</summary>
+    public async Task<(FinishedRun Run, Outcome Outcome)> ResumeAsync(string folder, params string[] more)
+    {
+        Outcome outcome = (await ProgramUnderTest.RunAsync(ResumeArguments(folder, more))).Expect(0);
+        return (new FinishedRun(folder, outcome.Elapsed), outcome);
+    }
+}

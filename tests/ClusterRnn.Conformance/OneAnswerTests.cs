@@ -1,0 +1,91 @@
+// The first promise: one answer. The model and everything that moves with it are the same bits for any number of workers
+// and servers and on any instruction set; another seed gives others.
+using System.Runtime.Intrinsics.X86;
+using ClusterRnn.Conformance.Jobs;
+using ClusterRnn.Conformance.Processes;
+
+namespace ClusterRnn.Conformance;
+
+public sealed class OneAnswerTests
+{
+    /// <summary>
+    /// The modelSha256 of configs/tiny.yaml on every machine. A change that is meant to change the arithmetic changes it
+    /// here; the new one is what this prints:
+    ///     ./clusterrnn train configs/tiny.yaml --quiet --out "$(mktemp -d)" | grep modelSha256
+    /// </summary>
+    public const string GoldenTiny = "501ae267e4a941d32f6d4176b79949401b342eb18aaade6e2b7ce7f668ce4014";
+
+    [Fact]
+    public async Task TinyIsTheGoldenOne()
+    {
+        FinishedRun run = await Job.Tiny.UndisturbedAsync();
+        Assert.Equal(GoldenTiny, run.ModelSha256);
+    }
+
+    [Theory]
+    [InlineData(2, 1)]
+    [InlineData(3, 2)]
+    [InlineData(5, 3)]
+    [InlineData(8, 1)] // more workers than shards
+    [InlineData(1, 40)] // more servers than blocks
+    public async Task WorkersAndServersChangeNoBit(int workers, int servers)
+    {
+        Task<FinishedRun> training = Job.Tiny.TrainAsync("--workers", $"{workers}", "--servers", $"{servers}");
+        await ExpectTheSame(Job.Tiny, training);
+        Assert.Equal(workers, (await training).Number("workers"));
+        Assert.Equal(servers, (await training).Number("servers"));
+    }
+
+    [Fact]
+    public async Task TheWholeMatrixOfWorkersAndServers()
+    {
+        LongTests.SkipUnlessOn();
+        await Task.WhenAll(
+            from workers in new[] { 1, 2, 3, 5, 8 }
+            from servers in new[] { 1, 2, 3 }
+            select ExpectTheSame(Job.Tiny, "--workers", $"{workers}", "--servers", $"{servers}"));
+    }
+
+    [Theory]
+    [InlineData("DOTNET_EnableAVX512", "0")]
+    [InlineData("DOTNET_EnableHWIntrinsic", "0")]
+    [InlineData("CLUSTERRNN_INSTRUCTION_SET", "avx2")]
+    [InlineData("CLUSTERRNN_INSTRUCTION_SET", "vector128")]
+    [InlineData("CLUSTERRNN_INSTRUCTION_SET", "scalar")]
+    public async Task InstructionSetsChangeNoBit(string variable, string value)
+    {
+        Assert.SkipUnless(value != "avx2" || (Avx2.IsSupported && Fma.IsSupported), "needs AVX2 and FMA");
+        await ExpectTheSame(Job.Tiny, Job.Tiny.TrainAsync(new Dictionary<string, string> { [variable] = value }, "--workers", "2"));
+    }
+
+    [Fact]
+    public async Task AnotherSeedGivesAnotherModel()
+    {
+        FinishedRun run = await Job.Tiny.UndisturbedAsync();
+        FinishedRun other = await Job.Tiny.TrainAsync("--seed", "2");
+        Assert.Equal(run.Number("steps"), other.Number("steps"));
+        Assert.Equal(run.Text("dataSha256"), other.Text("dataSha256"));
+        Assert.NotEqual(run.ModelSha256, other.ModelSha256);
+        Assert.NotEqual(run.StateSha256, other.StateSha256);
+    }
+
+    [Theory]
+    [InlineData(2, 1)]
+    [InlineData(3, 2)]
+    public Task TheQuickstartsModelIsTheSameForAnyCluster(int workers, int servers) =>
+        ExpectTheSame(Job.Quickstart, "--workers", $"{workers}", "--servers", $"{servers}");
+
+    [Fact]
+    public Task TheQuickstartsModelIsTheSameWithoutAvx512() =>
+        ExpectTheSame(Job.Quickstart, Job.Quickstart.TrainAsync(new Dictionary<string, string> { ["DOTNET_EnableAVX512"] = "0" }, "--workers", "2"));
+
+    private static Task ExpectTheSame(Job job, params string[] arguments) => ExpectTheSame(job, job.TrainAsync(arguments));
+
+    private static async Task ExpectTheSame(Job job, Task<FinishedRun> training)
+    {
+        FinishedRun reference = await job.UndisturbedAsync();
+        FinishedRun run = await training;
+        Assert.Equal(reference.Answer, run.Answer);
+        Assert.Equal(reference.Metrics(), run.Metrics());
+    }
+}
