@@ -48,6 +48,7 @@ public sealed class OneAnswerTests
 
     [Theory]
     [InlineData("DOTNET_EnableAVX512", "0")]
+    [InlineData("DOTNET_EnableAVX2", "0")]
     [InlineData("DOTNET_EnableHWIntrinsic", "0")]
     [InlineData("CLUSTERRNN_INSTRUCTION_SET", "avx2")]
     [InlineData("CLUSTERRNN_INSTRUCTION_SET", "vector128")]
