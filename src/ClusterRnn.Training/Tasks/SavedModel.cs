@@ -2,11 +2,11 @@
 // widths all lie in the checkpoint.
 using System.Text;
 using System.Text.Json;
+using ClusterRnn.Data;
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Configuration;
-using ClusterRnn.Data;
 
 namespace ClusterRnn.Training.Tasks;
 
