@@ -1,0 +1,510 @@
+// What becomes of answers: judge, discard the outvoted, decide once, send the verdict until it is applied.
+using ClusterRnn.Kernels.Reduction;
+using ClusterRnn.Protocol.Messages;
+
+namespace ClusterRnn.Protocol;
+
+public sealed partial class Coordinator
+{
+    private void OnReport(ActorId from, ShardsReported reported, Instant now, EffectList effects)
+    {
+        if (reported.Epoch != _epoch)
+        {
+            return;
+        }
+
+        _workers.TryGetValue(from, out WorkerEntry? worker);
+        if (worker is not null && worker.Behind == reported.Assignment)
+        {
+            worker.Behind = -1;
+        }
+
+        OpenWork? work = _work;
+        AssignmentEntry? entry = work?.Find(reported.Assignment);
+        if (entry is null)
+        {
+            CompareLate(from, reported, now, effects);
+            return;
+        }
+
+        if (entry.Worker != from || entry.Report is not null || entry.Discarded || reported.Shards.Length != entry.Range.Count)
+        {
+            return;
+        }
+
+        entry.Report = reported;
+        entry.Lost = false;
+        Measure(worker, entry, reported, now);
+        JudgeAndAct(work!, entry.Range, now, effects);
+    }
+
+    private void Measure(WorkerEntry? worker, AssignmentEntry entry, ShardsReported reported, Instant now)
+    {
+        if (reported.Kind == WorkKind.Train)
+        {
+            worker?.Measure(reported.ComputeTicks, entry.Range.Count);
+            if (entry.Attempts == 0)
+            {
+                _trainUsual.Add(now - entry.At);
+            }
+        }
+        else if (entry.Attempts == 0)
+        {
+            _evaluateUsual.Add(now - entry.At);
+        }
+    }
+
+    private void CompareLate(ActorId from, ShardsReported reported, Instant now, EffectList effects)
+    {
+        if (_previous?.Find(reported.Assignment) is not { Report: null, Discarded: false } late || late.Worker != from
+            || reported.Shards.Length != late.Range.Count)
+        {
+            return;
+        }
+
+        late.Report = reported;
+        if (_workers.TryGetValue(from, out WorkerEntry? worker))
+        {
+            Measure(worker, late, reported, now);
+        }
+
+        Counters.ComparedLateAnswers++;
+        foreach (AssignmentEntry other in _previous.Entries)
+        {
+            if (other == late || !other.IsAnswer)
+            {
+                continue;
+            }
+
+            int end = Math.Min(other.Range.End, late.Range.End);
+            for (int shard = Math.Max(other.Range.Start, late.Range.Start); shard < end; shard++)
+            {
+                if (!OpenWork.Agree(other, late, shard))
+                {
+                    Counters.FaultyAnswers++;
+                    if (!late.ReportOf(shard).Finite)
+                    {
+                        effects.Do(new Notice(NoticeKind.Faulty, from, $"{from} answered step {_previous.Version} late with values that are not finite, where another found finite ones."));
+                        return;
+                    }
+
+                    End(now, effects, failed: true,
+                        $"Step {_previous.Version} is committed, and a late answer to shard {shard} differs: {Evidence(_previous, shard)}. "
+                        + "One of the two computes wrong bits; resume from a checkpoint without it.");
+                    return;
+                }
+            }
+        }
+    }
+
+    private void OnAbandoned(ActorId from, AssignmentAbandoned abandoned, Instant now, EffectList effects)
+    {
+        if (abandoned.Epoch != _epoch)
+        {
+            return;
+        }
+
+        if (_workers.TryGetValue(from, out WorkerEntry? worker) && worker.Behind == abandoned.Assignment)
+        {
+            worker.Behind = -1;
+        }
+
+        if (_work?.Find(abandoned.Assignment) is { Report: null } entry && entry.Worker == from)
+        {
+            entry.Lost = true;
+            EnsureAwaited(_work, now, effects);
+        }
+    }
+
+    /// <summary>Judges shards whose answers changed, throws outvoted answers out, and goes on when all are settled.</summary>
+    private void JudgeAndAct(OpenWork work, ShardRange range, Instant now, EffectList effects)
+    {
+        int confirmers = Math.Max(1, ActiveWorkers);
+        _odd.Clear();
+        work.Judge(range, confirmers, _odd);
+        while (_odd.Count > 0)
+        {
+            foreach (AssignmentEntry entry in _odd.ToArray())
+            {
+                Outvote(work, entry, now, effects);
+            }
+
+            _odd.Clear();
+            work.Judge(new ShardRange(0, work.Shards), Math.Max(1, ActiveWorkers), _odd);
+            StartAttempt(work, effects);
+        }
+
+        if (_work != work || work.Unsettled > 0)
+        {
+            EnsureAwaited(work, now, effects);
+            return;
+        }
+
+        if (work.AllSettledAt == Instant.Never)
+        {
+            work.AllSettledAt = now;
+            _coverageAttempts = 0;
+            _coverageAt = work.Kind == WorkKind.Train ? now + _prepareUsual.RetryAfter(_times, 0) : Instant.Never;
+        }
+
+        Conclude(work, now, effects);
+    }
+
+    private void Outvote(OpenWork work, AssignmentEntry entry, Instant now, EffectList effects)
+    {
+        if (entry.Discarded)
+        {
+            return;
+        }
+
+        Discard(work, entry);
+        Counters.FaultyAnswers++;
+        if (_workers.TryGetValue(entry.Worker, out WorkerEntry? distrusted))
+        {
+            distrusted.DistrustThrough = work.Version + 1;
+        }
+
+        bool finite = true;
+        foreach (ShardReport report in entry.Report!.Shards)
+        {
+            finite &= report.Finite;
+        }
+
+        foreach (SubtreeReport report in entry.Report.Subtrees)
+        {
+            finite &= report.Finite;
+        }
+
+        string what = $"{entry.Worker} answered shards {entry.Range} of step {work.Version} with "
+            + (finite ? "bits that two others contradict" : "values that are not finite, where another found finite ones");
+        effects.Do(new Notice(NoticeKind.Faulty, entry.Worker, what + "; its answer is not used."));
+        if (_workers.TryGetValue(entry.Worker, out WorkerEntry? worker) && (finite || ++worker.Faults >= Limits.MaximumFaultsPerWorker))
+        {
+            foreach (AssignmentEntry other in work.Entries)
+            {
+                if (other.Worker == entry.Worker && !other.Discarded)
+                {
+                    Discard(work, other);
+                }
+            }
+
+            Quarantine(entry.Worker, what + "; it is not used any more.", now, effects);
+        }
+    }
+
+    private static void Discard(OpenWork work, AssignmentEntry entry)
+    {
+        entry.Discarded = true;
+        work.DiscardedIds.Add(entry.Id);
+    }
+
+    /// <summary>After answers were discarded: owners take their pieces out, and whoever holds good ones sends them again.</summary>
+    private void StartAttempt(OpenWork work, EffectList effects)
+    {
+        work.Attempt++;
+        work.AllSettledAt = Instant.Never;
+        Array.Clear(work.Prepared);
+        if (work.Kind != WorkKind.Train)
+        {
+            return;
+        }
+
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            SendDiscards(work, range, effects);
+        }
+
+        foreach (AssignmentEntry entry in work.Entries)
+        {
+            if (entry.IsAnswer && _workers.ContainsKey(entry.Worker))
+            {
+                SendAssign(work, entry, effects);
+            }
+        }
+    }
+
+    private void SendDiscards(OpenWork work, RangeOwner range, EffectList effects)
+        => effects.Send(range.Owner, new DiscardPieces(_epoch, work.Version, work.Attempt, [.. work.DiscardedIds]));
+
+    private void OnPrepared(Prepared prepared, Instant now, EffectList effects)
+    {
+        if (_work is not { Kind: WorkKind.Train } work || prepared.Epoch != _epoch || prepared.Step != work.Version)
+        {
+            return;
+        }
+
+        if (prepared.Attempt < work.Attempt)
+        {
+            SendDiscards(work, _map.Ranges[prepared.Range], effects);
+            return;
+        }
+
+        if (prepared.Attempt != work.Attempt || work.Prepared[prepared.Range] is not null)
+        {
+            return;
+        }
+
+        work.Prepared[prepared.Range] = prepared;
+        if (work.AllSettledAt != Instant.Never && _coverageAttempts == 0 && work.Attempt == 0)
+        {
+            _prepareUsual.Add(now - work.AllSettledAt);
+        }
+
+        Conclude(work, now, effects);
+    }
+
+    /// <summary>Decides the step, or ends the evaluation, when nothing is missing any more.</summary>
+    private void Conclude(OpenWork work, Instant now, EffectList effects)
+    {
+        if (work.Unsettled > 0 || _phase != Phase.Working)
+        {
+            return;
+        }
+
+        if (work.Kind == WorkKind.Evaluate)
+        {
+            _work = null;
+            NoteLateWorkers(work);
+            _policy.Evaluated(work.Version, work.SettledReports());
+            Counters.Evaluations++;
+            effects.Do(new EvaluationFinished(work.Version));
+            ReleaseDrained(effects);
+            Advance(now, effects);
+            return;
+        }
+
+        for (int range = 0; range < work.Prepared.Length; range++)
+        {
+            bool behind = work.Version > 0 && _verdict is not null && !HasApplied(_map.Ranges[range], work.Version - 1);
+            if (behind || (work.Prepared[range] is null && _map.TakesPart(range, _shape)))
+            {
+                return; // nobody may fall two steps behind: only the last verdict is sent again
+            }
+        }
+
+        if (!EveryPieceIsVouchedFor(work, now, effects))
+        {
+            return;
+        }
+
+        Decide(work, now, effects);
+    }
+
+    /// <summary>
+    /// A piece counts only with the report of its assignment: a worker that sent a piece and died before its report could
+    /// have sent anything.
+    /// </summary>
+    private bool EveryPieceIsVouchedFor(OpenWork work, Instant now, EffectList effects)
+    {
+        bool wait = false, discarded = false;
+        foreach (Prepared? prepared in work.Prepared)
+        {
+            if (prepared is null)
+            {
+                continue;
+            }
+
+            foreach (long id in prepared.Assignments)
+            {
+                AssignmentEntry? entry = work.Find(id);
+                if (entry is { IsAnswer: true })
+                {
+                    continue;
+                }
+
+                if (entry is { IsOutstanding: true })
+                {
+                    wait = true; // its report is on the way; the assignment is sent again if it was lost
+                    continue;
+                }
+
+                discarded = true;
+                if (entry is null)
+                {
+                    if (!work.DiscardedIds.Contains(id))
+                    {
+                        work.DiscardedIds.Add(id);
+                    }
+                }
+                else if (!entry.Discarded)
+                {
+                    Discard(work, entry);
+                }
+            }
+        }
+
+        if (discarded)
+        {
+            StartAttempt(work, effects);
+            work.AllSettledAt = now;
+            _coverageAttempts = 0;
+            _coverageAt = now + _prepareUsual.RetryAfter(_times, 0);
+        }
+
+        return !wait && !discarded;
+    }
+
+    private void Decide(OpenWork work, Instant now, EffectList effects)
+    {
+        var sums = new List<BlockSum>();
+        bool finite = !work.AnyPoisoned();
+        foreach (Prepared? prepared in work.Prepared)
+        {
+            if (prepared is not null)
+            {
+                sums.AddRange(prepared.Squares);
+                finite &= prepared.Finite;
+            }
+        }
+
+        ShardReport[] reports = work.SettledReports();
+        double squares = BlockSums.Join(sums, _map.BlockCount);
+        Decision decision = _policy.Decide(new StepOutcome(work.Version, reports, squares, finite));
+        if (decision.Kind == VerdictKind.Stop)
+        {
+            End(now, effects, failed: true, decision.Reason ?? $"The policy stopped the job at step {work.Version}.");
+            return;
+        }
+
+        // Writing the verdict to the journal, before it is sent, is the commit point.
+        _verdict = new Verdict(_epoch, work.Version, decision, _policy.Capture());
+        effects.Do(new AppendJournal(new VerdictRecord(_verdict)));
+        Version = work.Version + 1;
+        Counters.Steps++;
+        if (decision.Kind == VerdictKind.Skip)
+        {
+            Counters.SkippedSteps++;
+            _ignoreStateVersion = Version; // owners may have zeroed rows: what workers hold is not what was committed
+        }
+
+        _previous = work;
+        _work = null;
+        _coverageAt = Instant.Never;
+        NoteLateWorkers(work);
+        SendVerdict(now, effects, again: false);
+        effects.Do(new StepCommitted(Version));
+        ReleaseDrained(effects);
+        Advance(now, effects);
+    }
+
+    /// <summary>Workers that still compute something that is over get nothing new before they have answered.</summary>
+    private void NoteLateWorkers(OpenWork work)
+    {
+        foreach (AssignmentEntry entry in work.Entries)
+        {
+            if (entry.IsOutstanding && _workers.TryGetValue(entry.Worker, out WorkerEntry? worker))
+            {
+                worker.Behind = entry.Id;
+                worker.DistrustThrough = work.Version + 1;
+            }
+        }
+
+        for (int i = 0; i < _workers.Count; i++)
+        {
+            WorkerEntry worker = _workers.GetValueAtIndex(i);
+            if (worker.ScaledTicksPerShard > 0 && work.Kind == WorkKind.Train && !WasUsed(work, worker.Id))
+            {
+                worker.Forgive(); // what was slow may have recovered: it is tried again one day
+            }
+        }
+    }
+
+    private static bool WasUsed(OpenWork work, ActorId worker)
+    {
+        foreach (AssignmentEntry entry in work.Entries)
+        {
+            if (entry.Worker == worker)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private void SendVerdict(Instant now, EffectList effects, bool again)
+    {
+        _verdictRetryAt = Instant.Never;
+        if (_verdict is not { } verdict)
+        {
+            return;
+        }
+
+        if (!again)
+        {
+            _verdictAt = now;
+            _verdictAttempts = 0;
+        }
+        else if (now - _verdictAt > _applyUsual.FailAfter(_times))
+        {
+            foreach (RangeOwner range in _map.Ranges)
+            {
+                if (!HasApplied(range, verdict.Step))
+                {
+                    End(now, effects, failed: true, $"{range.Owner} or its replica did not apply step {verdict.Step} within {(now - _verdictAt) / Instant.TicksPerSecond} s.");
+                    return;
+                }
+            }
+        }
+
+        if (verdict.Epoch != _epoch)
+        {
+            verdict = verdict with { Epoch = _epoch };
+            _verdict = verdict;
+        }
+
+        bool any = false;
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            if (_appliedVersion[range.Range] <= verdict.Step)
+            {
+                any = true;
+                effects.Send(range.Owner, verdict);
+            }
+
+            if (range.Replica is { } replica && _replicaVersion[range.Range] <= verdict.Step)
+            {
+                any = true;
+                effects.Send(replica, verdict);
+            }
+        }
+
+        if (any)
+        {
+            _verdictRetryAt = now + _applyUsual.RetryAfter(_times, _verdictAttempts++);
+        }
+    }
+
+    private void OnApplied(ActorId from, Applied applied, Instant now, EffectList effects)
+    {
+        long[] versions = _map.Ranges[applied.Range].Owner == from ? _appliedVersion : _replicaVersion;
+        if (applied.Epoch != _epoch || applied.Version <= versions[applied.Range])
+        {
+            return;
+        }
+
+        versions[applied.Range] = applied.Version;
+        if (_verdict is { } verdict && applied.Version == verdict.Step + 1)
+        {
+            if (_verdictAttempts <= 1)
+            {
+                _applyUsual.Add(now - _verdictAt);
+            }
+
+            bool all = true;
+            foreach (RangeOwner range in _map.Ranges)
+            {
+                all &= HasApplied(range, verdict.Step);
+            }
+
+            _verdictRetryAt = all ? Instant.Never : _verdictRetryAt;
+            if (all && _work is { Kind: WorkKind.Train } work)
+            {
+                Conclude(work, now, effects);
+            }
+        }
+    }
+
+    private bool HasApplied(RangeOwner range, long step)
+        => _appliedVersion[range.Range] > step && (range.Replica is null || _replicaVersion[range.Range] > step);
+}

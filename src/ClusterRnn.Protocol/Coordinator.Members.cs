@@ -1,0 +1,234 @@
+// Who can be given work: workers that join, leave, are lost or are no longer trusted.
+using ClusterRnn.Kernels.Reduction;
+using ClusterRnn.Protocol.Messages;
+
+namespace ClusterRnn.Protocol;
+
+public sealed partial class Coordinator
+{
+    private void OnWorkerHello(ActorId from, WorkerHello hello, Instant now, EffectList effects)
+    {
+        if (_quarantined.TryGetValue(from, out string? reason))
+        {
+            effects.Send(from, new Refused(reason));
+            return;
+        }
+
+        if (hello.ProtocolVersion != Limits.ProtocolVersion || hello.JobId != _shape.JobId)
+        {
+            effects.Send(from, new Refused(
+                $"The coordinator runs job {_shape.JobId} with protocol {Limits.ProtocolVersion}, this worker job {hello.JobId} with protocol {hello.ProtocolVersion}."));
+            return;
+        }
+
+        if (hello.DataSha256 != _shape.DataSha256)
+        {
+            effects.Send(from, new Refused(
+                $"The job's data has SHA-256 {_shape.DataSha256}, this worker reads data with {hello.DataSha256}. Give it the same files."));
+            return;
+        }
+
+        if (!_workers.ContainsKey(from))
+        {
+            if (_workers.Count >= Limits.MaximumWorkers)
+            {
+                effects.Send(from, new Refused($"The job has {Limits.MaximumWorkers} workers already."));
+                return;
+            }
+
+            _workers.Add(from, new WorkerEntry(from) { DistrustThrough = Version + 1 });
+            _membership.Add(from, now);
+            Counters.LateJoins += Counters.AssignedShards > 0 ? 1 : 0;
+            MembersChanged(now);
+            effects.Do(new Notice(NoticeKind.Joined, from, $"{from} joined."));
+        }
+
+        effects.Send(from, new Welcome(_epoch, _map));
+        if (_work is not null)
+        {
+            EnsureAwaited(_work, now, effects);
+        }
+    }
+
+    private void OnHeartbeat(ActorId from, Heartbeat heartbeat, EffectList effects)
+    {
+        if (!_workers.TryGetValue(from, out WorkerEntry? worker))
+        {
+            effects.Send(from, new Rejoin(_epoch));
+        }
+        else if (worker.Behind >= 0 && heartbeat.Epoch == _epoch && heartbeat.Running != worker.Behind)
+        {
+            worker.Behind = -1; // it is through with what it was late with; the answer was lost on the way
+        }
+    }
+
+    private void OnLeave(ActorId from, Instant now, EffectList effects)
+    {
+        if (!_workers.TryGetValue(from, out WorkerEntry? worker))
+        {
+            effects.Send(from, new Released(_epoch));
+            return;
+        }
+
+        if (!worker.Draining)
+        {
+            worker.Draining = true;
+            MembersChanged(now);
+        }
+
+        ReleaseDrained(effects);
+    }
+
+    /// <summary>Lets go of workers that leave and on whose held answers nothing depends.</summary>
+    private void ReleaseDrained(EffectList effects)
+    {
+        for (int i = _workers.Count - 1; i >= 0; i--)
+        {
+            WorkerEntry worker = _workers.GetValueAtIndex(i);
+            if (worker.Draining && !IsInvolved(worker.Id))
+            {
+                _workers.RemoveAt(i);
+                _membership.Remove(worker.Id);
+                Counters.Leaves++;
+                effects.Do(new Notice(NoticeKind.Left, worker.Id, $"{worker.Id} left."));
+                effects.Send(worker.Id, new Released(_epoch));
+            }
+        }
+    }
+
+    private bool IsInvolved(ActorId worker)
+    {
+        if (_work is not null)
+        {
+            foreach (AssignmentEntry entry in _work.Entries)
+            {
+                if (entry.Worker == worker && !entry.Lost && !entry.Discarded)
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    private void OnDown(ActorId actor, string reason, Instant now, EffectList effects)
+    {
+        if (actor.Role == ActorRole.Server)
+        {
+            foreach (RangeOwner range in _map.Ranges)
+            {
+                if (range.Owner == actor)
+                {
+                    End(now, effects, failed: true, $"{actor} is lost ({reason}) and its range has no other live copy.");
+                    return;
+                }
+            }
+
+            return;
+        }
+
+        if (!_workers.Remove(actor))
+        {
+            return;
+        }
+
+        _membership.Remove(actor);
+        Counters.LostWorkers++;
+        effects.Do(new Notice(NoticeKind.Lost, actor, $"{actor} is lost: {reason}"));
+        MembersChanged(now);
+        if (_work is { } work)
+        {
+            ForgetOutstanding(work, actor);
+            JudgeAndAct(work, new ShardRange(0, work.Shards), now, effects);
+        }
+    }
+
+    private void ForgetOutstanding(OpenWork work, ActorId actor)
+    {
+        foreach (AssignmentEntry entry in work.Entries)
+        {
+            if (entry.Worker == actor && entry.Report is null)
+            {
+                entry.Lost = true;
+            }
+        }
+    }
+
+    private void MembersChanged(Instant now)
+    {
+        int before = ActiveWorkers;
+        ActiveWorkers = 0;
+        foreach (WorkerEntry worker in _workers.Values)
+        {
+            ActiveWorkers += worker.Draining ? 0 : 1;
+        }
+
+        if (ActiveWorkers == 0 && before > 0)
+        {
+            _noWorkersSince = now;
+        }
+
+        _cutIsStale = true;
+    }
+
+    private void EvictSilent(Instant now, EffectList effects)
+    {
+        for (int i = _workers.Count - 1; i >= 0 && i < _workers.Count; i--)
+        {
+            ActorId worker = _workers.GetKeyAtIndex(i);
+            if (_membership.IsExpired(worker, now))
+            {
+                OnDown(worker, $"silent for {_membership.Silence(worker, now) / Instant.TicksPerMillisecond} ms, longer than its lease", now, effects);
+            }
+        }
+
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            if (_phase != Phase.Claiming && _phase != Phase.Ended && _membership.IsExpired(range.Owner, now))
+            {
+                OnDown(range.Owner, $"silent for {_membership.Silence(range.Owner, now) / Instant.TicksPerMillisecond} ms, longer than its lease", now, effects);
+            }
+        }
+    }
+
+    private void Quarantine(ActorId worker, string reason, Instant now, EffectList effects)
+    {
+        if (!_workers.Remove(worker))
+        {
+            return;
+        }
+
+        _membership.Remove(worker);
+        _quarantined[worker] = reason;
+        Counters.Quarantined++;
+        effects.Do(new Notice(NoticeKind.Quarantined, worker, reason));
+        effects.Send(worker, new Refused(reason));
+        MembersChanged(now);
+    }
+
+    /// <summary>What is known of a worker.</summary>
+    private sealed class WorkerEntry(ActorId id)
+    {
+        private const int Scale = 16;
+
+        public readonly ActorId Id = id;
+        public bool Draining;
+        public int Faults;
+        public long Behind = -1; // an assignment of work that is over and that it has not answered
+        public long DistrustThrough = -1; // up to this version it may hold states that nobody has vouched for
+
+        /// <summary>Sixteen times the smoothed time a shard takes, 0 before the first answer.</summary>
+        public long ScaledTicksPerShard { get; private set; }
+
+        public long TicksPerShard => ScaledTicksPerShard / Scale;
+
+        public void Measure(long ticks, int shards)
+        {
+            long measured = Math.Max(1, ticks * Scale / Math.Max(1, shards));
+            ScaledTicksPerShard = ScaledTicksPerShard == 0 ? measured : Math.Max(1, ScaledTicksPerShard + ((measured - ScaledTicksPerShard) / 8));
+        }
+
+        public void Forgive() => ScaledTicksPerShard = Math.Max(1, ScaledTicksPerShard - (ScaledTicksPerShard / 64));
+    }
+}

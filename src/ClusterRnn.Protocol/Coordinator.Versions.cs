@@ -1,0 +1,139 @@
+// What happens at a version: evaluate, save, end, or open the next step.
+using ClusterRnn.Protocol.Messages;
+
+namespace ClusterRnn.Protocol;
+
+public sealed partial class Coordinator
+{
+    /// <summary>At a version: saves, evaluates, ends or opens the next step.</summary>
+    private void Advance(Instant now, EffectList effects)
+    {
+        _phase = Phase.Working;
+        NextAction next = _stopReason is null ? _policy.Next(Version) : NextAction.End;
+        if (next == NextAction.Save || (next == NextAction.End && _savedVersion != Version))
+        {
+            if (_saving)
+            {
+                _phase = Phase.AwaitingSave; // one at a time: the copies of the one before are still being written
+                return;
+            }
+
+            _phase = Phase.Snapshotting;
+            _phaseSince = now;
+            _phaseAttempts = 0;
+            _snapshotVersion = Version;
+            Array.Clear(_snapshotTaken);
+            SendSnapshots(now, effects);
+            return;
+        }
+
+        if (next == NextAction.End)
+        {
+            if (_saving)
+            {
+                _phase = Phase.AwaitingSave;
+                return;
+            }
+
+            End(now, effects, failed: false, _stopReason ?? _policy.EndReason);
+            return;
+        }
+
+        Open(next == NextAction.Evaluate ? WorkKind.Evaluate : WorkKind.Train, now, effects);
+    }
+
+    private void ContinueAfterSave(Instant now, EffectList effects)
+    {
+        if (_phase == Phase.AwaitingSave)
+        {
+            Advance(now, effects);
+        }
+    }
+
+    private void SendSnapshots(Instant now, EffectList effects)
+    {
+        if (now - _phaseSince > _applyUsual.FailAfter(_times))
+        {
+            End(now, effects, failed: true, $"{SlowestSnapshot()} did not keep a copy of step {_snapshotVersion} within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
+            return;
+        }
+
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            if (!_snapshotTaken[range.Range])
+            {
+                effects.Send(range.Owner, new TakeSnapshot(_epoch, _snapshotVersion));
+            }
+        }
+
+        _claimRetryAt = now + _applyUsual.RetryAfter(_times, _phaseAttempts++);
+    }
+
+    private ActorId SlowestSnapshot()
+    {
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            if (!_snapshotTaken[range.Range])
+            {
+                return range.Owner;
+            }
+        }
+
+        return Id;
+    }
+
+    private void OnSnapshotTaken(SnapshotTaken taken, Instant now, EffectList effects)
+    {
+        if (_phase != Phase.Snapshotting || taken.Epoch != _epoch || taken.Version != _snapshotVersion)
+        {
+            return;
+        }
+
+        _snapshotTaken[taken.Range] = true;
+        if (Array.IndexOf(_snapshotTaken, false) >= 0)
+        {
+            return;
+        }
+
+        _claimRetryAt = Instant.Never;
+        _savedVersion = Version;
+        _saving = true;
+        _policy.Saved(Version);
+        effects.Do(new SaveCheckpoint(Version));
+        Advance(now, effects);
+    }
+
+    private void OnStop(string reason, Instant now, EffectList effects)
+    {
+        _stopReason ??= reason;
+        if (_work is { } work && (work.Kind == WorkKind.Evaluate || ActiveWorkers == 0))
+        {
+            _work = null; // nothing of it is committed; whoever resumes does it again
+            _coverageAt = Instant.Never;
+            Advance(now, effects);
+        }
+    }
+
+    private void End(Instant now, EffectList effects, bool failed, string reason)
+    {
+        _ = now;
+        _phase = Phase.Ended;
+        _endReason = reason;
+        _work = null;
+        foreach (ActorId worker in _workers.Keys)
+        {
+            effects.Send(worker, new Shutdown(_epoch, reason));
+        }
+
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            effects.Send(range.Owner, new Shutdown(_epoch, reason));
+            if (range.Replica is { } replica)
+            {
+                effects.Send(replica, new Shutdown(_epoch, reason));
+            }
+        }
+
+        effects.Do(new EndJob(Version, failed, reason));
+    }
+}
