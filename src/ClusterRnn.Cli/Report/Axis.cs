@@ -24,8 +24,11 @@ internal sealed class Axis
 
         if (maximum <= minimum)
         {
-            double margin = minimum == 0 ? 1 : Math.Abs(minimum) * 0.1;
-            (minimum, maximum) = isTight ? (minimum, minimum + margin) : (minimum - margin, maximum + margin);
+            // One value alone is shown against zero.
+            double margin = minimum == 0 ? 1 : Math.Abs(minimum) * 0.25;
+            (minimum, maximum) = isTight ? (minimum, minimum + margin)
+                : minimum < 0 ? (minimum - margin, 0)
+                : (0, maximum + margin);
         }
 
         _isLogarithmic = mayBeLogarithmic && minimum > 0 && maximum / minimum > 100;
@@ -75,7 +78,7 @@ internal sealed class Axis
         }
 
         double size = Math.Abs(value);
-        if (size < 1e-3)
+        if (size < 1e-4)
         {
             return value.ToString("0.##e-0", CultureInfo.InvariantCulture);
         }

@@ -113,6 +113,12 @@ public static class HtmlReport
             series.Add(new ChartSeries("validation", [.. history.Evaluations.Select(e => ((double)e.Step, e.Loss))], 2, HasDots: history.Evaluations.Count <= 60));
         }
 
+        (double X, double Y)[] test = [.. history.Evaluations.Where(e => e.Metrics.ContainsKey("testLoss")).Select(e => ((double)e.Step, e.Metrics["testLoss"]))];
+        if (test.Length > 0)
+        {
+            series.Add(new ChartSeries("test (decides nothing)", test, 3, HasDots: test.Length <= 60));
+        }
+
         LineChart.Write(html, "Loss", "step", "loss", series, mayBeLogarithmic: true);
         html.Append("<div class=\"pair\">\n");
         LineChart.Write(html, "Learning rate", "step", "learning rate", [new ChartSeries("learning rate", [.. history.Steps.Select(s => ((double)s.Step, s.LearningRate))], 3)], isHalf: true);
@@ -179,7 +185,7 @@ public static class HtmlReport
         Row("shards of a batch", Figures.Count(summary.Shards));
         Row("seed", summary.Seed.ToString(CultureInfo.InvariantCulture));
         Row("recomputed shards", Figures.Count(summary.RecomputedShards));
-        foreach ((string name, long count) in summary.Counters.OrderBy(c => c.Key, StringComparer.Ordinal))
+        foreach ((string name, long count) in summary.Counters.Where(c => c.Value != 0).OrderBy(c => c.Key, StringComparer.Ordinal))
         {
             Row(name, Figures.Count(count));
         }

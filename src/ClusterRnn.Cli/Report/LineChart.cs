@@ -24,7 +24,7 @@ internal static class LineChart
     /// <summary>Writes a figure with caption, legend and drawing; one of half width is named by its caption alone.</summary>
     public static void Write(StringBuilder html, string title, string xLabel, string yLabel, IReadOnlyList<ChartSeries> series, bool mayBeLogarithmic = false, bool isHalf = false)
     {
-        var frame = isHalf ? new Frame(HalfWidth, HalfHeight, 48) : new Frame(WholeWidth, Height, 64);
+        var frame = isHalf ? new Frame(HalfWidth, HalfHeight, 56) : new Frame(WholeWidth, Height, 64);
         ChartSeries[] lines = [.. series.Select(s => s with { Points = Thin(s.Points) })];
         (double X, double Y)[] finite = [.. lines.SelectMany(l => l.Points).Where(p => double.IsFinite(p.Y) && double.IsFinite(p.X))];
         html.Append("<figure><figcaption>").Append(Html.Text(title)).Append("</figcaption>\n");
