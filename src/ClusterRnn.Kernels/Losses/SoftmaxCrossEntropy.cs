@@ -1,5 +1,7 @@
 // The softmax and its cross-entropy with a class id.
+using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using ClusterRnn.Kernels.Dispatch;
 using ClusterRnn.Kernels.Numerics;
 using ClusterRnn.Kernels.Reduction;
@@ -58,21 +60,68 @@ public static unsafe class SoftmaxCrossEntropy
     /// <param name="logits">[rows, classes].</param>
     /// <param name="stride">Floats from one row to the next.</param>
     /// <param name="predictions">[rows], out.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Predict(long rows, int classes, float* logits, nint stride, int* predictions)
     {
+        int whole = classes & -8;
         for (long row = 0; row < rows; row++, logits += stride)
         {
-            int best = 0;
-            for (int i = 1; i < classes; i++)
+            // The greatest is the same in whatever order one looks; the first that equals it is the answer.
+            Vector256<float> lanes = Vector256.Create(float.NegativeInfinity);
+            for (int i = 0; i < whole; i += 8)
             {
-                if (logits[i] > logits[best] || (float.IsNaN(logits[best]) && !float.IsNaN(logits[i])))
-                {
-                    best = i;
-                }
+                Vector256<float> x = Vector256.Load(logits + i);
+                lanes = Vector256.ConditionalSelect(Vector256.LessThan(lanes, x), x, lanes);
             }
 
-            predictions[row] = best;
+            float greatest = float.NegativeInfinity;
+            for (int i = 0; i < 8; i++)
+            {
+                greatest = greatest < lanes[i] ? lanes[i] : greatest;
+            }
+
+            for (int i = whole; i < classes; i++)
+            {
+                greatest = greatest < logits[i] ? logits[i] : greatest;
+            }
+
+            predictions[row] = greatest > float.NegativeInfinity ? FirstOf(logits, classes, greatest) : FirstNumber(logits, classes);
         }
+    }
+
+    private static int FirstOf(float* logits, int classes, float value)
+    {
+        Vector256<float> sought = Vector256.Create(value);
+        int at = 0;
+        for (; at <= classes - 8; at += 8)
+        {
+            uint equal = Vector256.Equals(Vector256.Load(logits + at), sought).ExtractMostSignificantBits();
+            if (equal != 0)
+            {
+                return at + BitOperations.TrailingZeroCount(equal);
+            }
+        }
+
+        while (logits[at] != value)
+        {
+            at++;
+        }
+
+        return at;
+    }
+
+    // Nothing but negative infinities and NaNs: the first that is a number, or 0.
+    private static int FirstNumber(float* logits, int classes)
+    {
+        for (int i = 0; i < classes; i++)
+        {
+            if (!float.IsNaN(logits[i]))
+            {
+                return i;
+            }
+        }
+
+        return 0;
     }
 
     private static void Reference(SoftmaxArguments* a)

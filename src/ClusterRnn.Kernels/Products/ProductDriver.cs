@@ -5,6 +5,7 @@
 //       for each chunk of rows                     (10 tiles: rearranged into [k][tile rows], in L2)
 //         for each panel, for each tile of rows, for each gate:  tile loop; after the last gate the gate kernel
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using ClusterRnn.Kernels.Gates;
 using ClusterRnn.Kernels.Numerics;
 
@@ -185,11 +186,21 @@ internal static unsafe class ProductDriver<T>
         }
     }
 
+    // Comparisons and bits alone: the same at every width.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FlushTile(float* c, nint ldc, int height, int width)
     {
+        Vector256<float> least = Vector256.Create(ScalarMath.Tiny);
         for (int row = 0; row < height; row++, c += ldc)
         {
-            for (int i = 0; i < width; i++)
+            int i = 0;
+            for (; i <= width - 8; i += 8)
+            {
+                Vector256<float> x = Vector256.Load(c + i);
+                Vector256.AndNot(x, Vector256.LessThan(Vector256.Abs(x), least)).Store(c + i);
+            }
+
+            for (; i < width; i++)
             {
                 c[i] = ScalarMath.Flush(c[i]);
             }

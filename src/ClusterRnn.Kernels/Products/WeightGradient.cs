@@ -7,6 +7,7 @@
 //     for each chunk of tiles of C                            (a few tiles of rows x all columns)
 //       for each shard: A's rows rearranged, product onto the stack, merges, finished subtrees copied out
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using ClusterRnn.Kernels.Dispatch;
 using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Numerics;
@@ -45,6 +46,9 @@ internal unsafe struct WeightGradientArguments
 /// <summary>Products Aᵀ B over the cells of each shard.</summary>
 public static unsafe class WeightGradient
 {
+    // Rows lie a page or so apart, which no hardware prefetcher follows.
+    internal const int RowsAhead = 6;
+
     internal static readonly Kernel<WeightGradientArguments> Kernel = new("product.weight-gradient", &Reference, &WeightGradientDriver<Vector128Tiles, Lanes4>.Run, &WeightGradientDriver<Avx2Tiles, Lanes8>.Run, &WeightGradientDriver<Avx512Tiles, Lanes16>.Run);
 
     internal static readonly Kernel<WeightGradientArguments> ColumnSumsKernel = new("product.column-sums", &ColumnSumsReference, &ColumnSumsOf<Lanes4>, &ColumnSumsOf<Lanes8>, &ColumnSumsOf<Lanes16>);
@@ -244,6 +248,15 @@ public static unsafe class WeightGradient
             V s0 = V.Broadcast(0f), s1 = s0, s2 = s0, s3 = s0;
             for (int k = 0; k < count; k++)
             {
+                if (Sse.IsSupported && k + RowsAhead < count)
+                {
+                    float* ahead = a + (rows[k + RowsAhead] * p->Lda) + column;
+                    for (int line = 0; line < 4 * V.Width; line += 16)
+                    {
+                        Sse.Prefetch0(ahead + line);
+                    }
+                }
+
                 float* row = a + (rows[k] * p->Lda) + column;
                 s0 += V.Load(row);
                 s1 += V.Load(row + V.Width);

@@ -12,7 +12,6 @@ internal static unsafe class WeightGradientDriver<T, V>
     private const int InnerBlock = 512;
     private const int MostTiles = 10;
     private const int MostColumns = 2048;
-    private const int RowsAhead = 6;
     private const long StackFloats = 144 * 1024; // of one level: with a few levels it stays near
 
     // Columns of a right operand that are worked on together with the same rows of A.
@@ -275,10 +274,9 @@ internal static unsafe class WeightGradientDriver<T, V>
         int first = columnsOfA[0], last = columnsOfA[tiles - 1] + heights[tiles - 1];
         for (int i = 0; i < k; i++)
         {
-            if (Sse.IsSupported && i + RowsAhead < k)
+            if (Sse.IsSupported && i + WeightGradient.RowsAhead < k)
             {
-                // Rows lie a page or so apart, which no hardware prefetcher follows.
-                float* ahead = p->A + (list[i + RowsAhead] * p->Lda);
+                float* ahead = p->A + (list[i + WeightGradient.RowsAhead] * p->Lda);
                 for (int column = first; column < last; column += 16)
                 {
                     Sse.Prefetch0(ahead + column);

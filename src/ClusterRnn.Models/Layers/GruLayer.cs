@@ -94,7 +94,8 @@ internal sealed unsafe class GruLayer(string name, int level, int inputWidth, Gr
         else
         {
             WeightsGradient(step, Gru.RecurrentGates(Hidden), States, HiddenStride, HiddenColumns, StateWeight.Offset);
-            BiasGradient(step, Gru.RecurrentGates(Hidden), StateBias);
+            step.CopyGradient(InputBias, StateBias, 2L * Hidden); // r and z; n has its own
+            BiasGradient(step, Gru.ResetHidden(Hidden), StateBias, 2L * Hidden);
         }
     }
 }

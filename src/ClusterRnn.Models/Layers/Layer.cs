@@ -108,12 +108,15 @@ internal sealed unsafe class TrainingStep
     public bool IsTraining { get; set; }
 
     /// <summary>Gives <paramref name="to"/> the gradient of <paramref name="from"/>: both add to the same value.</summary>
-    public void CopyGradient(ParameterTensor from, ParameterTensor to)
+    public void CopyGradient(ParameterTensor from, ParameterTensor to) => CopyGradient(from, to, from.Count);
+
+    /// <summary>The first elements of two tensors have the same gradient.</summary>
+    public void CopyGradient(ParameterTensor from, ParameterTensor to, long count)
     {
         for (int i = 0; i < Merge.Subtrees.Length; i++)
         {
             float* gradient = SubtreeGradients[i];
-            new ReadOnlySpan<float>(gradient + from.Offset, (int)from.Count).CopyTo(new Span<float>(gradient + to.Offset, (int)to.Count));
+            new ReadOnlySpan<float>(gradient + from.Offset, (int)count).CopyTo(new Span<float>(gradient + to.Offset, (int)count));
         }
     }
 }

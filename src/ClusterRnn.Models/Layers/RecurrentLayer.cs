@@ -200,9 +200,9 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     protected void WeightsGradient(TrainingStep step, ColumnGroups gates, float* values, nint stride, ColumnGroups columns, long offset) =>
         WeightGradient.Compute(step.Merge, Window.Shards, Gates, GateStride, gates, values, stride, columns, step.SubtreeGradients, offset, step.Workspace);
 
-    /// <summary>A bias's gradient from the gates' columns.</summary>
-    protected void BiasGradient(TrainingStep step, ColumnGroups gates, ParameterTensor bias) =>
-        WeightGradient.ColumnSums(step.Merge, Window.Shards, Gates, GateStride, gates, step.SubtreeGradients, bias.Offset, step.Workspace);
+    /// <summary>A bias's gradient, from one of its elements on, from the gates' columns.</summary>
+    protected void BiasGradient(TrainingStep step, ColumnGroups gates, ParameterTensor bias, long first = 0) =>
+        WeightGradient.ColumnSums(step.Merge, Window.Shards, Gates, GateStride, gates, step.SubtreeGradients, bias.Offset + first, step.Workspace);
 
     /// <summary>Fills a slot [B, HiddenStride] with the incoming state, or zero.</summary>
     protected void Load(float* into, float* states, nint stride)
