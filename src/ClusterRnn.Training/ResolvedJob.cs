@@ -90,8 +90,55 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
     private static Model BuildModel(JobConfig config, Dataset data, int shards)
     {
         long positions = (long)data.Training.MaximumTime * data.Training.BatchRows / shards;
-        return data.InputVocabulary > 0
+        Model model = data.InputVocabulary > 0
             ? Model.Build(config.Model, InputKind.Tokens, data.InputVocabulary, data.OutputWidth, positions)
             : Model.Build(config.Model, InputKind.Features, data.FeatureWidth, data.OutputWidth, positions);
+        CheckTargets(model, data);
+        return model;
+    }
+
+    /// <summary>What a model can be built with, but not trained: outputs or a loss that the data's targets don't fit.</summary>
+    private static void CheckTargets(Model model, Dataset data)
+    {
+        if (model.ReturnsLast && data.Training.MaximumTargetTime > 1)
+        {
+            int layer = 0;
+            while (model.Config.Layers[layer] is not (RecurrentConfig { ReturnSequences: false } or ElmanConfig { ReturnSequences: false }))
+            {
+                layer++;
+            }
+
+            throw new ModelException(
+                $"layers[{layer}].returnSequences",
+                "The data has targets at every time step, but the layer returns each row's last one only. "
+                + (data.Text is null ? "Set returnSequences: true, or data.everyStep: false." : "Set returnSequences: true."));
+        }
+
+        bool hasClasses = data.Training.TargetWidth == 0;
+        if (hasClasses != (model.Loss == LossKind.CrossEntropy))
+        {
+            throw new ModelException(
+                "loss",
+                hasClasses
+                    ? "The data's targets are classes: expected the loss cross-entropy. Leave loss out."
+                    : "The data's targets are values: expected the loss mean-squared-error, or binary-cross-entropy for values from 0 to 1. Leave loss out.");
+        }
+
+        if (model.Loss == LossKind.BinaryCrossEntropy && data.Series is { } series)
+        {
+            foreach (int column in series.Targets)
+            {
+                for (int row = 0; row < series.Table.Rows; row++)
+                {
+                    float target = (float)series.Scaler.Scale(column, series.Table.Values[column][row]);
+                    if (target is not (>= 0f and <= 1f))
+                    {
+                        throw new ModelException("loss", string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"binary-cross-entropy expects targets from 0 to 1; found {target} in column '{series.Table.Columns[column]}', row {row + 1} of the data as scaled. Set data.scale so that they lie there, or take mean-squared-error."));
+                    }
+                }
+            }
+        }
     }
 }
