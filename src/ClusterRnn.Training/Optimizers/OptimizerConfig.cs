@@ -18,6 +18,12 @@ namespace ClusterRnn.Training.Optimizers;
 [JsonDerivedType(typeof(LambConfig), "lamb")]
 public abstract record OptimizerConfig
 {
+    /// <summary>The largest decay of a moment: with 1, or what rounds to it as a float, a moment would never move and its correction would divide by 0.</summary>
+    public const double LargestDecay = 0.9999999;
+
+    /// <summary>The least epsilon: with 0, a parameter whose gradients were all 0 would become 0 / 0; moments below 2^-100 are 0.</summary>
+    public const double LeastEpsilon = 1e-30;
+
     /// <summary>The learning rate before schedule, warm-up and batch scaling; null takes the optimizer's default.</summary>
     [Description("Learning rate before schedule, warm-up and batch scaling")]
     [Range(0.0, 1e6)]
@@ -52,7 +58,7 @@ public abstract record OptimizerConfig
 }
 
 /// <summary>Stochastic gradient descent (torch.optim.SGD).</summary>
-public sealed record SgdConfig : OptimizerConfig
+public sealed record SgdConfig : OptimizerConfig, IValidatableObject
 {
     /// <summary>How much of the last update is carried on.</summary>
     [Description("Momentum")]
@@ -68,6 +74,15 @@ public sealed record SgdConfig : OptimizerConfig
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Moments => Momentum > 0 ? ["momentum_buffer"] : [];
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (Nesterov && Momentum <= 0)
+        {
+            yield return new ValidationResult("'nesterov' looks ahead along the momentum, but 'momentum' is 0; set momentum (0.9, say) or leave nesterov out", [nameof(Nesterov)]);
+        }
+    }
 }
 
 /// <summary>RMSprop (torch.optim.RMSprop).</summary>
@@ -75,12 +90,12 @@ public sealed record RmsPropConfig : OptimizerConfig
 {
     /// <summary>The decay of the mean square.</summary>
     [Description("Decay of the mean square")]
-    [Range(0.0, 1.0)]
+    [Range(0.0, LargestDecay)]
     public double Alpha { get; init; } = 0.99;
 
     /// <summary>Added to the root of the mean square.</summary>
     [Description("Added to the denominator")]
-    [Range(0.0, 1.0)]
+    [Range(LeastEpsilon, 1.0)]
     public double Epsilon { get; init; } = 1e-8;
 
     /// <summary>How much of the last update is carried on.</summary>
@@ -100,17 +115,17 @@ public sealed record AdamConfig : OptimizerConfig
 {
     /// <summary>The decay of the first moment.</summary>
     [Description("Decay of the first moment")]
-    [Range(0.0, 1.0)]
+    [Range(0.0, LargestDecay)]
     public double Beta1 { get; init; } = 0.9;
 
     /// <summary>The decay of the second moment.</summary>
     [Description("Decay of the second moment")]
-    [Range(0.0, 1.0)]
+    [Range(0.0, LargestDecay)]
     public double Beta2 { get; init; } = 0.999;
 
     /// <summary>Added to the root of the second moment.</summary>
     [Description("Added to the denominator")]
-    [Range(0.0, 1.0)]
+    [Range(LeastEpsilon, 1.0)]
     public double Epsilon { get; init; } = 1e-8;
 
     /// <inheritdoc/>
@@ -122,17 +137,17 @@ public sealed record AdamWConfig : OptimizerConfig
 {
     /// <summary>The decay of the first moment.</summary>
     [Description("Decay of the first moment")]
-    [Range(0.0, 1.0)]
+    [Range(0.0, LargestDecay)]
     public double Beta1 { get; init; } = 0.9;
 
     /// <summary>The decay of the second moment.</summary>
     [Description("Decay of the second moment")]
-    [Range(0.0, 1.0)]
+    [Range(0.0, LargestDecay)]
     public double Beta2 { get; init; } = 0.999;
 
     /// <summary>Added to the root of the second moment.</summary>
     [Description("Added to the denominator")]
-    [Range(0.0, 1.0)]
+    [Range(LeastEpsilon, 1.0)]
     public double Epsilon { get; init; } = 1e-8;
 
     /// <inheritdoc/>
@@ -157,7 +172,7 @@ public sealed record LarsConfig : OptimizerConfig
 
     /// <summary>Added to the norms' denominator.</summary>
     [Description("Added to the denominator of the trust ratio")]
-    [Range(0.0, 1.0)]
+    [Range(LeastEpsilon, 1.0)]
     public double Epsilon { get; init; } = 1e-8;
 
     /// <inheritdoc/>
@@ -175,17 +190,17 @@ public sealed record LambConfig : OptimizerConfig
 {
     /// <summary>The decay of the first moment.</summary>
     [Description("Decay of the first moment")]
-    [Range(0.0, 1.0)]
+    [Range(0.0, LargestDecay)]
     public double Beta1 { get; init; } = 0.9;
 
     /// <summary>The decay of the second moment.</summary>
     [Description("Decay of the second moment")]
-    [Range(0.0, 1.0)]
+    [Range(0.0, LargestDecay)]
     public double Beta2 { get; init; } = 0.999;
 
     /// <summary>Added to the root of the second moment.</summary>
     [Description("Added to the denominator")]
-    [Range(0.0, 1.0)]
+    [Range(LeastEpsilon, 1.0)]
     public double Epsilon { get; init; } = 1e-6;
 
     /// <inheritdoc/>

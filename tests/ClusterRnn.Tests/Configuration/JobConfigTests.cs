@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Optimizers;
 
 namespace ClusterRnn.Tests.Configuration;
 
@@ -32,6 +33,21 @@ public class JobConfigTests
     {
         ConfigException error = Assert.Throws<ConfigException>(() => ConfigLoader.Parse<JobConfig>(Rest + "batch:\n  shards: 0\n", "a.yaml"));
         Assert.StartsWith("a.yaml:4:11: 'batch.shards' expects a whole number, at least 1", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("name: adam, beta1: 1", "'optimizer.beta1' expects a number")]
+    [InlineData("name: adamw, beta2: 0.99999999", "'optimizer.beta2' expects")]
+    [InlineData("name: rmsprop, alpha: 1.0", "'optimizer.alpha' expects")]
+    [InlineData("name: adam, epsilon: 0", "'optimizer.epsilon' expects")]
+    [InlineData("name: lamb, epsilon: 1e-50", "'optimizer.epsilon' expects")]
+    [InlineData("name: sgd, nesterov: true", "'nesterov' looks ahead along the momentum, but 'momentum' is 0")]
+    public void Constants_that_divide_by_zero_or_do_nothing_are_refused_at_their_line(string optimizer, string message)
+    {
+        ConfigException error = Assert.Throws<ConfigException>(() => ConfigLoader.Parse<JobConfig>(Rest + $"optimizer: {{ {optimizer} }}\n", "a.yaml"));
+        Assert.StartsWith("a.yaml:3:", error.Message, StringComparison.Ordinal);
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+        Assert.Equal(0.9, ((SgdConfig)ConfigLoader.Parse<JobConfig>(Rest + "optimizer: { name: sgd, nesterov: true, momentum: 0.9 }\n", "a.yaml").Value.Optimizer).Momentum);
     }
 
     [Fact]
