@@ -158,9 +158,21 @@ internal static class TrainCommand
     // The keys that decide the model and differ between two configs.
     private static IEnumerable<string> Changes(string before, string after)
     {
-        // Where it runs, how long, what is shown and kept changes no step that is computed.
-        string[] harmless = ["name", "cluster", "output", "generate", "stop", "checkpoint"];
-        return Differences("", JsonNode.Parse(before), JsonNode.Parse(after)).Where(path => !harmless.Contains(path.Split('.')[0]) && path != "data.path");
+        JsonNode? old = JsonNode.Parse(before), now = JsonNode.Parse(after);
+        return Differences("", old, now).Where(path => DecidesTheModel(path, old) || DecidesTheModel(path, now));
+
+        // Where it runs, how long, what is shown and kept changes no step that is computed; with two exceptions.
+        static bool DecidesTheModel(string path, JsonNode? config) => path.Split('.')[0] switch
+        {
+            "name" or "cluster" or "output" or "generate" => false,
+            "stop" => path is "stop" or "stop.steps" or "stop.epochs" && FollowsTheEnd(config),
+            "checkpoint" => path is "checkpoint" or "checkpoint.every" && (string?)config?["nonFinite"] == "rollback",
+            _ => path != "data.path",
+        };
+
+        // A cosine without a length of its own falls over the length of the training.
+        static bool FollowsTheEnd(JsonNode? config) =>
+            config?["schedule"] is JsonObject schedule && (string?)schedule["name"] == "cosine" && schedule["length"] is null;
 
         static IEnumerable<string> Differences(string path, JsonNode? a, JsonNode? b)
         {

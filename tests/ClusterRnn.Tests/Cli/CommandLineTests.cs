@@ -106,6 +106,49 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal(["job.yaml"], Directory.EnumerateFileSystemEntries(_folder).Select(Path.GetFileName));
     }
 
+    private const string Series = """
+        data: { source: sine, rows: 200, window: 8, validation: 0.2, everyStep: true, scale: none, noise: 0 }
+        model: { layers: [{ type: gru, units: 6 }, dense], loss: mean-squared-error }
+        batch: { size: 4 }
+        stop: { steps: 2 }
+        """;
+
+    [Theory]
+    [InlineData(Job, "units: 6", "units: 6, returnSequences: false", "job.yaml:2:73")]
+    [InlineData(Job, "dense] }", "dense], loss: mean-squared-error }", "targets are classes: expected the loss cross-entropy")]
+    [InlineData(Series, "units: 6", "units: 6, returnSequences: false", "job.yaml:2:42")]
+    [InlineData(Series, "mean-squared-error", "cross-entropy", "targets are values: expected the loss mean-squared-error")]
+    [InlineData(Series, "mean-squared-error", "binary-cross-entropy", "binary-cross-entropy expects targets from 0 to 1; found -")]
+    public void A_model_that_can_not_be_trained_on_its_data_writes_nothing(string job, string part, string instead, string message)
+    {
+        string config = Write("job.yaml", job);
+        (int code, string _, string error) = Run("train", config, "--dry-run");
+        Assert.True(code == 0, error);
+        File.WriteAllText(config, job.Replace(part, instead, StringComparison.Ordinal));
+        (code, _, error) = Run("train", config, "--out", At("run"));
+        Assert.Equal(ExitCode.Usage, code);
+        Assert.Contains(message, error, StringComparison.Ordinal);
+        Assert.Contains("job.yaml:2:", error, StringComparison.Ordinal);
+        Assert.Equal(["job.yaml"], Directory.EnumerateFileSystemEntries(_folder).Select(Path.GetFileName));
+    }
+
+    [Theory]
+    [InlineData("", "stop.steps=12", false)]
+    [InlineData("schedule: cosine", "stop.steps=12", true)]
+    [InlineData("schedule: { name: cosine, length: 10 }", "stop.steps=12", false)]
+    [InlineData("schedule: cosine", "stop.patience=100", false)]
+    [InlineData("", "checkpoint.every=3", false)]
+    [InlineData("nonFinite: rollback", "checkpoint.every=3", true)]
+    [InlineData("nonFinite: rollback", "checkpoint.keep=2", false)]
+    public void Going_on_with_another_end_or_other_checkpoints_warns_where_that_changes_the_model(string line, string set, bool warns)
+    {
+        string config = Write("job.yaml", Job + "\n" + line + "\n");
+        Assert.Equal(0, Run("train", config, "--out", At("run"), "--steps", "4").Code);
+        (int code, string _, string error) = Run("train", config, "--resume", At("run"), "--set", set);
+        Assert.True(code == 0, error);
+        Assert.Equal(warns, error.Contains(set.Split('=')[0] + " has changed since", StringComparison.Ordinal));
+    }
+
     [Fact]
     public void A_dry_run_prints_everything_and_writes_nothing()
     {
