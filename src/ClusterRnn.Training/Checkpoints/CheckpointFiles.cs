@@ -30,16 +30,24 @@ public class CheckpointFiles
         int descriptor = Posix.Open(path, 0);
         if (descriptor < 0)
         {
-            throw new IOException($"{path}: the folder can't be opened to flush it (error {Marshal.GetLastPInvokeError()}).");
+            // A folder above ours that may be passed through but not read can't be flushed by us.
+            const int PermissionDenied = 13;
+            int error = Marshal.GetLastPInvokeError();
+            if (error == PermissionDenied)
+            {
+                return;
+            }
+
+            throw new IOException($"{path}: the folder can't be opened to flush it (error {error}).");
         }
 
         try
         {
             // Some file systems can't flush a folder and say EINVAL; there is nothing more to do then.
             const int Invalid = 22;
-            if (Posix.Fsync(descriptor) != 0 && Marshal.GetLastPInvokeError() is int error && error != Invalid)
+            if (Posix.Fsync(descriptor) != 0 && Marshal.GetLastPInvokeError() is int fault && fault != Invalid)
             {
-                throw new IOException($"{path}: the folder can't be flushed (error {error}).");
+                throw new IOException($"{path}: the folder can't be flushed (error {fault}).");
             }
         }
         finally

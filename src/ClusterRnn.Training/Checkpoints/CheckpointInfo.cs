@@ -28,6 +28,9 @@ public sealed record CheckpointInfo
     /// <summary>The version with the best loss so far, -1 when there is none: it is kept beside the newest.</summary>
     public long BestVersion { get; init; } = -1;
 
+    /// <summary>The version a step that is not finite would send the training back to, -1 when there is none: it is kept beside the newest, and not written.</summary>
+    public long RollbackVersion { get; init; } = -1;
+
     /// <summary>The last training loss, for people.</summary>
     public double TrainLoss { get; init; } = double.NaN;
 

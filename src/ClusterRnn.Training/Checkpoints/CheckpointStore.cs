@@ -81,6 +81,7 @@ public sealed unsafe class CheckpointStore
 
     private readonly CheckpointConfig config;
     private readonly CheckpointFiles files;
+    private bool hasFolder;
 
     /// <summary>Opens a folder of checkpoints; it need not exist yet.</summary>
     public CheckpointStore(string folder, CheckpointConfig config, CheckpointFiles? files = null)
@@ -104,13 +105,20 @@ public sealed unsafe class CheckpointStore
         bool inPlace = false;
         try
         {
+            RestoreReplaced();
             if (IsSame(final, info))
             {
                 return new CheckpointWrite(final, info, null);
             }
 
-            Directory.CreateDirectory(Folder);
+            CreateFolder();
             RemoveFolder(temporary);
+            if (Directory.Exists(replaced) && !IsWhole(final))
+            {
+                RemoveFolder(final);
+                files.Rename(replaced, final);
+            }
+
             RemoveFolder(replaced);
             Directory.CreateDirectory(temporary);
             WriteFiles(temporary, state, info, artefacts);
@@ -156,12 +164,39 @@ public sealed unsafe class CheckpointStore
         return new CheckpointSearch(null, passedOver);
     }
 
+    /// <summary>Opens the checkpoint of one version.</summary>
+    /// <exception cref="CheckpointException">There is none, it is not whole, or it doesn't fit.</exception>
+    public Checkpoint OpenVersion(long version, CheckpointExpectation? expected = null)
+    {
+        foreach ((string path, long found) in List())
+        {
+            if (found == version)
+            {
+                Checkpoint checkpoint = Open(path, expected);
+                return checkpoint.Info.Version == version
+                    ? checkpoint
+                    : throw new CheckpointException(CheckpointFault.Foreign, $"{path}: expected the checkpoint of step {version}, found that of step {checkpoint.Info.Version}: the folder was renamed.");
+            }
+        }
+
+        throw new CheckpointException(CheckpointFault.Unreadable, $"{FolderOf(version)}: expected the checkpoint of step {version}, found nothing there.");
+    }
+
     /// <summary>The checkpoints' folders and versions, newest first, whole or not.</summary>
     public IReadOnlyList<(string Path, long Version)> List()
     {
         if (!Directory.Exists(Folder))
         {
             return [];
+        }
+
+        try
+        {
+            RestoreReplaced();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A folder that can't be written to is listed as it is.
         }
 
         var found = new List<(string Path, long Version)>();
@@ -319,11 +354,20 @@ public sealed unsafe class CheckpointStore
             return (manifest.Length, "");
         });
 
-        void PutBytes(string name, byte[] bytes) => Put(name, stream =>
+        void PutBytes(string name, byte[] bytes)
         {
-            stream.Write(bytes);
-            return (bytes.Length, Convert.ToHexStringLower(SHA256.HashData(bytes)));
-        });
+            // What can't be read back must not be written.
+            if (bytes.Length > LargestSmallFile)
+            {
+                throw new CheckpointException(CheckpointFault.Foreign, $"{name} has {bytes.Length} bytes, expected at most {LargestSmallFile}.");
+            }
+
+            Put(name, stream =>
+            {
+                stream.Write(bytes);
+                return (bytes.Length, Convert.ToHexStringLower(SHA256.HashData(bytes)));
+            });
+        }
 
         void Put(string name, Func<Stream, (long Bytes, string Sha256)> write)
         {
@@ -458,6 +502,62 @@ public sealed unsafe class CheckpointStore
         }
     }
 
+    // A checkpoint is only as durable as the entries of the folders above it: this one's, and the run's, which may be as new.
+    private void CreateFolder()
+    {
+        if (hasFolder)
+        {
+            return;
+        }
+
+        var toFlush = new List<string>();
+        bool isNew = true;
+        for (string? above = Path.GetDirectoryName(Folder); above is not null && (isNew || toFlush.Count < 2); above = Path.GetDirectoryName(above))
+        {
+            isNew = !Directory.Exists(above);
+            toFlush.Add(above);
+        }
+
+        Directory.CreateDirectory(Folder);
+        foreach (string above in toFlush)
+        {
+            files.FlushFolder(above);
+        }
+
+        hasFolder = true;
+    }
+
+    // A write that was killed between its two renames left the only copy of a version aside: it goes back to its place.
+    private void RestoreReplaced()
+    {
+        if (!Directory.Exists(Folder))
+        {
+            return;
+        }
+
+        foreach (string aside in Directory.GetDirectories(Folder, Replaced + Prefix + "*"))
+        {
+            string place = Path.Combine(Folder, Path.GetFileName(aside)[Replaced.Length..]);
+            if (!Directory.Exists(place))
+            {
+                files.Rename(aside, place);
+            }
+        }
+    }
+
+    private static bool IsWhole(string folder)
+    {
+        try
+        {
+            Verify(folder);
+            return true;
+        }
+        catch (CheckpointException)
+        {
+            return false;
+        }
+    }
+
     // Whether a checkpoint already is what is to be written, so that nothing whole is ever replaced by the same.
     private static bool IsSame(string folder, CheckpointInfo info)
     {
@@ -505,7 +605,8 @@ public sealed unsafe class CheckpointStore
             foreach ((string path, long version) in List())
             {
                 // Later versions are damaged, or left from before a rollback: they will be written again, not counted.
-                bool keep = version > info.Version || kept++ < config.Keep || (config.KeepBest && version == info.BestVersion);
+                bool keep = version > info.Version || kept++ < config.Keep || (config.KeepBest && version == info.BestVersion)
+                    || version == info.RollbackVersion;
                 if (!keep)
                 {
                     string doomed = Path.Combine(Folder, Removing + Path.GetFileName(path));
@@ -523,14 +624,18 @@ public sealed unsafe class CheckpointStore
         }
     }
 
-    // What runs that were killed left half written or half removed; a checkpoint that has its name makes them useless.
+    // What runs that were killed left half written or half removed; what was set aside goes only
+    // when the checkpoint that took its name is whole.
     private void RemoveLeftovers()
     {
         foreach (string begins in new[] { Writing, Replaced, Removing })
         {
             foreach (string path in Directory.EnumerateDirectories(Folder, begins + Prefix + "*"))
             {
-                RemoveFolder(path);
+                if (begins != Replaced || IsWhole(Path.Combine(Folder, Path.GetFileName(path)[Replaced.Length..])))
+                {
+                    RemoveFolder(path);
+                }
             }
         }
     }

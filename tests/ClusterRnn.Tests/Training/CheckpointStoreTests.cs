@@ -234,6 +234,58 @@ public sealed unsafe class CheckpointStoreTests
     }
 
     [Fact]
+    public void TheCheckpointARollbackNeedsIsKeptAndOpenedByItsVersion()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        var store = new CheckpointStore(folder.Path, new CheckpointConfig { Keep = 1 });
+        for (int version = 3; version <= 8; version++)
+        {
+            using TrainingState state = State(version);
+            Assert.Null(store.Save(state, Info(version) with { RollbackVersion = version / 4 * 4 }).Warning);
+        }
+
+        Assert.Equal([8], store.List().Select(c => c.Version));
+        using (TrainingState state = State(9))
+        {
+            Assert.Null(store.Save(state, Info(9) with { RollbackVersion = 8 }).Warning);
+        }
+
+        Assert.Equal([9, 8], store.List().Select(c => c.Version));
+        Assert.Equal(8, store.OpenVersion(8).Info.Version);
+        Assert.Contains("expected the checkpoint of step 7", Assert.Throws<CheckpointException>(() => store.OpenVersion(7)).Message, StringComparison.Ordinal);
+        File.Delete(Path.Combine(store.List()[1].Path, CheckpointStore.ModelFile));
+        Assert.Throws<CheckpointException>(() => store.OpenVersion(8));
+    }
+
+    [Fact]
+    public void TheFoldersAboveANewCheckpointFolderAreFlushedOnce()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        string run = Path.Combine(folder.Path, "runs", "one"), checkpoints = Path.Combine(run, "checkpoints");
+        var files = new FlushedFolders();
+        var store = new CheckpointStore(checkpoints, new CheckpointConfig(), files);
+        for (int version = 1; version <= 2; version++)
+        {
+            using TrainingState state = State(version);
+            Assert.Null(store.Save(state, Info(version)).Warning);
+        }
+
+        Assert.Equal([run, Path.Combine(folder.Path, "runs"), folder.Path], files.Flushed.Where(path => !path.StartsWith(checkpoints, StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void WhatCouldNotBeReadBackIsNotWritten()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        SaveTwo(folder);
+        using TrainingState state = State(3);
+        CheckpointWrite write = Store(folder).Save(state, Info(3), new Dictionary<string, byte[]> { ["large.json"] = new byte[(64 << 20) + 1] });
+        Assert.Null(write.Path);
+        Assert.Contains("large.json has 67108865 bytes", write.Warning, StringComparison.Ordinal);
+        Assert.Equal(2, Store(folder).FindNewest().Found!.Info.Version);
+    }
+
+    [Fact]
     public void WritingTheSameAgainTouchesNothingAndADamagedOneIsReplaced()
     {
         using var folder = new TrainingFixtures.Folder();
@@ -280,6 +332,39 @@ public sealed unsafe class CheckpointStoreTests
         }
 
         Assert.True(points > 12, $"{points} points of failure");
+    }
+
+    [Fact]
+    public void AKillBetweenTheTwoRenamesOfAReplacementLosesNothing()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        string path = SaveTwo(folder);
+        using TrainingState replacement = State(9);
+        var store = new CheckpointStore(folder.Path, new CheckpointConfig(), new KilledAtSecondRename());
+        Assert.Throws<Killed>(() => store.Save(replacement, Info(2)));
+        Assert.False(Directory.Exists(path));
+        CheckpointSearch search = Store(folder).FindNewest();
+        using TrainingState old = State(2);
+        Assert.Equal(old.StateSha256(), search.Found?.Info.StateSha256);
+        Assert.Empty(search.PassedOver);
+        Assert.Throws<Killed>(() => new CheckpointStore(folder.Path, new CheckpointConfig(), new KilledAtSecondRename()).Save(replacement, Info(2)));
+        Assert.Null(Store(folder).Save(replacement, Info(2)).Warning);
+        Assert.Equal(replacement.StateSha256(), Store(folder).FindNewest().Found!.Info.StateSha256);
+        Assert.Empty(Directory.GetDirectories(folder.Path, ".*"));
+    }
+
+    [Fact]
+    public void ADamagedCheckpointDoesNotCostTheWholeOneItReplaced()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        string path = SaveTwo(folder);
+        using TrainingState replacement = State(9);
+        var store = new CheckpointStore(folder.Path, new CheckpointConfig(), new KilledAtSecondRename());
+        Assert.Throws<Killed>(() => store.Save(replacement, Info(2)));
+        Directory.CreateDirectory(path);
+        Assert.NotNull(new CheckpointStore(folder.Path, new CheckpointConfig(), new FailingFiles(3)).Save(replacement, Info(2)).Warning);
+        using TrainingState old = State(2);
+        Assert.Equal(old.StateSha256(), Store(folder).FindNewest().Found!.Info.StateSha256);
     }
 
     [Fact]
@@ -341,6 +426,35 @@ public sealed unsafe class CheckpointStoreTests
         }
 
         return newest;
+    }
+
+    private sealed class FlushedFolders : CheckpointFiles
+    {
+        public List<string> Flushed { get; } = [];
+
+        public override void FlushFolder(string path)
+        {
+            Flushed.Add(path);
+            base.FlushFolder(path);
+        }
+    }
+
+    private sealed class Killed : Exception;
+
+    /// <summary>A process that is killed at its second rename: nothing is caught or undone.</summary>
+    private sealed class KilledAtSecondRename : CheckpointFiles
+    {
+        private int renames;
+
+        public override void Rename(string from, string to)
+        {
+            if (++renames == 2)
+            {
+                throw new Killed();
+            }
+
+            base.Rename(from, to);
+        }
     }
 
     /// <summary>A disk that is full from the given operation on.</summary>
