@@ -47,7 +47,7 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
     /// <summary>The last decision, or null before the first.</summary>
     public StepDecision? LastDecision { get; private set; }
 
-    /// <summary>Whether the last decision asks to go back to the newest checkpoint.</summary>
+    /// <summary>Whether the last decision asks to go back to the last scheduled checkpoint.</summary>
     public bool AsksForRollback => LastDecision is { Kind: DecisionKind.Rollback };
 
     /// <inheritdoc/>
@@ -78,7 +78,7 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
             DecisionKind.Commit => new Decision(
                 numbers.Apply ? VerdictKind.Apply : VerdictKind.Accumulate, numbers.Count, numbers.ClipScale, numbers.LearningRate, numbers.Number, null),
             DecisionKind.Skip => new Decision(VerdictKind.Skip, 0, 1, 0, Policy.Updates, $"Step {decision.Version} is not finite and is skipped."),
-            DecisionKind.Rollback => new Decision(VerdictKind.Stop, 0, 1, 0, Policy.Updates, $"Step {decision.Version} is not finite: back to the newest checkpoint."),
+            DecisionKind.Rollback => new Decision(VerdictKind.Stop, 0, 1, 0, Policy.Updates, $"Step {decision.Version} is not finite: back to step {Policy.RollbackVersion}."),
             _ => new Decision(VerdictKind.Stop, 0, 1, 0, Policy.Updates,
                 $"Step {decision.Version} is not finite: its loss or gradient holds NaN or infinity. Lower the learning rate, set clip.norm, or set nonFinite to skip or rollback."),
         };

@@ -118,7 +118,7 @@ public sealed class InProcessEngine : IEngine
                     return result;
                 }
 
-                // A step was not finite and the policy goes back to the newest checkpoint, in a higher epoch.
+                // A step was not finite and the policy goes back to the last scheduled checkpoint, in a higher epoch.
                 TrainingState state = StateBefore(job, options, run.Policy);
                 rolledBack?.Dispose();
                 rolledBack = state;
@@ -142,25 +142,46 @@ public sealed class InProcessEngine : IEngine
     // A checkpoint says NaN where there was no loss yet.
     private static double? Known(double? loss) => loss is { } value && !double.IsNaN(value) ? value : null;
 
-    /// <summary>The newest whole checkpoint, or the start; the policy goes back with it.</summary>
+    /// <summary>
+    /// The last scheduled checkpoint before the step that failed, or the start; the policy goes back with it. Exactly that
+    /// version, whatever else was saved: an interrupted run must go back as far as an unbroken one.
+    /// </summary>
+    /// <exception cref="TrainingException">The checkpoint is missing or damaged.</exception>
     private static TrainingState StateBefore(TrainingJob job, EngineOptions options, TrainingPolicy policy)
     {
+        long failed = policy.Version, version = policy.RollbackVersion;
         TrainingState state = job.CreateState();
-        if (options.Checkpoints?.FindNewest(job.Expectation).Found is { } newest)
+        try
         {
-            CheckpointStore.Read(newest, state);
-            policy.RollBackTo(newest.Policy);
-        }
-        else
-        {
-            var parameters = new float[job.Layout.Length];
-            job.Model.Initialize(job.Seed, parameters);
-            CopyTo(parameters, state);
-            policy.RollBackTo(job.CreatePolicy().Save());
-        }
+            if (version == 0)
+            {
+                var parameters = new float[job.Layout.Length];
+                job.Model.Initialize(job.Seed, parameters);
+                CopyTo(parameters, state);
+                policy.RollBackTo(job.CreatePolicy().Save());
+            }
+            else
+            {
+                CheckpointStore store = options.Checkpoints
+                    ?? throw new TrainingException($"Step {failed} is not finite and the training would go back to step {version}, but it saves no checkpoints. Give it a folder for them, or set nonFinite to skip or stop.");
+                Checkpoint target = store.OpenVersion(version, job.Expectation);
+                CheckpointStore.Read(target, state);
+                policy.RollBackTo(target.Policy);
+            }
 
-        state.Policy = policy.Save();
-        return state;
+            state.Policy = policy.Save();
+            return state;
+        }
+        catch (CheckpointException e)
+        {
+            state.Dispose();
+            throw new TrainingException($"Step {failed} is not finite and the training would go back to the checkpoint of step {version}, which can't be used: {e.Message}", e);
+        }
+        catch
+        {
+            state.Dispose();
+            throw;
+        }
     }
 
     private static unsafe void CopyTo(float[] parameters, TrainingState state)

@@ -150,6 +150,7 @@ internal sealed partial class InProcessRun
             DataSha256 = _job.DataSha256,
             Config = _job.Config,
             BestVersion = policy.BestVersion,
+            RollbackVersion = policy.RollbackVersion,
             TrainLoss = _policy.LastDecision?.Loss ?? double.NaN,
             ValidationLoss = policy.ValidationLoss,
             Counters = new Dictionary<string, long>

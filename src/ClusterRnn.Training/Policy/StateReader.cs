@@ -5,8 +5,6 @@ namespace ClusterRnn.Training.Policy;
 /// <summary>Reads little-endian state that another process wrote, so that wrong bytes end in a message and not in a wrong training.</summary>
 internal sealed class StateReader : IDisposable
 {
-    private const int LargestArray = 1 << 20;
-
     private readonly BinaryReader reader;
     private readonly string what;
 
@@ -60,9 +58,10 @@ internal sealed class StateReader : IDisposable
     private T[] Array<T>(Func<T> element)
     {
         int count = Int();
-        if (count is < 0 or > LargestArray)
+        long room = (reader.BaseStream.Length - reader.BaseStream.Position) / sizeof(long);
+        if (count < 0 || count > room)
         {
-            throw new TrainingException($"The {what} holds an array of {count} numbers, expected 0 to {LargestArray}.");
+            throw new TrainingException($"The {what} names an array of {count} numbers, but has room for {room}.");
         }
 
         var values = new T[count];
@@ -95,7 +94,7 @@ internal static class StateWriting
         writer.Write(values.Count);
         foreach (double value in values)
         {
-            writer.Write(value);
+            writer.Write(double.IsNaN(value) ? double.NaN : value);
         }
     }
 

@@ -16,7 +16,7 @@ public enum DecisionKind : byte
     /// <summary>It is not committed and the training ends.</summary>
     Stop,
 
-    /// <summary>It is not committed and the training goes back to the newest checkpoint.</summary>
+    /// <summary>It is not committed and the training goes back to the last scheduled checkpoint.</summary>
     Rollback,
 }
 

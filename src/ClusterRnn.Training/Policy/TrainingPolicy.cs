@@ -142,8 +142,24 @@ public sealed class TrainingPolicy
     public bool CheckpointDue =>
         state.Version > 0 && saved != state.Version
         && (StopReason != StopReason.None
-            || (Settings.Checkpoint.Every > 0 ? state.Version % Settings.Checkpoint.Every == 0 : EndsPass)
+            || state.Version == LastScheduledCheckpoint
             || (Settings.Checkpoint.KeepBest && Settings.HasValidation && state.BestVersion == state.Version));
+
+    /// <summary>
+    /// The newest version up to this one that the config's schedule saves; 0, the start, before the first. A function of
+    /// config and version alone: what an interruption or a best loss saved besides doesn't count.
+    /// </summary>
+    public long LastScheduledCheckpoint
+    {
+        get
+        {
+            long every = Settings.Checkpoint.Every > 0 ? Settings.Checkpoint.Every : Settings.StepsPerPass;
+            return state.Version / every * every;
+        }
+    }
+
+    /// <summary>Where a step from this version that is not finite sends the training back to, so that a run that was interrupted goes back as far as an unbroken one; -1 when such a step is skipped or ends the training.</summary>
+    public long RollbackVersion => Settings.NonFinite == NonFinitePolicy.Rollback ? LastScheduledCheckpoint : -1;
 
     /// <summary>Whether a pass over the data ends with this version.</summary>
     public bool EndsPass => state.Version > 0 && state.Version % Settings.StepsPerPass == 0;
@@ -377,7 +393,7 @@ public sealed class TrainingPolicy
 
     private void Watch(double loss)
     {
-        state.LastWatched = loss;
+        state.LastWatched = double.IsNaN(loss) ? double.NaN : loss; // one NaN: its bits go into the state's hash
         if (loss < state.Best - Settings.Stop.MinimumDelta || state.BestVersion < 0)
         {
             state.Best = double.IsNaN(loss) ? double.PositiveInfinity : loss;

@@ -75,7 +75,7 @@ public enum NonFinitePolicy
     /// <summary>The training stops; the step is not committed.</summary>
     Stop,
 
-    /// <summary>The training goes back to the newest checkpoint and continues with half the learning rate.</summary>
+    /// <summary>The training goes back to the last checkpoint that the schedule asked for (before the first: to its start) and continues with half the learning rate.</summary>
     Rollback,
 }
 

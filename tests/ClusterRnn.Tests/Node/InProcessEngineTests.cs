@@ -137,6 +137,49 @@ public sealed class InProcessEngineTests
     }
 
     [Fact]
+    public async Task AnInterruptedRunRollsBackAsFarAsAnUnbrokenOne()
+    {
+        using var folder = new TrainingFixtures.Folder();
+        TrainingJob job = NodeJobs.Text();
+        job = job with { Settings = job.Settings with { NonFinite = NonFinitePolicy.Rollback, Checkpoint = new CheckpointConfig { Every = 4, Keep = 1, KeepBest = false } } };
+        var poison = new FaultPlan(new PoisonWorker(0, 7));
+        using RunResult unbroken = await InProcessEngine.RunAsync(job, new EngineOptions
+        {
+            Checkpoints = new CheckpointStore(Path.Combine(folder.Path, "unbroken"), job.Settings.Checkpoint),
+            Faults = poison,
+        });
+
+        // Saved in between, at step 6, as an interruption does.
+        var store = new CheckpointStore(Path.Combine(folder.Path, "interrupted"), job.Settings.Checkpoint);
+        using RunResult first = await InProcessEngine.RunAsync(job, new EngineOptions { Checkpoints = store, StopAfterStep = 6 });
+        var policy = job.CreatePolicy();
+        policy.Load(first.State.Policy);
+        if (store.List()[0].Version != 6)
+        {
+            Assert.Null(store.Save(first.State, new CheckpointInfo
+            {
+                Version = 6,
+                Seed = job.Seed,
+                Shards = job.Shards,
+                DataSha256 = job.DataSha256,
+                Config = job.Config,
+                RollbackVersion = policy.RollbackVersion,
+            }).Warning);
+        }
+
+        Assert.Equal([6, 4], store.List().Select(c => c.Version));
+        using RunResult second = await InProcessEngine.RunAsync(job, new EngineOptions { Checkpoints = store, ResumeFrom = first.State, Faults = poison });
+        Assert.Equal((1, 1), (unbroken.Counters.Rollbacks, second.Counters.Rollbacks));
+        Assert.Equal(unbroken.StateSha256, second.StateSha256);
+
+        // Without the scheduled checkpoint there is no way back that an unbroken run would take.
+        Directory.Delete(store.Folder, recursive: true);
+        TrainingException e = await Assert.ThrowsAsync<TrainingException>(() =>
+            InProcessEngine.RunAsync(job, new EngineOptions { Checkpoints = store, ResumeFrom = first.State, Faults = poison }));
+        Assert.Contains("checkpoint of step 4", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task ARunStopsAfterTheStepAskedFor()
     {
         using RunResult first = await InProcessEngine.RunAsync(NodeJobs.Text(), new EngineOptions { Workers = 2, StopAfterStep = 9 });

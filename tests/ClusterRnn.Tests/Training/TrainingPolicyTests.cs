@@ -171,6 +171,69 @@ public sealed class TrainingPolicyTests
     }
 
     [Fact]
+    public void ARollbackGoesToTheLastScheduledCheckpointWhateverElseWasSaved()
+    {
+        TrainingSettings settings = TrainingFixtures.Settings() with
+        {
+            NonFinite = NonFinitePolicy.Rollback,
+            HasValidation = true,
+            Evaluate = new() { Every = 3 },
+            Checkpoint = new CheckpointConfig { Every = 4 },
+        };
+        var unbroken = Create(settings);
+        byte[] saved = unbroken.Save();
+        for (int step = 0; step < 30; step++)
+        {
+            Assert.Equal(step / 4 * 4, unbroken.RollbackVersion);
+            var resumed = Create(settings);
+            resumed.Load(saved);
+            Assert.Equal(unbroken.RollbackVersion, resumed.RollbackVersion);
+            resumed.MarkSaved();
+            Assert.Equal(unbroken.RollbackVersion, resumed.RollbackVersion);
+            unbroken.Advance(unbroken.Decide(Sums(1, 1, 1)));
+            if (unbroken.EvaluationDue)
+            {
+                unbroken.Observe(new EvaluationSums(unbroken.Version, [1.0 / unbroken.Version], [1])); // each the best so far, saved as such
+            }
+
+            saved = unbroken.Save();
+        }
+
+        Assert.Equal(-1, Create(settings with { NonFinite = NonFinitePolicy.Skip }).RollbackVersion);
+        var byPass = Create(settings with { Checkpoint = new CheckpointConfig() });
+        byPass.Load(saved);
+        Assert.Equal(30, byPass.RollbackVersion); // a pass of ten steps
+    }
+
+    [Fact]
+    public void AnArrayThatClaimsMoreThanThereIsEndsInAMessage()
+    {
+        byte[] state = Create(TrainingFixtures.Settings()).Save();
+        int at = 1 + 3 * 8 + 4 + 3 * 8; // the length of the first array
+        Assert.Equal(0, BitConverter.ToInt32(state, at));
+        foreach (int length in new[] { 1 << 20, int.MaxValue, -1 })
+        {
+            BitConverter.TryWriteBytes(state.AsSpan(at), length);
+            Assert.Contains($"an array of {length} numbers", Assert.Throws<TrainingException>(() => Create(TrainingFixtures.Settings()).Load(state)).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void EveryNaNIsSavedAsTheSame()
+    {
+        TrainingSettings settings = TrainingFixtures.Settings() with { HasValidation = true, Evaluate = new() { Every = 1 } };
+        byte[][] states = [.. new[] { 0x7FF8000000000000L, unchecked((long)0xFFF8000000000000), 0x7FF800000000BEEF }.Select(bits =>
+        {
+            TrainingPolicy policy = Create(settings);
+            policy.Advance(policy.Decide(Sums(1, 1, 1)));
+            policy.Observe(new EvaluationSums(1, [BitConverter.Int64BitsToDouble(bits)], [1]));
+            return policy.Save();
+        })];
+        Assert.Equal(states[0], states[1]);
+        Assert.Equal(states[0], states[2]);
+    }
+
+    [Fact]
     public void MicroBatchesAreGroupedWithinAPass()
     {
         TrainingPolicy policy = Create(TrainingFixtures.Settings() with { Accumulate = 4 });
