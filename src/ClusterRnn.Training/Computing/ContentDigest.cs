@@ -15,8 +15,29 @@ public static unsafe class ContentDigest
     private const ulong Prime4 = 0x85EBCA77C2B2AE63;
     private const ulong Prime5 = 0x27D4EB2F165667C5;
 
-    /// <summary>The digest of floats' bits.</summary>
+    /// <summary>The digest of floats' bits, for floats that are finite.</summary>
     public static ulong OfFloats(float* values, long count) => Of((byte*)values, count * sizeof(float));
+
+    /// <summary>The digest of floats of which some are not finite: every NaN counts as the same, whatever its sign and payload, which differ between machines.</summary>
+    public static ulong OfNonFinite(float* values, long count)
+    {
+        const int Part = 256;
+        float* canonical = stackalloc float[Part];
+        ulong digest = 0;
+        for (long at = 0; at < count; at += Part)
+        {
+            int floats = (int)Math.Min(Part, count - at);
+            for (int i = 0; i < floats; i++)
+            {
+                float value = values[at + i];
+                canonical[i] = float.IsNaN(value) ? float.NaN : value;
+            }
+
+            digest = Join(digest, OfFloats(canonical, floats));
+        }
+
+        return digest;
+    }
 
     /// <summary>The digest of bytes.</summary>
     public static ulong Of(byte* data, long bytes)

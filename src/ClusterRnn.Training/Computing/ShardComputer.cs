@@ -165,8 +165,9 @@ public sealed unsafe class ShardComputer : IDisposable
                 // Both look at the same floats while they are in the first cache.
                 float* part = gradient + tensor.Offset + at;
                 long count = Math.Min(DigestedAtOnce, tensor.Count - at);
-                finite &= ContentDigest.IsFinite(part, count);
-                digest = ContentDigest.Join(digest, ContentDigest.OfFloats(part, count));
+                bool isFinite = ContentDigest.IsFinite(part, count);
+                finite &= isFinite;
+                digest = ContentDigest.Join(digest, isFinite ? ContentDigest.OfFloats(part, count) : ContentDigest.OfNonFinite(part, count));
             }
 
             layers[tensor.Layer] = digest;
@@ -271,8 +272,9 @@ public sealed unsafe class ShardComputer : IDisposable
                 float* state = stateOut.Pointer + (long)slice.RowStarts[i] * stateWidth;
                 long floats = (long)slice.RowsOf(i) * stateWidth;
                 Copy(state, statesOut[i], floats);
-                report.StateDigest = ContentDigest.OfFloats(state, floats);
-                report.Finite &= ContentDigest.IsFinite(state, floats);
+                bool isFinite = ContentDigest.IsFinite(state, floats);
+                report.StateDigest = isFinite ? ContentDigest.OfFloats(state, floats) : ContentDigest.OfNonFinite(state, floats);
+                report.Finite &= isFinite;
             }
         }
     }
