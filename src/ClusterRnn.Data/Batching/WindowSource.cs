@@ -1,5 +1,6 @@
 // Examples for each step: in the order of a keyed permutation of each pass, or in their own order for evaluation. The
 // last batch of a pass is filled with empty rows, which count for nothing.
+using System.Runtime.InteropServices;
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Random;
 
@@ -132,23 +133,23 @@ public sealed unsafe class WindowSource : IBatchSource
 
     private static void Clear(SpanBatch batch)
     {
-        int cells = batch.Time * batch.Rows, targets = batch.TargetTime * batch.Rows;
+        long cells = (long)batch.Time * batch.Rows, targets = (long)batch.TargetTime * batch.Rows;
         if (batch.FeatureWidth == 0)
         {
-            new Span<int>(batch.Tokens, cells).Clear();
+            NativeMemory.Clear(batch.Tokens, (nuint)cells * sizeof(int));
         }
         else
         {
-            new Span<float>(batch.Features, cells * batch.FeatureWidth).Clear();
+            NativeMemory.Clear(batch.Features, (nuint)(cells * batch.FeatureWidth) * sizeof(float));
         }
 
         if (batch.TargetWidth == 0)
         {
-            new Span<int>(batch.TargetTokens, targets).Fill(-1);
+            NativeMemory.Fill(batch.TargetTokens, (nuint)targets * sizeof(int), 0xFF); // -1
         }
         else
         {
-            new Span<float>(batch.TargetValues, targets * batch.TargetWidth).Clear();
+            NativeMemory.Clear(batch.TargetValues, (nuint)(targets * batch.TargetWidth) * sizeof(float));
         }
     }
 }

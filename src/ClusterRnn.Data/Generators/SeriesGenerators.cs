@@ -99,8 +99,16 @@ public static class SeriesGenerators
     /// the close; high and low are the extremes of the walk. Prices have two decimals. The target of price forecasts,
     /// close, is the last column.
     /// </summary>
+    /// <exception cref="DataException">There are more rows than working days until the calendar ends.</exception>
     public static SeriesTable RandomWalk(ulong seed, int rows, double price, double volatility)
     {
+        int most = (DateOnly.MaxValue.DayNumber - new DateOnly(2000, 1, 3).DayNumber) / 7 * 5;
+        if (rows > most)
+        {
+            throw new DataException(
+                "random walk", $"at most {most} rows, the working days until the calendar ends in 9999", rows.ToString(CultureInfo.InvariantCulture), "Take fewer data.rows");
+        }
+
         var key = new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.RandomWalk, 0);
         string[] dates = new string[rows];
         double[][] columns = [new double[rows], new double[rows], new double[rows], new double[rows], new double[rows]];

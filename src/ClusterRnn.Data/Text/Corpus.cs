@@ -103,6 +103,12 @@ public sealed class Corpus
                 file, "a whole gzip file", $"damage after {unpacked.Length} unpacked bytes ({fault.Message.TrimEnd('.')})", "Fetch or pack the file again", inner: fault);
         }
 
+        catch (IOException fault)
+        {
+            throw new DataException(
+                file, $"a gzip file of at most {Array.MaxLength} bytes unpacked", $"more ({fault.Message.TrimEnd('.')})", "Split the file", inner: fault);
+        }
+
         uint stated = bytes.Length < 18 ? 0 : BitConverter.ToUInt32(bytes, bytes.Length - 4);
         if (bytes.Length < 18 || stated > unpacked.Length || (stated != (uint)unpacked.Length && !HasSeveralMembers(bytes)))
         {

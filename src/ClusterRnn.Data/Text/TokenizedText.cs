@@ -7,6 +7,8 @@ namespace ClusterRnn.Data;
 /// <summary>A corpus as token ids.</summary>
 public sealed class TokenizedText
 {
+    private const int LargestString = 0x3FFFFFDF; // the runtime's limit
+
     private TokenizedText(Vocabulary vocabulary, int[] ids, int trainingTokens)
     {
         Vocabulary = vocabulary;
@@ -221,7 +223,7 @@ public sealed class TokenizedText
         Encoding.UTF8.GetBytes(a).AsSpan().SequenceCompareTo(Encoding.UTF8.GetBytes(b));
 
     /// <summary>The text of a file that must be UTF-8.</summary>
-    /// <exception cref="DataException">It is not; the message has the byte's position.</exception>
+    /// <exception cref="DataException">It is not, and the message has the byte's position; or it is longer than a string can be.</exception>
     internal static string DecodeUtf8(CorpusFile file)
     {
         ReadOnlySpan<byte> bytes = file.Bytes.Span;
@@ -234,6 +236,13 @@ public sealed class TokenizedText
             }
 
             throw NotUtf8(file, at);
+        }
+
+        int characters = Encoding.UTF8.GetCharCount(bytes);
+        if (characters > LargestString)
+        {
+            throw new DataException(
+                file.Name, $"at most {LargestString} UTF-16 units of text in a file", $"{characters}", "Split the file, or use level: byte");
         }
 
         return Encoding.UTF8.GetString(bytes);

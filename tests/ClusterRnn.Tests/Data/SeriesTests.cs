@@ -11,6 +11,13 @@ public sealed unsafe class SeriesTests
     private static readonly Batching Small = new(4, 8, 8, true, 1);
 
     [Fact]
+    public void A_random_walk_that_outlasts_the_calendar_is_refused()
+    {
+        DataException error = Assert.Throws<DataException>(() => SeriesGenerators.RandomWalk(1, 3_000_000, 100, 0.01));
+        Assert.Contains("Take fewer data.rows", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Each_pass_reads_every_window_once_in_an_order_of_its_own()
     {
         Gen<(int Rows, int Window, int Batch)> shapes =
