@@ -15,17 +15,17 @@ public sealed class KilledAndResumedTests(ITestOutputHelper output)
         : (int)(Stopwatch.GetTimestamp() & 0xFFFFFF);
 
     [Fact]
-    public Task AtRandomMoments() => KillAndResume(KillAtRandomMoment, kills: 4);
+    public Task AtRandomMoments() => KillAndResume(Job.Enduring, KillAtRandomMoment, kills: 4);
 
     [Fact]
     public async Task WhileACheckpointIsWritten()
     {
-        int torn = await KillAndResume(KillWhileWriting, kills: 4);
+        int torn = await KillAndResume(Job.Enduring, KillWhileWriting, kills: 4);
         output.WriteLine($"{torn} of the kills left a half-written checkpoint behind");
     }
 
     [Fact]
-    public Task AsSoonAsACheckpointIsThere() => KillAndResume(KillAfterCheckpoint, kills: 3);
+    public Task AsSoonAsACheckpointIsThere() => KillAndResume(Job.Enduring, KillAfterCheckpoint, kills: 3);
 
     [Fact]
     public async Task ManyTimes()
@@ -33,22 +33,23 @@ public sealed class KilledAndResumedTests(ITestOutputHelper output)
         LongTests.SkipUnlessOn();
         var random = new Random(_seed);
         Func<RunningProgram, string, Random, Task>[] ways = [KillAtRandomMoment, KillWhileWriting, KillAfterCheckpoint];
-        int torn = await KillAndResume((program, folder, r) => ways[random.Next(ways.Length)](program, folder, r), kills: 60);
+        var longer = new Job("killed-often", Repository.Config("tiny.yaml"), "--set", "stop.epochs=300", "--set", "checkpoint.every=15", "--set", "evaluate.every=100");
+        int torn = await KillAndResume(longer, (program, folder, r) => ways[random.Next(ways.Length)](program, folder, r), kills: 60);
         Assert.True(torn > 0, "of the kills none hit a checkpoint that was being written");
     }
 
     /// <summary>Trains, is killed, resumes, ... and at last is left alone.</summary>
     /// <returns>How many kills left a half-written checkpoint behind.</returns>
-    private async Task<int> KillAndResume(Func<RunningProgram, string, Random, Task> kill, int kills)
+    private async Task<int> KillAndResume(Job job, Func<RunningProgram, string, Random, Task> kill, int kills)
     {
         output.WriteLine($"CLUSTERRNN_KILL_SEED={_seed}");
         var random = new Random(_seed);
-        FinishedRun undisturbed = await Job.Enduring.UndisturbedAsync();
+        FinishedRun undisturbed = await job.UndisturbedAsync();
         string folder = TemporaryFolders.NewRun("killed");
         int torn = 0;
         for (int i = 0; i < kills; i++)
         {
-            await using RunningProgram program = await StartOrResume(folder, random);
+            await using RunningProgram program = await StartOrResume(job, folder, random);
             // The first one waits for a checkpoint, so that there is something to go on from.
             await (i == 0 ? KillAfterCheckpoint(program, folder, random) : kill(program, folder, random));
             program.Kill();
@@ -57,9 +58,13 @@ public sealed class KilledAndResumedTests(ITestOutputHelper output)
             torn += isTorn ? 1 : 0;
             output.WriteLine($"killed after {outcome.Elapsed.TotalSeconds:F2} s, newest checkpoint {Path.GetFileName(FinishedRun.CheckpointsIn(folder).LastOrDefault())}{(isTorn ? ", another half written" : "")}");
             Assert.True(outcome.ExitCode is 0 or 137, outcome.ToString());
+            if (outcome.ExitCode == 0)
+            {
+                break; // done before it was killed
+            }
         }
 
-        (FinishedRun run, Outcome last) = await Job.Enduring.ResumeAsync(folder, "--workers", $"{random.Next(1, 4)}", "--servers", $"{random.Next(1, 4)}");
+        (FinishedRun run, Outcome last) = await job.ResumeAsync(folder, "--workers", $"{random.Next(1, 4)}", "--servers", $"{random.Next(1, 4)}");
         Assert.Equal(undisturbed.Answer, run.Answer);
         Assert.Equal(undisturbed.Metrics(), run.Metrics());
         Assert.True(run.Number("resumedFromStep") > 0, last.ToString());
@@ -67,13 +72,13 @@ public sealed class KilledAndResumedTests(ITestOutputHelper output)
         return torn;
     }
 
-    private static Task<RunningProgram> StartOrResume(string folder, Random random)
+    private static Task<RunningProgram> StartOrResume(Job job, string folder, Random random)
     {
         string[] cluster = ["--verbose", "--workers", $"{random.Next(1, 4)}", "--servers", $"{random.Next(1, 3)}"];
-        return ProgramUnderTest.StartAsync(Directory.Exists(folder) ? Job.Enduring.ResumeArguments(folder, cluster) : Job.Enduring.Arguments(folder, cluster));
+        return ProgramUnderTest.StartAsync(Directory.Exists(folder) ? job.ResumeArguments(folder, cluster) : job.Arguments(folder, cluster));
     }
 
-    /// <summary>Anywhere between the start of the process and its end.</summary>
+    /// <summary>Anywhere between the start of the process and about its end.</summary>
     private static async Task KillAtRandomMoment(RunningProgram program, string folder, Random random)
     {
         TimeSpan whole = (await Job.Enduring.UndisturbedAsync()).Elapsed;

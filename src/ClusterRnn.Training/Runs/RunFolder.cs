@@ -107,8 +107,12 @@ public sealed class RunFolder
         return path is null ? null : new RunFolder(path);
     }
 
-    /// <summary>Writes the resolved config.</summary>
-    public void WriteConfig(JobConfig job) => File.WriteAllText(ConfigPath, ConfigLoader.ToYaml(job));
+    /// <summary>Writes the resolved config whole or not at all.</summary>
+    public void WriteConfig(JobConfig job)
+    {
+        File.WriteAllText(ConfigPath + ".new", ConfigLoader.ToYaml(job));
+        File.Move(ConfigPath + ".new", ConfigPath, overwrite: true);
+    }
 
     private static IEnumerable<(string Path, int Number)> Numbered(string parent, string stem)
     {
