@@ -43,14 +43,11 @@ public sealed partial class Coordinator
         if (reported.Kind == WorkKind.Train)
         {
             worker?.Measure(reported.ComputeTicks, entry.Range.Count);
-            if (entry.Attempts == 0)
-            {
-                _trainUsual.Add(now - entry.At);
-            }
+            _trainUsual.Observe(now - entry.At, entry.Attempts, _times);
         }
-        else if (entry.Attempts == 0)
+        else
         {
-            _evaluateUsual.Add(now - entry.At);
+            _evaluateUsual.Observe(now - entry.At, entry.Attempts, _times);
         }
     }
 
@@ -104,6 +101,7 @@ public sealed partial class Coordinator
             return;
         }
 
+        Counters.AbandonedAnswers++;
         if (_workers.TryGetValue(from, out WorkerEntry? worker) && worker.Behind == abandoned.Assignment)
         {
             worker.Behind = -1;
@@ -245,9 +243,9 @@ public sealed partial class Coordinator
         }
 
         work.Prepared[prepared.Range] = prepared;
-        if (work.AllSettledAt != Instant.Never && _coverageAttempts == 0 && work.Attempt == 0)
+        if (work.AllSettledAt != Instant.Never && work.Attempt == 0)
         {
-            _prepareUsual.Add(now - work.AllSettledAt);
+            _prepareUsual.Observe(now - work.AllSettledAt, _coverageAttempts, _times);
         }
 
         Conclude(work, now, effects);
@@ -486,11 +484,7 @@ public sealed partial class Coordinator
         versions[applied.Range] = applied.Version;
         if (_verdict is { } verdict && applied.Version == verdict.Step + 1)
         {
-            if (_verdictAttempts <= 1)
-            {
-                _applyUsual.Add(now - _verdictAt);
-            }
-
+            _applyUsual.Observe(now - _verdictAt, _verdictAttempts - 1, _times);
             bool all = true;
             foreach (RangeOwner range in _map.Ranges)
             {

@@ -11,7 +11,8 @@ public sealed partial class Coordinator
         if (ActiveWorkers == 0 && now - _noWorkersSince >= _times.NoWorkersTicks && work.Unsettled > 0)
         {
             End(now, effects, failed: true,
-                $"No worker has been there for {(now - _noWorkersSince) / Instant.TicksPerSecond} s. The last checkpoint can be resumed.");
+                $"No worker has been there for {(now - _noWorkersSince) / Instant.TicksPerSecond} s"
+                + (_lastLoss is null ? "" : $" ({_lastLoss})") + ". The last checkpoint can be resumed.");
             return;
         }
 
@@ -24,7 +25,7 @@ public sealed partial class Coordinator
             }
 
             ObservedTime usual = Usual(work.Kind);
-            if (usual.Count > 0 && now - entry.At > usual.FailAfter(_times))
+            if (now - entry.At > usual.FailAfter(_times))
             {
                 OnDown(entry.Worker, $"no answer to shards {entry.Range} of step {work.Version} for {(now - entry.At) / Instant.TicksPerSecond} s", now, effects);
                 continue;

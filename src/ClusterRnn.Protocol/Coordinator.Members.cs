@@ -135,7 +135,8 @@ public sealed partial class Coordinator
 
         _membership.Remove(actor);
         Counters.LostWorkers++;
-        effects.Do(new Notice(NoticeKind.Lost, actor, $"{actor} is lost: {reason}"));
+        _lastLoss = $"{actor} is lost: {reason}";
+        effects.Do(new Notice(NoticeKind.Lost, actor, _lastLoss));
         MembersChanged(now);
         if (_work is { } work)
         {
@@ -201,6 +202,7 @@ public sealed partial class Coordinator
 
         _membership.Remove(worker);
         _quarantined[worker] = reason;
+        _lastLoss = reason;
         Counters.Quarantined++;
         effects.Do(new Notice(NoticeKind.Quarantined, worker, reason));
         effects.Send(worker, new Refused(reason));

@@ -35,7 +35,8 @@ public sealed partial class Coordinator
                 return;
             }
 
-            End(now, effects, failed: false, _stopReason ?? _policy.EndReason);
+            string reason = _stopReason ?? _policy.EndReason;
+            End(now, effects, failed: false, _unsaved is null ? reason : $"{reason}, but {_unsaved}");
             return;
         }
 
@@ -48,6 +49,29 @@ public sealed partial class Coordinator
         {
             Advance(now, effects);
         }
+    }
+
+    private void OnCheckpointFailed(CheckpointFailed failed, Instant now, EffectList effects)
+    {
+        Counters.FailedCheckpoints++;
+        effects.Do(new Notice(NoticeKind.Warning, Id, $"The checkpoint of step {failed.Version} could not be saved: {failed.Reason}"));
+        _saving = false;
+        if (_savedVersion == failed.Version)
+        {
+            // The one the job ends with is tried once more; an earlier one only if the job is asked to stop right there.
+            bool isLast = _phase == Phase.AwaitingSave && failed.Version == Version;
+            if (isLast && _triedAgain)
+            {
+                _unsaved = $"step {failed.Version} could not be saved: {failed.Reason}";
+            }
+            else
+            {
+                _triedAgain |= isLast;
+                _savedVersion = -1;
+            }
+        }
+
+        ContinueAfterSave(now, effects);
     }
 
     private void SendSnapshots(Instant now, EffectList effects)

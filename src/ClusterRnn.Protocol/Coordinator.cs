@@ -42,6 +42,9 @@ public sealed partial class Coordinator : IActor
     private bool _saving;
     private long _savedVersion = -1;
     private long _snapshotVersion = -1;
+    private bool _triedAgain; // to save the version the job ends at
+    private string? _unsaved; // why that failed
+    private string? _lastLoss; // of a worker
     private string? _stopReason;
     private string _endReason = "";
     private Instant _claimRetryAt;
@@ -117,6 +120,9 @@ public sealed partial class Coordinator : IActor
 
     /// <summary>How many workers can be given work.</summary>
     public int ActiveWorkers { get; private set; }
+
+    /// <summary>Whether something is to be computed that nobody has computed yet.</summary>
+    public bool NeedsWorkers => _phase == Phase.Claiming || _work is { Unsettled: > 0 };
 
     /// <inheritdoc/>
     public Instant NextTick
@@ -226,10 +232,7 @@ public sealed partial class Coordinator : IActor
                 ContinueAfterSave(now, effects);
                 break;
             case CheckpointFailed failed:
-                Counters.FailedCheckpoints++;
-                effects.Do(new Notice(NoticeKind.Warning, Id, $"The checkpoint of step {failed.Version} could not be saved: {failed.Reason}"));
-                _saving = false;
-                ContinueAfterSave(now, effects);
+                OnCheckpointFailed(failed, now, effects);
                 break;
             case StopRequested stop:
                 OnStop(stop.Reason, now, effects);

@@ -60,13 +60,19 @@ public sealed class Counters
     /// <summary>Checkpoints that could not be saved.</summary>
     public long FailedCheckpoints { get; internal set; }
 
-    /// <summary>The job goes back: so many steps will be executed again.</summary>
+    /// <summary>Answers that were given back: they could not be computed, or from parameters that changed meanwhile.</summary>
+    public long AbandonedAnswers { get; internal set; }
+
+    /// <summary>A worker failed before it could join: only its host knows.</summary>
+    public void NoteLostBeforeJoining() => LostWorkers++;
+
+    /// <summary>The job goes back: these steps, and the one that failed, will be executed again.</summary>
     /// <param name="steps">From the checkpoint's step to the one that was reached.</param>
     /// <param name="shards">S.</param>
     public void NoteRollback(long steps, int shards)
     {
         Rollbacks++;
-        RollbackShards += steps * shards;
+        RollbackShards += (steps + 1) * shards;
         Steps -= steps;
     }
 }

@@ -60,7 +60,10 @@ public sealed record ProtocolTimes
     /// <summary>The most time between two repetitions.</summary>
     public long RetryCeilingTicks { get; init; } = 5 * Instant.TicksPerSecond;
 
-    /// <summary>The least time after which a wait without any answer fails the job.</summary>
+    /// <summary>After how long a wait of which none has ended yet (the first step, the first evaluation, …) has failed.</summary>
+    public long FirstFailureTicks { get; init; } = 1800 * Instant.TicksPerSecond;
+
+    /// <summary>The least time after which a wait without any answer has failed, where it is known how long it takes.</summary>
     public long FailureFloorTicks { get; init; } = 120 * Instant.TicksPerSecond;
 
     /// <summary>How long the job goes on without a single worker.</summary>

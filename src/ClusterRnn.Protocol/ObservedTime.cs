@@ -2,8 +2,9 @@ namespace ClusterRnn.Protocol;
 
 /// <summary>
 /// What a wait usually takes: a smoothed mean and deviation in ticks (Jacobson and Karels, "Congestion Avoidance and
-/// Control", 1988). Deadlines come from it, so a big model gets long ones and a small one short ones. Only waits that
-/// needed no repetition are observed (Karn's rule), or each loss would lengthen the next wait.
+/// Control", 1988). Deadlines come from it, so a big model gets long ones and a small one short ones. A wait that
+/// needed repetitions is not observed (Karn's rule), or each loss would lengthen the next one, with two exceptions: the
+/// first wait there is, and one longer than any repetition takes: that is how long it takes here.
 /// </summary>
 public struct ObservedTime
 {
@@ -37,6 +38,18 @@ public struct ObservedTime
         _scaledDeviation += Math.Abs(error) - (_scaledDeviation / 4);
     }
 
+    /// <summary>Takes in a wait from the first question to the answer.</summary>
+    /// <param name="ticks">How long it took.</param>
+    /// <param name="repetitions">How often it was asked again meanwhile.</param>
+    /// <param name="times">The host's times.</param>
+    public void Observe(long ticks, int repetitions, ProtocolTimes times)
+    {
+        if (repetitions <= 0 || Count == 0 || ticks > times.RetryCeilingTicks)
+        {
+            Add(ticks);
+        }
+    }
+
     /// <summary>When to ask again, the <paramref name="attempt"/>th time (from 0): doubled each time, within the host's bounds.</summary>
     public readonly long RetryAfter(ProtocolTimes times, int attempt)
     {
@@ -44,7 +57,15 @@ public struct ObservedTime
         return first >= times.RetryCeilingTicks ? times.RetryCeilingTicks : Math.Min(times.RetryCeilingTicks, first << Math.Min(attempt, 16));
     }
 
-    /// <summary>After how long the wait has failed for good.</summary>
+    /// <summary>
+    /// After how long the wait has failed for good. Before the first observation that is a time that is long for the
+    /// largest of models; later a multiple of what was observed, which for long waits exceeds them by that time at most.
+    /// </summary>
     public readonly long FailAfter(ProtocolTimes times)
-        => Math.Max(times.FailureFloorTicks, Count == 0 ? 0 : Expected * Limits.FailureFactor);
+    {
+        long longest = Math.Max(times.FirstFailureTicks, times.FailureFloorTicks);
+        return Count == 0
+            ? longest
+            : Math.Max(times.FailureFloorTicks, Math.Min(Expected * Limits.FailureFactor, longest + (Expected * Limits.RetryFactor)));
+    }
 }

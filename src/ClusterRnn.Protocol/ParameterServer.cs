@@ -501,11 +501,7 @@ public sealed class ParameterServer : IActor
     {
         if (holds.Epoch == _epoch && holds.Step == Version && holds.Attempt == _attempt && _replicaAsked && !_replicaHolds)
         {
-            if (_attempts <= 1)
-            {
-                _replicaUsual.Add(now - _replicaAskedAt);
-            }
-
+            _replicaUsual.Observe(now - _replicaAskedAt, _attempts - 1, _times);
             _replicaHolds = true;
             _replicaRetryAt = Instant.Never;
             PrepareWhenComplete(now, effects);

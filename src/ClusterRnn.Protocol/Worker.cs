@@ -241,6 +241,12 @@ public sealed class Worker : IActor
         {
             _workVersion = assign.Version;
             _workKind = assign.Kind;
+            foreach (Assign dropped in _queue)
+            {
+                // Or the coordinator would wait for an answer, and give this worker nothing while others are there.
+                effects.Send(_coordinator, new AssignmentAbandoned(_epoch, dropped.Assignment));
+            }
+
             _queue.Clear();
             DropAnswers(effects);
         }
@@ -394,9 +400,9 @@ public sealed class Worker : IActor
             return; // an answer to a question that is no longer asked
         }
 
-        if (read.RetryAt != Instant.Never && read.Attempts == 0)
+        if (read.RetryAt != Instant.Never)
         {
-            read.Usual.Add(now - read.AskedAt);
+            read.Usual.Observe(now - read.AskedAt, read.Attempts, _times);
         }
 
         read.Arrived = arrived.Version;

@@ -61,7 +61,7 @@ internal sealed partial class TrainingRun(
         }
 
         Show(result, summary, outcome);
-        return wasCancelled ? ExitCode.Interrupted : ExitCode.Success;
+        return wasCancelled ? ExitCode.Interrupted : IsSaved(result) ? ExitCode.Success : ExitCode.Failed;
     }
 
     private TaskOutcome Conclude(EngineResult result)
@@ -138,12 +138,22 @@ internal sealed partial class TrainingRun(
             }
         }
 
-        if (result.End == RunEnd.Interrupted)
+        if (result.End == RunEnd.Interrupted || !IsSaved(result))
         {
-            terminal.Say(result.Checkpoint is null
-                ? "stopped before there was anything to save"
-                : $"stopped with everything saved; go on with: clusterrnn train {configPath ?? folder.ConfigPath} --resume {folder.Path}");
+            terminal.Say(Kept(result, $"clusterrnn train {configPath ?? folder.ConfigPath} --resume {folder.Path}"));
         }
+    }
+
+    private static bool IsSaved(EngineResult result) => result.Steps == 0 || result.CheckpointStep == result.Steps;
+
+    /// <summary>What of a run is kept, and how to go on.</summary>
+    internal static string Kept(EngineResult result, string command)
+    {
+        string verb = result.End == RunEnd.Interrupted ? "stopped" : "ended";
+        return result.CheckpointStep is not { } kept
+            ? result.Steps == 0 ? $"{verb} before there was anything to save" : $"{verb} at step {result.Steps}, and none of it could be saved ({result.Reason})"
+            : kept == result.Steps ? $"{verb} with everything saved; go on with: {command}"
+            : $"{verb} at step {result.Steps}, but only step {kept} is saved ({result.Reason}); go on from there with: {command}";
     }
 
     // The README prints the hashes of jobs that need no data of the user's. A run that changed nothing can be held against it.

@@ -102,6 +102,9 @@ public sealed class RunResult : IDisposable
     /// <summary>The folder of the last checkpoint this run wrote, or null.</summary>
     public required string? Checkpoint { get; init; }
 
+    /// <summary>Its step, or null. Less than <see cref="Version"/> where the last state could not be saved.</summary>
+    public required long? CheckpointStep { get; init; }
+
     /// <summary>Bytes that the compute threads allocated on the managed heap while computing, from the third step on.</summary>
     public required long ComputeAllocatedBytes { get; init; }
 

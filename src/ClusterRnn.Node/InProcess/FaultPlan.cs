@@ -6,11 +6,11 @@ public abstract record Fault(long Step);
 
 /// <summary>A worker fails in the middle of computing a step; what it computes is lost.</summary>
 /// <param name="Worker">The worker's number.</param>
-/// <param name="Step">The step, or the first after it in which the worker has something to do.</param>
+/// <param name="Step">The step, or the first after it in which the worker has something to do; a negative one fails before it can join.</param>
 /// <param name="Replace">Whether another worker joins in its place.</param>
 public sealed record FailWorker(int Worker, long Step, bool Replace = false) : Fault(Step);
 
-/// <summary>A worker takes longer for some steps.</summary>
+/// <summary>A worker takes longer for some steps: it waits between reading the parameters and computing.</summary>
 /// <param name="Worker">The worker's number.</param>
 /// <param name="Step">The first slow step.</param>
 /// <param name="Steps">How many steps are slow.</param>

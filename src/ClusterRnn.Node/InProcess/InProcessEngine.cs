@@ -82,7 +82,9 @@ public sealed class InProcessEngine : IEngine
                 ["workersLost"] = counters.LostWorkers,
                 ["workersQuarantined"] = counters.Quarantined,
             },
-            Checkpoint = result.Checkpoint,
+            Checkpoint = result.Checkpoint ?? request.ResumeFrom?.Path,
+            CheckpointStep = result.CheckpointStep ?? request.ResumeFrom?.Info.Version,
+            Reason = result.Reason,
         };
     }
 

@@ -99,19 +99,33 @@ internal sealed partial class InProcessRun
     private void LoseWorker(WorkerHost worker, Exception failure)
     {
         worker.IsDead = true;
-        _failureOfWorker ??= failure;
-        if (failure is PlannedFailureException { Fault.Replace: true })
+        _failureOfWorker = failure; // the last one is the one that leaves nobody
+        if (failure.InnerException is PlannedFailureException { Fault.Replace: true })
         {
             AddWorker();
         }
 
-        _local.Enqueue(new Envelope(ActorId.Coordinator, ActorId.Coordinator, new ActorDown(worker.Actor.Id, failure.Message)));
+        if (worker.IsStarted)
+        {
+            _local.Enqueue(new Envelope(ActorId.Coordinator, ActorId.Coordinator, new ActorDown(worker.Actor.Id, failure.Message)));
+        }
+        else
+        {
+            _coordinator.Counters.NoteLostBeforeJoining();
+            _observer.Tell(observer => observer.OnNotice(failure.Message));
+        }
+
         StartWhenReady(null);
         EndWithoutWorkers();
     }
 
     private void EndWithoutWorkers()
     {
+        if (_started && !_coordinator.NeedsWorkers)
+        {
+            return; // what is left to do, they are not needed for
+        }
+
         foreach (WorkerHost worker in _workers)
         {
             if (!worker.IsDead && (worker.IsStarted || !_started || worker.Number >= _firstWorkers))
@@ -122,7 +136,21 @@ internal sealed partial class InProcessRun
 
         if (!_over)
         {
-            Fail(_failureOfWorker ?? new TrainingException($"No worker is left at step {_coordinator.Version}."));
+            Fail(_failureOfWorker is { } last
+                ? new TrainingException($"No worker is left: {last.Message}", last)
+                : new TrainingException($"No worker is left at step {_coordinator.Version}."));
+        }
+    }
+
+    /// <summary>Says where a checkpoint is written that takes very long; each time after twice as long.</summary>
+    private void WatchSaving(Instant now)
+    {
+        if (!_saving.IsCompleted && now >= _savingIsLongAt)
+        {
+            long seconds = (now - _savingSince) / Instant.TicksPerSecond;
+            _savingIsLongAt = now + (seconds * Instant.TicksPerSecond);
+            string text = $"A checkpoint has been written for {seconds} s and is not finished yet: {_options.Checkpoints!.Folder}";
+            _observer.Tell(observer => observer.OnNotice(text));
         }
     }
 
@@ -161,6 +189,8 @@ internal sealed partial class InProcessRun
                 ["speculativeShards"] = counters.SpeculativeShards,
             },
         };
+        _savingSince = Now();
+        _savingIsLongAt = _savingSince + (60 * Instant.TicksPerSecond);
         _saving = Task.Run(() =>
         {
             Message result;
@@ -173,6 +203,7 @@ internal sealed partial class InProcessRun
                 if (written.Path is { } folder)
                 {
                     _checkpoint = folder;
+                    _checkpointStep = version;
                     _observer.Tell(observer => observer.OnCheckpoint(version, folder));
                     if (written.Warning is { } warning)
                     {
@@ -182,7 +213,7 @@ internal sealed partial class InProcessRun
             }
             catch (Exception e)
             {
-                Fail(e);
+                Fail(new TrainingException($"The checkpoint of step {version} in {store.Folder} failed: {e.Message}", e));
                 return;
             }
 

@@ -6,6 +6,7 @@
 using System.Diagnostics;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
+using ClusterRnn.Training;
 
 namespace ClusterRnn.Node.InProcess;
 
@@ -67,7 +68,10 @@ internal sealed partial class InProcessRun
         }
         catch (Exception e)
         {
-            Post(new Arrival(default, host, null, e));
+            string when = host.Computing is { } computing
+                ? computing.Kind == WorkKind.Train ? $"at step {computing.Version}" : $"evaluating step {computing.Version}"
+                : "before it could join";
+            Post(new Arrival(default, host, null, new TrainingException($"{host.Actor.Id} failed {when}: {e.Message}", e)));
             return false;
         }
     }
@@ -170,7 +174,7 @@ internal sealed partial class InProcessRun
                     break;
                 }
 
-                for (int i = 0; i < _delivering.Count; i++)
+                for (int i = 0; i < _delivering.Count && !Volatile.Read(ref _over); i++)
                 {
                     TakeIn(_delivering[i]);
                     DeliverLocal();
@@ -178,6 +182,11 @@ internal sealed partial class InProcessRun
 
                 _delivering.Clear();
             }
+        }
+        catch (Exception e)
+        {
+            Fail(e); // before the role is free: nobody may go on with what an actor left half done
+            throw;
         }
         finally
         {
@@ -261,8 +270,15 @@ internal sealed partial class InProcessRun
             IActor? actor = ActorOf(envelope.To);
             if (actor is not null)
             {
-                actor.Handle(envelope, Now(), _effects);
-                Perform(actor);
+                try
+                {
+                    actor.Handle(envelope, Now(), _effects);
+                    Perform(actor);
+                }
+                catch (Exception e) when (e is not TrainingException)
+                {
+                    throw new TrainingException($"{actor.Id} failed at step {_coordinator.Version} at a {envelope.Message.GetType().Name} from {envelope.From}: {e.Message}", e);
+                }
             }
 
             while (_joining.TryDequeue(out WorkerHost? worker))
@@ -290,7 +306,7 @@ internal sealed partial class InProcessRun
         long allocated = GC.GetAllocatedBytesForCurrentThread();
         try
         {
-            if (!_started)
+            if (!_started || _over)
             {
                 return;
             }
@@ -309,6 +325,14 @@ internal sealed partial class InProcessRun
                     TickOne(_workers[i].Actor, now);
                 }
             }
+
+            WatchSaving(now);
+            EndWithoutWorkers();
+        }
+        catch (Exception e)
+        {
+            Fail(e);
+            throw;
         }
         finally
         {
@@ -350,7 +374,24 @@ internal sealed partial class InProcessRun
         {
             while (server.TryTake(out NodeEffect? work))
             {
-                Message result = server.Perform(work!, _answers, _copy);
+                Message result;
+                try
+                {
+                    result = server.Perform(work!, _answers, _copy);
+                }
+                catch (Exception e)
+                {
+                    string what = work switch
+                    {
+                        ReduceSegment reduce => $"reducing step {reduce.Step}",
+                        StoreStates store => $"storing the states of step {store.Step}",
+                        ApplyVerdict apply => $"applying step {apply.Step}",
+                        SnapshotRange snapshot => $"copying step {snapshot.Version}",
+                        _ => "",
+                    };
+                    throw new TrainingException($"{server.Actor.Id} failed {what}: {e.Message}", e);
+                }
+
                 Post(new Arrival(new Envelope(server.Actor.Id, server.Actor.Id, result), null, null));
             }
 

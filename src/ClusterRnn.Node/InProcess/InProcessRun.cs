@@ -17,6 +17,7 @@ internal sealed partial class InProcessRun : IDisposable
     private const int SleepMs = 1000;
     private const int WarmUpSteps = 3; // after them every range was seen and nothing grows any more
 
+    private static readonly TimeSpan s_longestJoin = TimeSpan.FromMinutes(10);
     private static readonly long s_spinTicks = Stopwatch.Frequency * 150 / 1_000_000;
 
     private readonly TrainingJob _job;
@@ -54,11 +55,14 @@ internal sealed partial class InProcessRun : IDisposable
     private int _computing;
     private Exception? _failureOfWorker;
     private Task _saving = Task.CompletedTask;
+    private Instant _savingSince;
+    private Instant _savingIsLongAt;
     private long _actorBytes;
     private long _actorBytesAtWarmUp;
     private long[] _computeBytesAtWarmUp = [];
     private long _targets;
     private string? _checkpoint;
+    private long? _checkpointStep;
     private long _firstStepAt;
     private Exception? _failure;
     private bool _started;
@@ -66,6 +70,7 @@ internal sealed partial class InProcessRun : IDisposable
     private int _nextJoiner;
     private bool _over;
     private bool _joined;
+    private string? _leftBehind; // a thread that is stuck: the memory it may use is not freed
     private bool _copyIsHandedOver;
 
     public InProcessRun(TrainingJob job, EngineOptions options, IRunObserver observer, Counters counters, long epoch)
@@ -81,9 +86,10 @@ internal sealed partial class InProcessRun : IDisposable
             HeartbeatTicks = 0,
             RetryFloorTicks = 30 * Instant.TicksPerSecond,
             RetryCeilingTicks = 60 * Instant.TicksPerSecond,
-            FailureFloorTicks = 24 * 3600 * Instant.TicksPerSecond,
+            FirstFailureTicks = 2 * 3600 * Instant.TicksPerSecond,
+            FailureFloorTicks = 600 * Instant.TicksPerSecond, // a process that was stopped for a while may go on
             SpeculationFloorTicks = (long)(options.SpeculationFloor.TotalSeconds * Instant.TicksPerSecond),
-            NoWorkersTicks = 3600 * Instant.TicksPerSecond, // this host ends the run itself
+            NoWorkersTicks = 60 * Instant.TicksPerSecond, // this host ends the run itself, unless a worker is stuck
         };
         TrainingPolicy policy = job.CreatePolicy();
         if (options.ResumeFrom is { } resumed)
@@ -126,11 +132,16 @@ internal sealed partial class InProcessRun : IDisposable
 
         JoinThreads();
         TimeSpan elapsed = Stopwatch.GetElapsedTime(_firstStepAt == 0 ? _startedAt : _firstStepAt);
+        if (_failure is null && _leftBehind is { } stuck)
+        {
+            throw new TrainingException(stuck);
+        }
+
         if (_failure is { } failure)
         {
-            if (failure is TrainingException or OperationCanceledException)
+            if (failure is TrainingException)
             {
-                ExceptionDispatchInfo.Throw(failure);
+                ExceptionDispatchInfo.Throw(failure); // it names who failed
             }
 
             throw new TrainingException($"{end.Reason} {failure.Message}".Trim(), failure);
@@ -146,7 +157,8 @@ internal sealed partial class InProcessRun : IDisposable
             throw new TrainingException(end.Reason);
         }
 
-        StopReason stop = _policy.Policy.StopReason;
+        // With the last evaluation cut off the job is not done: whoever resumes does it.
+        StopReason stop = _policy.Policy.EvaluationDue ? StopReason.None : _policy.Policy.StopReason;
         long compute = 0;
         for (int i = 0; i < _workers.Count; i++)
         {
@@ -170,6 +182,7 @@ internal sealed partial class InProcessRun : IDisposable
             Targets = _targets,
             Elapsed = elapsed,
             Checkpoint = _checkpoint,
+            CheckpointStep = _checkpointStep,
             ComputeAllocatedBytes = compute,
             ActorAllocatedBytes = _actorBytes - _actorBytesAtWarmUp,
         };
@@ -178,6 +191,11 @@ internal sealed partial class InProcessRun : IDisposable
     public void Dispose()
     {
         JoinThreads();
+        if (_leftBehind is not null)
+        {
+            return;
+        }
+
         foreach (WorkerHost worker in _workers)
         {
             worker.Dispose();
@@ -346,10 +364,18 @@ internal sealed partial class InProcessRun : IDisposable
 
         foreach (Thread thread in threads)
         {
-            thread.Join();
+            if (!thread.Join(s_longestJoin))
+            {
+                _leftBehind ??= $"The thread of {thread.Name} has not ended within {s_longestJoin.TotalSeconds} s.";
+            }
         }
 
-        _saving.Wait(); // only now: until the last thread had ended, one of them could have begun it
+        // Only now: until the last thread had ended, one of them could have begun it.
+        if (!_saving.Wait(s_longestJoin))
+        {
+            _leftBehind ??= $"The checkpoint in {_options.Checkpoints!.Folder} was not written within {s_longestJoin.TotalSeconds} s.";
+        }
+
         _observer.Dispose();
     }
 }

@@ -1,16 +1,19 @@
 using System.Collections.Concurrent;
+using ClusterRnn.Training;
 using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Node.InProcess;
 
 /// <summary>
 /// Calls an observer from one thread of its own, in order. It looks for news every few milliseconds, so a step of a small
-/// model doesn't pay for waking it. An observer that throws ends the run with its exception.
+/// model doesn't pay for waking it. An observer that throws ends the run, and so does one that doesn't come back.
 /// </summary>
 internal sealed class ObserverPump : IDisposable
 {
     private const int PauseMs = 15;
     private const int LongestBacklog = 4096;
+
+    private static readonly TimeSpan s_longestCall = TimeSpan.FromSeconds(60);
 
     private readonly IRunObserver _observer;
     private readonly Action<Exception> _failed;
@@ -18,6 +21,7 @@ internal sealed class ObserverPump : IDisposable
     private readonly ManualResetEventSlim _wanted = new(); // sooner than it would look by itself
     private readonly ManualResetEventSlim _caughtUp = new(true);
     private readonly Thread _thread;
+    private long _told;
     private volatile bool _broken;
     private volatile bool _ending;
 
@@ -41,7 +45,11 @@ internal sealed class ObserverPump : IDisposable
         if (_news.Count > LongestBacklog)
         {
             _caughtUp.Reset();
-            _caughtUp.Wait(TimeSpan.FromSeconds(10));
+            long told = Volatile.Read(ref _told);
+            if (!_caughtUp.Wait(s_longestCall) && Volatile.Read(ref _told) == told)
+            {
+                GiveUp();
+            }
         }
     }
 
@@ -62,8 +70,18 @@ internal sealed class ObserverPump : IDisposable
         });
         _wanted.Set();
         // An observer that throws ends the run; nobody hears anything after it.
-        while (!_broken && !heard.Wait(PauseMs))
+        long told = Volatile.Read(ref _told);
+        for (long since = Environment.TickCount64; !_broken && !heard.Wait(PauseMs);)
         {
+            if (Volatile.Read(ref _told) != told)
+            {
+                told = Volatile.Read(ref _told);
+                since = Environment.TickCount64;
+            }
+            else if (Environment.TickCount64 - since > s_longestCall.TotalMilliseconds)
+            {
+                GiveUp();
+            }
         }
     }
 
@@ -72,9 +90,28 @@ internal sealed class ObserverPump : IDisposable
     {
         _ending = true;
         _wanted.Set();
-        _thread.Join();
+        for (long told = -1; !_thread.Join(s_longestCall);)
+        {
+            if (Volatile.Read(ref _told) == told)
+            {
+                GiveUp();
+                return; // what its thread may still touch is left to it
+            }
+
+            told = Volatile.Read(ref _told);
+        }
+
         _wanted.Dispose();
         _caughtUp.Dispose();
+    }
+
+    private void GiveUp()
+    {
+        if (!_broken)
+        {
+            _broken = true;
+            _failed(new TrainingException($"An observer ({_observer.GetType().Name}) has not come back for {s_longestCall.TotalSeconds} s."));
+        }
     }
 
     private void Run()
@@ -90,12 +127,13 @@ internal sealed class ObserverPump : IDisposable
                 try
                 {
                     news(_observer);
+                    _told++;
                 }
                 catch (Exception e)
                 {
                     _broken = true;
                     _news.Clear();
-                    _failed(e);
+                    _failed(new TrainingException($"An observer failed: {e.Message}", e));
                 }
             }
 

@@ -85,6 +85,9 @@ internal sealed unsafe class WorkerHost : IDisposable
 
     public bool HasWork => Volatile.Read(ref _pending) is not null;
 
+    /// <summary>What it is computing, or computed last; of its own thread.</summary>
+    public ComputeShards? Computing { get; private set; }
+
     /// <summary>What was computed last; read by whoever runs the actors before the next computation begins.</summary>
     public ComputeShards? Done { get; private set; }
 
@@ -96,7 +99,18 @@ internal sealed unsafe class WorkerHost : IDisposable
     public long AllocatedBytes { get; private set; }
 
     /// <summary>Reserves the model's buffers, on the worker's own thread.</summary>
-    public void Prepare() => _computer = _job.CreateComputer(_job.Shards, _options.WorkerMemoryBytes);
+    public void Prepare()
+    {
+        foreach (Fault fault in _options.Faults.Faults)
+        {
+            if (fault is FailWorker { Step: < 0 } fail && fail.Worker == Number)
+            {
+                throw new PlannedFailureException(fail);
+            }
+        }
+
+        _computer = _job.CreateComputer(_job.Shards, _options.WorkerMemoryBytes);
+    }
 
     /// <summary>The subtrees of a range.</summary>
     public ShardRange[] SubtreesOf(ShardRange range)
@@ -159,6 +173,7 @@ internal sealed unsafe class WorkerHost : IDisposable
             Buffer.MemoryCopy(server.CommittedStates + _job.StateOffset(shard), into + _job.StateOffset(shard), bytes, bytes);
         }
 
+        Interlocked.MemoryBarrier(); // what was read comes before the question whether it changed
         _statesAreTorn |= server.ReadableVersion != hold.Version;
     }
 
@@ -173,12 +188,14 @@ internal sealed unsafe class WorkerHost : IDisposable
 
         AnswerBuffers? answer = _pendingAnswer;
         _pending = null;
+        Computing = compute;
         long allocated = GC.GetAllocatedBytesForCurrentThread();
         long started = Stopwatch.GetTimestamp();
         Load(compute.Version);
         bool usable = _servers.Length > 1 ? _loadedVersion == compute.Version : true;
         if (compute.Kind == WorkKind.Train)
         {
+            TakeLonger(compute); // after the parameters were loaded, so that the others may overtake it
             Train(compute, answer!);
             ApplyFaults(compute, answer!);
         }
@@ -187,6 +204,7 @@ internal sealed unsafe class WorkerHost : IDisposable
             usable &= Evaluate(compute);
         }
 
+        Interlocked.MemoryBarrier(); // what was read comes before the question whether it changed
         if (_servers.Length == 1 && _servers[0].ReadableVersion != compute.Version)
         {
             usable = false;
@@ -261,6 +279,7 @@ internal sealed unsafe class WorkerHost : IDisposable
         {
             long bytes = server.Range.Floats * sizeof(float);
             Buffer.MemoryCopy(server.Range.Parameters, _gathered.Pointer + server.Range.Blocks.FirstFloat, bytes, bytes);
+            Interlocked.MemoryBarrier();
             if (server.Range.Floats > 0 && server.ReadableVersion != version)
             {
                 _loadedVersion = -1; // overtaken
@@ -309,7 +328,7 @@ internal sealed unsafe class WorkerHost : IDisposable
             _computer!.Evaluate(compute.Range, _reports.AsSpan(0, compute.Range.Count), _cancelEvaluation);
             return true;
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (_cancelEvaluation.IsCancellationRequested)
         {
             return false;
         }
@@ -331,6 +350,18 @@ internal sealed unsafe class WorkerHost : IDisposable
         }
     }
 
+    private void TakeLonger(ComputeShards compute)
+    {
+        IReadOnlyList<Fault> faults = _options.Faults.Faults;
+        for (int i = 0; i < faults.Count; i++)
+        {
+            if (faults[i] is SlowWorker slow && slow.Worker == Number && compute.Version >= slow.Step && compute.Version < slow.Step + slow.Steps)
+            {
+                _ending.Wait(slow.Delay);
+            }
+        }
+    }
+
     private void ApplyFaults(ComputeShards compute, AnswerBuffers answer)
     {
         IReadOnlyList<Fault> faults = _options.Faults.Faults;
@@ -340,9 +371,6 @@ internal sealed unsafe class WorkerHost : IDisposable
             {
                 case FailWorker fail when fail.Worker == Number && compute.Version >= fail.Step:
                     throw new PlannedFailureException(fail);
-                case SlowWorker slow when slow.Worker == Number && compute.Version >= slow.Step && compute.Version < slow.Step + slow.Steps:
-                    _ending.Wait(slow.Delay);
-                    break;
                 case PoisonWorker poison when poison.Worker == Number && compute.Version == poison.Step:
                     *answer.Gradient(0) = float.NaN;
                     _finite[0] = false;
@@ -354,7 +382,7 @@ internal sealed unsafe class WorkerHost : IDisposable
 }
 
 /// <summary>A worker fails because the plan says so.</summary>
-internal sealed class PlannedFailureException(FailWorker fault) : Exception($"it was made to fail at step {fault.Step}")
+internal sealed class PlannedFailureException(FailWorker fault) : Exception(fault.Step < 0 ? "it was made to fail" : $"it was made to fail at step {fault.Step}")
 {
     public FailWorker Fault { get; } = fault;
 }

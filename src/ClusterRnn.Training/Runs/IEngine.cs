@@ -44,7 +44,7 @@ public enum RunEnd
     /// <summary>No improvement for as long as was allowed (<c>stop.patience</c>).</summary>
     Patience,
 
-    /// <summary>Cancelled, or stopped after the step asked for; a checkpoint holds everything.</summary>
+    /// <summary>Cancelled, or stopped after the step asked for; <see cref="EngineResult.CheckpointStep"/> says what is kept.</summary>
     Interrupted,
 }
 
@@ -84,8 +84,14 @@ public sealed record EngineResult
     /// <summary>What else was counted, by name in camelCase: <c>lostShards</c>, <c>speculativeShards</c>, <c>workersLost</c>, …</summary>
     public IReadOnlyDictionary<string, long> Counters { get; init; } = new Dictionary<string, long>();
 
-    /// <summary>The newest checkpoint's folder, or null when none was written.</summary>
+    /// <summary>The newest checkpoint's folder (the one gone on from if none was written since), or null.</summary>
     public string? Checkpoint { get; init; }
+
+    /// <summary>The step of that checkpoint, or null. Less than <see cref="Steps"/> where the last state could not be saved.</summary>
+    public long? CheckpointStep { get; init; }
+
+    /// <summary>Why it ended, in words; says as well when the last state could not be saved.</summary>
+    public string Reason { get; init; } = "";
 }
 
 /// <summary>Runs jobs.</summary>

@@ -36,6 +36,7 @@ internal sealed unsafe class SmallEngine : IEngine
         var clock = Stopwatch.StartNew();
         observer.OnStart(new RunStart(request.Job.Config.Name ?? "", null, policy.Version, maximum == long.MaxValue ? null : maximum, job.Train.StepsPerPass, job.Layout.ParameterCount, Name, request.Workers, request.Servers, job.Shards));
         string? checkpoint = null;
+        long? checkpointStep = null;
         double? trainLoss = null;
         long evaluated = -1;
         while (policy.StopReason == StopReason.None && !cancellation.IsCancellationRequested && !(policy.Version >= request.StopAfterStep))
@@ -63,6 +64,7 @@ internal sealed unsafe class SmallEngine : IEngine
             if (policy.CheckpointDue)
             {
                 checkpoint = Save() ?? checkpoint;
+                checkpointStep = policy.Version;
             }
         }
 
@@ -70,6 +72,7 @@ internal sealed unsafe class SmallEngine : IEngine
         if (isInterrupted)
         {
             checkpoint = Save() ?? checkpoint;
+            checkpointStep = policy.Version;
         }
 
         using TrainingState final = trainer.State();
@@ -85,6 +88,7 @@ internal sealed unsafe class SmallEngine : IEngine
             BestValidationLoss = policy.BestVersion < 0 ? null : policy.BestLoss,
             BestStep = policy.BestVersion < 0 ? null : policy.BestVersion,
             Checkpoint = checkpoint,
+            CheckpointStep = checkpointStep,
         };
 
         string? Save()

@@ -67,6 +67,20 @@ public sealed class InProcessEngineTests
         Assert.Equal(0, result.Counters.FaultyAnswers);
     }
 
+    [Theory]
+    [InlineData(1)] // parameters are read by reference: overtaken, its answer is torn
+    [InlineData(2)] // it has a copy: its answer is good, and compared
+    public async Task AWorkerThatIsOvertakenNoticesIt(int servers)
+    {
+        using RunResult result = await Run(
+            2, servers, new SlowWorker(1, 5, 1, TimeSpan.FromMilliseconds(400)), new SlowWorker(0, 6, 1, TimeSpan.FromMilliseconds(1500)));
+        Assert.Equal(await s_reference, result.StateSha256);
+        Assert.True(result.Counters.Speculations >= 1);
+        Assert.Equal(servers == 1, result.Counters.AbandonedAnswers > 0);
+        Assert.Equal(servers == 2, result.Counters.ComparedLateAnswers > 0);
+        Assert.Equal(0, result.Counters.FaultyAnswers);
+    }
+
     [Fact]
     public async Task NothingIsLostSoNothingWaitsForARepetition()
     {
@@ -127,7 +141,8 @@ public sealed class InProcessEngineTests
                 job, new EngineOptions { Workers = 1, Servers = 1 + i, Checkpoints = store, Faults = new FaultPlan(new PoisonWorker(0, 7)) });
             Assert.Equal(NodeJobs.Steps, result.Version);
             Assert.Equal(1, result.Counters.Rollbacks);
-            Assert.Equal(3 * 5, result.Counters.RollbackShards);
+            Assert.Equal((3 + 1) * 5, result.Counters.RollbackShards); // 4 to 7
+            Assert.Equal(result.Counters.AssignedShards - (5 * NodeJobs.Steps), result.Counters.RecomputedShards);
             Assert.Equal(NodeJobs.Steps, result.Counters.Steps);
             hashes[i] = result.StateSha256;
         }
@@ -193,7 +208,30 @@ public sealed class InProcessEngineTests
     public async Task TheOnlyWorkersFailureEndsTheRunAndIsNamed()
     {
         TrainingException e = await Assert.ThrowsAsync<TrainingException>(() => Run(1, 1, new FailWorker(0, 4)));
-        Assert.Contains("made to fail at step 4", e.Message);
+        Assert.Contains("worker 0 failed at step 4: it was made to fail at step 4", e.Message);
+    }
+
+    [Fact]
+    public async Task TheFailureThatLeavesNobodyIsTheOneThatIsNamed()
+    {
+        TrainingException e = await Assert.ThrowsAsync<TrainingException>(() => Run(2, 1, new FailWorker(0, 2), new FailWorker(1, 6)));
+        Assert.Contains("worker 1 failed at step 6", e.Message);
+    }
+
+    [Fact]
+    public async Task AWorkerThatFailsBeforeItCanJoinIsNamedAndCounted()
+    {
+        var recorder = new Recorder();
+        using (RunResult result = await InProcessEngine.RunAsync(
+            NodeJobs.Text(), new EngineOptions { Workers = 2, Faults = new FaultPlan(new FailWorker(0, -1)) }, recorder))
+        {
+            Assert.Equal(await s_reference, result.StateSha256);
+            Assert.Equal(1, result.Counters.LostWorkers);
+            Assert.Contains(recorder.Notices, notice => notice.Contains("worker 0 failed before it could join: it was made to fail"));
+        }
+
+        TrainingException e = await Assert.ThrowsAsync<TrainingException>(() => Run(1, 1, new FailWorker(0, -1)));
+        Assert.Contains("worker 0 failed before it could join", e.Message);
     }
 
     [Fact]
@@ -226,6 +264,25 @@ public sealed class InProcessEngineTests
         Assert.Equal(second.StateSha256, store.FindNewest(job.Expectation).Found!.Info.StateSha256);
     }
 
+    [Theory]
+    [InlineData(1, NodeJobs.Steps)] // tried once more
+    [InlineData(2, 16)]
+    public async Task ARunSaysWhichStepIsSaved(int failures, long kept)
+    {
+        using var folder = new TrainingFixtures.Folder();
+        TrainingJob job = NodeJobs.Text();
+        job = job with { Settings = job.Settings with { Checkpoint = new CheckpointConfig { Every = 8, Keep = 9, KeepBest = false } } };
+        var files = new FullDisk($"step-{NodeJobs.Steps:0000000000}", failures);
+        var recorder = new Recorder();
+        using RunResult result = await InProcessEngine.RunAsync(
+            job, new EngineOptions { Checkpoints = new CheckpointStore(folder.Path, job.Settings.Checkpoint, files) }, recorder);
+        Assert.Equal(kept, result.CheckpointStep);
+        Assert.Equal(failures == 2, result.Reason.Contains("could not be saved"));
+        Assert.Equal(failures, result.Counters.FailedCheckpoints);
+        Assert.Equal(failures, recorder.Notices.Count(notice => notice.Contains("No space left")));
+        Assert.Equal(NodeJobs.Steps, result.Version);
+    }
+
     [Fact]
     public async Task ObserversHearEveryStepInOrder()
     {
@@ -242,7 +299,16 @@ public sealed class InProcessEngineTests
         var observer = new Recorder { OnStepDo = _ => throw new InvalidOperationException("no room for metrics") };
         TrainingException e = await Assert.ThrowsAsync<TrainingException>(
             () => InProcessEngine.RunAsync(NodeJobs.Text(steps: 5000), new EngineOptions { Workers = 2 }, observer));
-        Assert.Contains("no room for metrics", e.Message);
+        Assert.Contains("An observer failed: no room for metrics", e.Message);
+    }
+
+    [Fact]
+    public async Task AnObserverThatThrowsACancellationHasFailedAllTheSame()
+    {
+        var observer = new Recorder { OnStepDo = _ => throw new OperationCanceledException("its own") };
+        TrainingException e = await Assert.ThrowsAsync<TrainingException>(
+            () => InProcessEngine.RunAsync(NodeJobs.Text(steps: 5000), new EngineOptions(), observer));
+        Assert.Contains("An observer failed: its own", e.Message);
     }
 
     [Theory]
@@ -267,8 +333,28 @@ public sealed class InProcessEngineTests
             SpeculationFloor = faults.Any(fault => fault is SlowWorker) ? TimeSpan.FromMilliseconds(40) : TimeSpan.FromSeconds(20),
         });
 
+    /// <summary>A disk that can't take a checkpoint the first few times.</summary>
+    private sealed class FullDisk(string checkpoint, int failures) : CheckpointFiles
+    {
+        private int _failures = failures;
+
+        public override void Rename(string from, string to)
+        {
+            if (Path.GetFileName(to) == checkpoint && _failures-- > 0)
+            {
+                throw new IOException("No space left on device.");
+            }
+
+            base.Rename(from, to);
+        }
+    }
+
     private sealed class Recorder : IRunObserver
     {
+        public List<string> Notices { get; } = [];
+
+        public void OnNotice(string text) => Notices.Add(text);
+
         public List<long> Steps { get; } = [];
 
         public List<long> Evaluations { get; } = [];

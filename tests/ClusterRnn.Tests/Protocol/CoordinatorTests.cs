@@ -259,6 +259,84 @@ public class CoordinatorTests
     }
 
     [Fact]
+    public void AWorkerThatIsStuckInTheFirstStepIsFound()
+    {
+        var c = new CoordinatorProbe(1);
+        c.Probe.After(600_000); // an honest large model may take as long
+        Assert.Equal(0, c.Coordinator.Counters.LostWorkers);
+        c.Probe.After(new ProtocolTimes().FirstFailureTicks / Instant.TicksPerMillisecond);
+        Assert.Equal(1, c.Coordinator.Counters.LostWorkers);
+        Assert.Contains(c.Probe.DoneOf<Notice>(), n => n.Kind == NoticeKind.Lost && n.Actor == ActorId.Worker(0) && n.Text.Contains("of step 0"));
+    }
+
+    [Fact]
+    public void StepsLongerThanARepetitionAreMeasuredAndAStuckWorkerIsFound()
+    {
+        var c = new CoordinatorProbe(1);
+        for (int step = 0; step < 3; step++)
+        {
+            for (int second = 0; second < 300; second++)
+            {
+                c.Probe.After(1000); // asked again many times
+            }
+
+            Assign assign = c.AssignmentOf(0);
+            c.Report(0, assign);
+            c.Prepare(step, 0, assign.Assignment);
+            c.Probe.Tell(ActorId.Server(0), new Applied(1, step + 1, 0));
+            Assert.Equal(step + 1, c.Coordinator.Version); // longer than the least failure time, and nobody is lost
+        }
+
+        for (int hour = 0; hour < 24 && c.Coordinator.Counters.LostWorkers == 0; hour++)
+        {
+            c.Probe.After(3600_000);
+        }
+
+        Assert.Equal(1, c.Coordinator.Counters.LostWorkers);
+        c.Probe.After(61_000);
+        Assert.Contains("worker 0 is lost: no answer to shards", Assert.Single(c.Probe.DoneOf<EndJob>()).Reason);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void TheLastCheckpointIsTriedOnceMoreAndAFailureIsNotCalledASuccess(int failures)
+    {
+        var c = new CoordinatorProbe(1);
+        c.Probe.Tell(ActorId.Coordinator, new ActorDown(ActorId.Worker(0), "gone"));
+        c.Probe.Tell(ActorId.Coordinator, new StopRequested("interrupted"));
+        for (int i = 1; i <= 2; i++)
+        {
+            c.Probe.Tell(ActorId.Server(0), new SnapshotTaken(1, 0, 0));
+            Assert.Equal(i, c.Probe.DoneOf<SaveCheckpoint>().Length);
+            c.Probe.Tell(ActorId.Coordinator, i <= failures ? new CheckpointFailed(0, "disk full") : new CheckpointSaved(0));
+            Assert.Equal(i == 1 ? 0 : 1, c.Probe.DoneOf<EndJob>().Length);
+        }
+
+        EndJob end = Assert.Single(c.Probe.DoneOf<EndJob>());
+        Assert.False(end.Failed);
+        Assert.Equal(failures == 2, end.Reason.Contains("step 0 could not be saved: disk full"));
+        Assert.Equal(failures, c.Coordinator.Counters.FailedCheckpoints);
+        Assert.Equal(failures, c.Probe.DoneOf<Notice>().Count(notice => notice.Kind == NoticeKind.Warning && notice.Text.Contains("disk full")));
+    }
+
+    [Fact]
+    public void AStopWaitsForTheStepThatIsUnderWayAndKeepsIt()
+    {
+        var c = new CoordinatorProbe(1);
+        Assign a = c.AssignmentOf(0);
+        c.Probe.Tell(ActorId.Coordinator, new StopRequested("interrupted"));
+        Assert.Empty(c.Probe.SentOf<TakeSnapshot>());
+        c.Report(0, a);
+        c.Prepare(0, 0, a.Assignment);
+        Assert.Equal(1, Assert.Single(c.Probe.SentOf<TakeSnapshot>()).Message.Version);
+        c.Probe.Tell(ActorId.Server(0), new SnapshotTaken(1, 1, 0));
+        Assert.Empty(c.Probe.DoneOf<EndJob>()); // it is being written
+        c.Probe.Tell(ActorId.Coordinator, new CheckpointSaved(1));
+        Assert.Equal(new EndJob(1, false, "interrupted"), Assert.Single(c.Probe.DoneOf<EndJob>()));
+    }
+
+    [Fact]
     public void ALostServerWithoutACopyEndsTheJobAndIsNamed()
     {
         var c = new CoordinatorProbe(1);

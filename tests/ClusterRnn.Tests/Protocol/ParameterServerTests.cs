@@ -34,6 +34,21 @@ public class ParameterServerTests
         Assert.Equal(!taken, server.DoneOf<ReleasePayload>().Any(release => release.Payload == 9));
     }
 
+    [Theory]
+    [InlineData(1, 0, 1, false)]
+    [InlineData(0, 0, 1, true)] // an epoch before
+    [InlineData(2, 0, 1, true)] // an epoch nobody claimed
+    [InlineData(1, 1, 1, true)] // a step later
+    [InlineData(1, 0, 0, true)] // a fence before
+    [InlineData(1, 0, 2, true)] // a fence later
+    public void StalePiecesAreCountedAndDropped(long epoch, long step, long fence, bool refused)
+    {
+        Probe server = Claimed(epoch: 1);
+        server.Tell(ActorId.Worker(0), new Piece(new PieceKey(epoch, step, fence, 0, new ShardRange(0, 2), 1), 9));
+        Assert.Equal(refused ? 1 : 0, ((ParameterServer)server.Actor).RefusedMessages);
+        Assert.Equal(refused, server.DoneOf<ReleasePayload>().Any(release => release.Payload == 9));
+    }
+
     [Fact]
     public void AVerdictIsAppliedOnceHoweverOftenItComes()
     {
