@@ -4,6 +4,7 @@
 // summed what it needed of step v. An answer that is still being written by a late worker is never handed out.
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Reduction;
+using ClusterRnn.Protocol;
 using ClusterRnn.Training;
 
 namespace ClusterRnn.Node.InProcess;
@@ -79,7 +80,7 @@ internal sealed unsafe class AnswerBuffers : IDisposable
 }
 
 /// <summary>All answers of a run. Handed out by whoever runs the actors; read by servers.</summary>
-internal sealed class AnswerStore : IDisposable
+internal sealed unsafe class AnswerStore : IPayloads, IDisposable
 {
     private readonly TrainingJob _job;
     private AnswerBuffers[] _answers = [];
@@ -110,6 +111,10 @@ internal sealed class AnswerStore : IDisposable
         free.Prepare(version, subtrees);
         return free;
     }
+
+    public float* Gradient(in HeldPiece piece, long firstFloat) => _answers[piece.Payload].GradientOf(piece.Subtree) + firstFloat;
+
+    public float* State(in HeldState state) => _answers[state.Payload].States + _job.StateOffset(state.Shard);
 
     public void Dispose()
     {

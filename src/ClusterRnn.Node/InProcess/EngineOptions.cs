@@ -78,6 +78,9 @@ public sealed class RunResult : IDisposable
     /// <summary>The policy at <see cref="Version"/>: losses, best, last evaluation.</summary>
     public required TrainingPolicy Policy { get; init; }
 
+    /// <summary>Puts it all into the words of summaries.</summary>
+    internal RunReports Reports { get; init; } = null!;
+
     /// <summary>The hash of the parameters of the last committed version.</summary>
     public required string ModelSha256 { get; init; }
 

@@ -47,45 +47,7 @@ public sealed class InProcessEngine : IEngine
             StopAfterStep = request.StopAfterStep,
         };
         using RunResult result = await RunAsync(job, options, request.Observer, cancellation).ConfigureAwait(false);
-        TrainingPolicy policy = result.Policy;
-        bool hasBest = policy.BestVersion >= 0 && job.Validation is not null;
-        Counters counters = result.Counters;
-        return new EngineResult
-        {
-            End = result.StopReason switch
-            {
-                StopReason.Steps => RunEnd.Steps,
-                StopReason.Epochs => RunEnd.Epochs,
-                StopReason.Loss => RunEnd.Loss,
-                StopReason.Patience => RunEnd.Patience,
-                _ => RunEnd.Interrupted,
-            },
-            Steps = result.Version,
-            ModelSha256 = result.ModelSha256,
-            StateSha256 = result.StateSha256,
-            Parameters = ParametersOf(result.State),
-            TrainLoss = result.LastStep is { Count: > 0 } last ? last.Loss : Known(request.ResumeFrom?.Info.TrainLoss),
-            ValidationLoss = Known(policy.ValidationLoss),
-            BestValidationLoss = hasBest ? policy.BestLoss : null,
-            BestStep = hasBest ? policy.BestVersion : null,
-            RecomputedShards = counters.RecomputedShards,
-            Counters = new SortedDictionary<string, long>(StringComparer.Ordinal)
-            {
-                ["disputedShards"] = counters.DisputedShards,
-                ["faultyAnswers"] = counters.FaultyAnswers,
-                ["lostShards"] = counters.LostShards,
-                ["rollbackShards"] = counters.RollbackShards,
-                ["skippedSteps"] = counters.SkippedSteps,
-                ["speculativeShards"] = counters.SpeculativeShards,
-                ["workersJoined"] = counters.LateJoins,
-                ["workersLeft"] = counters.Leaves,
-                ["workersLost"] = counters.LostWorkers,
-                ["workersQuarantined"] = counters.Quarantined,
-            },
-            Checkpoint = result.Checkpoint ?? request.ResumeFrom?.Path,
-            CheckpointStep = result.CheckpointStep ?? request.ResumeFrom?.Info.Version,
-            Reason = result.Reason,
-        };
+        return result.Reports.Result(result.State, result.Version, result.Reason, result.Checkpoint, result.CheckpointStep, request.ResumeFrom);
     }
 
     /// <summary>
@@ -141,9 +103,6 @@ public sealed class InProcessEngine : IEngine
         }
     }
 
-    // A checkpoint says NaN where there was no loss yet.
-    private static double? Known(double? loss) => loss is { } value && !double.IsNaN(value) ? value : null;
-
     /// <summary>
     /// The last scheduled checkpoint before the step that failed, or the start; the policy goes back with it. Exactly that
     /// version, whatever else was saved: an interrupted run must go back as far as an unbroken one.
@@ -188,9 +147,6 @@ public sealed class InProcessEngine : IEngine
 
     private static unsafe void CopyTo(float[] parameters, TrainingState state)
         => parameters.CopyTo(new Span<float>(state.Parameters, parameters.Length));
-
-    private static unsafe float[] ParametersOf(TrainingState state)
-        => new ReadOnlySpan<float>(state.Parameters, checked((int)state.Layout.Length)).ToArray();
 
     private sealed class NobodyLooks : IRunObserver;
 }

@@ -168,27 +168,7 @@ internal sealed partial class InProcessRun
             return;
         }
 
-        TrainingPolicy policy = _policy.Policy;
-        Counters counters = _coordinator.Counters;
-        var info = new CheckpointInfo
-        {
-            Version = version,
-            Seed = _job.Seed,
-            Shards = _job.Shards,
-            DataSha256 = _job.DataSha256,
-            Config = _job.Config,
-            BestVersion = policy.BestVersion,
-            RollbackVersion = policy.RollbackVersion,
-            TrainLoss = _policy.LastDecision?.Loss ?? double.NaN,
-            ValidationLoss = policy.ValidationLoss,
-            Counters = new Dictionary<string, long>
-            {
-                ["disputedShards"] = counters.DisputedShards,
-                ["lostShards"] = counters.LostShards,
-                ["recomputedShards"] = counters.RecomputedShards,
-                ["speculativeShards"] = counters.SpeculativeShards,
-            },
-        };
+        CheckpointInfo info = _reports.Checkpoint(version);
         _savingSince = Now();
         _savingIsLongAt = _savingSince + (60 * Instant.TicksPerSecond);
         _saving = Task.Run(() =>
@@ -223,11 +203,8 @@ internal sealed partial class InProcessRun
 
     private void OnCommitted(long version)
     {
-        StepDecision decision = _policy.LastDecision!;
-        _targets += decision.Count;
-        double? norm = decision.Update.Apply ? decision.GradientNorm : null;
-        var report = new StepReport(
-            version, (double)version / _job.Train.StepsPerPass, decision.Loss, decision.Update.LearningRate, norm, decision.Count, Elapsed());
+        StepReport report = _reports.Step(version, Elapsed());
+        _targets += report.Tokens;
         _observer.Tell(observer => observer.OnStep(report));
         if (version == _firstStep + WarmUpSteps)
         {
@@ -251,22 +228,7 @@ internal sealed partial class InProcessRun
 
     private void OnEvaluated(long version)
     {
-        EvaluationSums sums = _policy.Policy.LastEvaluation!;
-        var metrics = new SortedDictionary<string, double>(StringComparer.Ordinal);
-        foreach (Models.MetricValue metric in _job.Model.Metrics.Finish([.. sums.Sums], [.. sums.Counts]))
-        {
-            if (metric.Name != "loss")
-            {
-                metrics[metric.Name] = metric.Value;
-            }
-        }
-
-        if (_policy.LastTest is { } test)
-        {
-            metrics["testLoss"] = test.Loss;
-        }
-
-        var report = new EvaluationReport(version, sums.Loss, metrics, _policy.Policy.BestVersion == version, Elapsed());
+        EvaluationReport report = _reports.Evaluation(version, Elapsed());
         _observer.Tell(observer => observer.OnEvaluation(report));
     }
 

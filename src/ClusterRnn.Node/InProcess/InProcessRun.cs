@@ -27,6 +27,7 @@ internal sealed partial class InProcessRun : IDisposable
     private readonly ProtocolTimes _times;
     private readonly TrainingVerdictPolicy _policy;
     private readonly Coordinator _coordinator;
+    private readonly RunReports _reports;
     private readonly ServerHost[] _servers;
     private readonly AnswerStore _answers;
     private readonly TrainingState _copy;
@@ -100,6 +101,7 @@ internal sealed partial class InProcessRun : IDisposable
         _firstStep = policy.Version;
         _policy = new TrainingVerdictPolicy(policy, job, saves: options.Checkpoints is not null, captures: false, options.StopAfterStep);
         _coordinator = new Coordinator(ActorId.Coordinator, _shape, _map, _policy, _times, epoch, counters: counters);
+        _reports = new RunReports(job, _policy, _coordinator.Counters);
         _answers = new AnswerStore(job);
         _copy = job.CreateState();
         _servers = new ServerHost[options.Servers];
@@ -175,6 +177,7 @@ internal sealed partial class InProcessRun : IDisposable
             Reason = end.Reason,
             State = _copy,
             Policy = _policy.Policy,
+            Reports = _reports,
             ModelSha256 = _copy.ModelSha256(),
             StateSha256 = _copy.StateSha256(),
             Counters = _coordinator.Counters,
@@ -241,9 +244,7 @@ internal sealed partial class InProcessRun : IDisposable
     private void Start()
     {
         int workers = _options.Workers;
-        long? total = _job.Settings.MaximumSteps == long.MaxValue ? null : _job.Settings.MaximumSteps;
-        var start = new RunStart(
-            _options.Name, _options.Folder, _firstStep, total, _job.Train.StepsPerPass, CountParameters(), "in-process", workers, _servers.Length, _job.Shards);
+        RunStart start = _reports.Start(_options.Name, _options.Folder, _firstStep, "in-process", workers, _servers.Length);
         if (_isFirst)
         {
             _observer.Tell(observer => observer.OnStart(start));
@@ -282,17 +283,6 @@ internal sealed partial class InProcessRun : IDisposable
         }
 
         service.Start();
-    }
-
-    private long CountParameters()
-    {
-        long count = 0;
-        foreach (Models.ParameterTensor tensor in _job.Layout.Tensors)
-        {
-            count += tensor.Count;
-        }
-
-        return count;
     }
 
     private void AddWorker()
