@@ -209,7 +209,7 @@ public sealed unsafe class RangeMemory : IDisposable
         }
 
         _storedStates = true;
-        return new StatesStored(store.Step, store.Ticket);
+        return new StatesStored(store.Step, store.Ticket, store.Range);
     }
 
     /// <summary>Applies a decided step.</summary>
@@ -241,7 +241,7 @@ public sealed unsafe class RangeMemory : IDisposable
         }
 
         Interlocked.Exchange(ref _readable, apply.Step + 1);
-        return new VerdictApplied(apply.Step);
+        return new VerdictApplied(apply.Step, apply.Range);
     }
 
     /// <inheritdoc/>

@@ -366,7 +366,7 @@ public sealed partial class Coordinator
 
         // Writing the verdict to the journal, before it is sent, is the commit point.
         _verdict = new Verdict(_epoch, work.Version, decision, _policy.Capture());
-        effects.Do(new AppendJournal(new VerdictRecord(_verdict)));
+        effects.Do(new AppendJournal(new VerdictRecord(_verdict, 0, [.. reports.Select(report => report.RowsDigest)])));
         Version = work.Version + 1;
         Counters.Steps++;
         if (decision.Kind == VerdictKind.Skip)

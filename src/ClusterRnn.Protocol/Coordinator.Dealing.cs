@@ -182,7 +182,7 @@ public sealed partial class Coordinator
     }
 
     private void SendAssign(OpenWork work, AssignmentEntry entry, EffectList effects)
-        => effects.Send(entry.Worker, new Assign(_epoch, work.Version, work.Kind, entry.Id, entry.Range, entry.IgnoresCachedState));
+        => effects.Send(entry.Worker, new Assign(_epoch, work.Version, work.Kind, entry.Id, entry.Range, entry.IgnoresCachedState, _map.Revision));
 
     private ObservedTime Usual(WorkKind kind) => kind == WorkKind.Train ? _trainUsual : _evaluateUsual;
 

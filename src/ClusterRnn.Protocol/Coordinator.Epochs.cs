@@ -61,29 +61,32 @@ public sealed partial class Coordinator
             return;
         }
 
-        RangeOwner of = _map.Ranges[accepted.Range];
-        if (of.Owner == from)
+        foreach (HeldRange held in accepted.Held)
         {
-            _accepted[accepted.Range] = accepted;
-            _appliedVersion[accepted.Range] = accepted.Version;
-            _membership.Add(from, now);
-        }
-        else if (of.Replica == from)
-        {
-            _replicaAccepted[accepted.Range] = accepted;
-            _replicaVersion[accepted.Range] = accepted.Version;
+            RangeOwner of = _map.Ranges[held.Range];
+            if (of.Owner == from)
+            {
+                _accepted[held.Range] = accepted;
+                _appliedVersion[held.Range] = held.Version;
+                _membership.Add(from, now);
+            }
+            else if (of.Replica == from)
+            {
+                _replicaAccepted[held.Range] = accepted;
+                _replicaVersion[held.Range] = held.Version;
+            }
         }
 
         long reached = 0;
         foreach (RangeOwner range in _map.Ranges)
         {
-            if (_accepted[range.Range] is not { } owner || (range.Replica is not null && _replicaAccepted[range.Range] is null))
+            if (_accepted[range.Range] is null || (range.Replica is not null && _replicaAccepted[range.Range] is null))
             {
                 return;
             }
 
-            reached = Math.Max(reached, Math.Max(owner.Version, _replicaVersion[range.Range]));
-            Adopt(owner.Last);
+            reached = Math.Max(reached, Math.Max(_appliedVersion[range.Range], _replicaVersion[range.Range]));
+            Adopt(_accepted[range.Range]!.Last);
             Adopt(_replicaAccepted[range.Range]?.Last);
         }
 

@@ -17,6 +17,7 @@ public sealed partial class Coordinator : IActor
     private readonly IVerdictPolicy _policy;
     private readonly ProtocolTimes _times;
     private readonly long _epoch;
+    private readonly ServerPlan? _plan;
     private readonly Membership _membership;
     private readonly SortedList<ActorId, WorkerEntry> _workers = [];
     private readonly SortedList<ActorId, string> _quarantined = [];
@@ -71,6 +72,7 @@ public sealed partial class Coordinator : IActor
     /// <param name="epoch">The epoch it claims; the host made sure that nobody else can.</param>
     /// <param name="journaled">The highest verdict in the journal, if there is one.</param>
     /// <param name="counters">Counters to go on from, or null.</param>
+    /// <param name="plan">How ranges are given to servers that come and go; null for a fixed map whose servers bring their content with them.</param>
     public Coordinator(
         ActorId id,
         JobShape shape,
@@ -79,8 +81,10 @@ public sealed partial class Coordinator : IActor
         ProtocolTimes times,
         long epoch,
         Verdict? journaled = null,
-        Counters? counters = null)
+        Counters? counters = null,
+        ServerPlan? plan = null)
     {
+        _plan = plan;
         Counters = counters ?? new Counters();
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.Shards, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(shape.Shards, Limits.MaximumShards);
@@ -165,7 +169,7 @@ public sealed partial class Coordinator : IActor
     {
         _phaseSince = now;
         _noWorkersSince = now;
-        effects.Do(new AppendJournal(new EpochRecord(_epoch)));
+        effects.Do(new AppendJournal(new EpochRecord(_epoch, _plan?.Predecessor ?? -1, _plan?.AdoptedBytes ?? 0)));
         Claim(now, effects);
     }
 

@@ -1,3 +1,5 @@
+using ClusterRnn.Protocol.Messages;
+
 namespace ClusterRnn.Protocol;
 
 /// <summary>What happened so far, counted by the coordinator.</summary>
@@ -26,6 +28,30 @@ public sealed class Counters
 
     /// <summary>Times the job went back to a checkpoint.</summary>
     public long Rollbacks { get; private set; }
+
+    /// <summary>Servers that were lost.</summary>
+    public long LostServers { get; internal set; }
+
+    /// <summary>Replicas that became owners because theirs was lost, or left.</summary>
+    public long Promotions { get; internal set; }
+
+    /// <summary>New replicas that were filled from a live copy.</summary>
+    public long Refills { get; internal set; }
+
+    /// <summary>Ranges that got their content from the coordinator: at the start and after a rollback.</summary>
+    public long FilledRanges { get; internal set; }
+
+    /// <summary>Steps that were executed again after a rollback and came to what was recorded.</summary>
+    public long ReproducedSteps { get; internal set; }
+
+    /// <summary>Answers to steps that are over by more than one, or to another epoch.</summary>
+    public long RefusedAnswers { get; internal set; }
+
+    /// <summary>Messages of another epoch, step or fence that servers refused, as far as their heartbeats told.</summary>
+    public long RefusedMessages { get; internal set; }
+
+    /// <summary>Actors that were silent for longer than their lease.</summary>
+    public long Evictions { get; internal set; }
 
     /// <summary>Everything that was given out more than once.</summary>
     public long RecomputedShards => LostShards + SpeculativeShards + DisputedShards + RollbackShards;
@@ -65,6 +91,39 @@ public sealed class Counters
 
     /// <summary>A worker failed before it could join: only its host knows.</summary>
     public void NoteLostBeforeJoining() => LostWorkers++;
+
+    /// <summary>All of them by name, ascending.</summary>
+    public NamedCount[] ToNamed() =>
+    [
+        new("abandonedAnswers", AbandonedAnswers),
+        new("assignedShards", AssignedShards),
+        new("checkpoints", Checkpoints),
+        new("comparedLateAnswers", ComparedLateAnswers),
+        new("disputedShards", DisputedShards),
+        new("evaluations", Evaluations),
+        new("evictions", Evictions),
+        new("failedCheckpoints", FailedCheckpoints),
+        new("faultyAnswers", FaultyAnswers),
+        new("filledRanges", FilledRanges),
+        new("lateJoins", LateJoins),
+        new("leaves", Leaves),
+        new("lostServers", LostServers),
+        new("lostShards", LostShards),
+        new("lostWorkers", LostWorkers),
+        new("promotions", Promotions),
+        new("quarantined", Quarantined),
+        new("recomputedShards", RecomputedShards),
+        new("refills", Refills),
+        new("refusedAnswers", RefusedAnswers),
+        new("refusedMessages", RefusedMessages),
+        new("reproducedSteps", ReproducedSteps),
+        new("rollbackShards", RollbackShards),
+        new("rollbacks", Rollbacks),
+        new("skippedSteps", SkippedSteps),
+        new("speculations", Speculations),
+        new("speculativeShards", SpeculativeShards),
+        new("steps", Steps),
+    ];
 
     /// <summary>The job goes back: these steps, and the one that failed, will be executed again.</summary>
     /// <param name="steps">From the checkpoint's step to the one that was reached.</param>

@@ -65,7 +65,8 @@ public readonly record struct HeldState(int Shard, long Assignment, long Payload
 /// <param name="Step">The step.</param>
 /// <param name="Ticket">Comes back with the result.</param>
 /// <param name="States">One for each shard of the range, ascending.</param>
-public sealed record StoreStates(long Step, long Ticket, HeldState[] States) : NodeEffect;
+/// <param name="Range">The range.</param>
+public sealed record StoreStates(long Step, long Ticket, HeldState[] States, int Range) : NodeEffect;
 
 /// <summary>Server: the host may drop the blocks behind this payload.</summary>
 /// <param name="Payload">The payload.</param>
@@ -84,8 +85,9 @@ public sealed record SendReducedCopy(ActorId To, long Epoch, long Step, int Atte
 /// <summary>Server: apply a decided step: parameters, optimizer, states; comes back as <see cref="VerdictApplied"/>.</summary>
 /// <param name="Step">The step.</param>
 /// <param name="Decision">What becomes of it.</param>
-/// <param name="Payload">For a replica: the reduced gradient it holds, else 0.</param>
-public sealed record ApplyVerdict(long Step, Decision Decision, long Payload) : NodeEffect;
+/// <param name="Payload">The reduced gradient and states to apply, as a <see cref="ReducedCopy"/> brought them; 0 for those that were reduced and stored here. Released by an effect of its own.</param>
+/// <param name="Range">The range.</param>
+public sealed record ApplyVerdict(long Step, Decision Decision, long Payload, int Range) : NodeEffect;
 
 /// <summary>Server: send parameters; arrives as <see cref="ParametersArrived"/>.</summary>
 /// <param name="To">The worker.</param>
@@ -104,9 +106,40 @@ public sealed record SendState(ActorId To, long Epoch, int Range, long Version, 
 
 /// <summary>Server: keep a copy of the range for a checkpoint; comes back as <see cref="RangeSnapshotted"/>.</summary>
 /// <param name="Version">The version, which is the one the range is at.</param>
-public sealed record SnapshotRange(long Version) : NodeEffect;
+/// <param name="Range">The range.</param>
+public sealed record SnapshotRange(long Version, int Range) : NodeEffect;
 
-/// <summary>Coordinator: append to the journal before performing what follows. An engine without a journal does nothing.</summary>
+/// <summary>
+/// Owner or coordinator: send the content of a range (parameters, optimizer moments, accumulated gradients, committed
+/// states) over the bulk path; arrives as <see cref="RangeCopy"/>. An owner sends what it has; the coordinator's host what it
+/// started from or restored last.
+/// </summary>
+/// <param name="To">The server that waits for it.</param>
+/// <param name="Epoch">The epoch.</param>
+/// <param name="Range">The range.</param>
+/// <param name="Fence">Its fence.</param>
+/// <param name="Version">The version, which is the one the content is at.</param>
+public sealed record SendRangeCopy(ActorId To, long Epoch, int Range, long Fence, long Version) : NodeEffect;
+
+/// <summary>Server: make this the content of the range, and forget what is pending there; comes back as <see cref="RangeLoaded"/>.</summary>
+/// <param name="Range">The range.</param>
+/// <param name="Version">The version it is at.</param>
+/// <param name="Payload">Where the host keeps it. Released by an effect of its own, later.</param>
+public sealed record LoadRange(int Range, long Version, long Payload) : NodeEffect;
+
+/// <summary>Server: the range is no longer held here; its memory may be freed.</summary>
+/// <param name="Range">The range.</param>
+public sealed record DropRange(int Range) : NodeEffect;
+
+/// <summary>
+/// Coordinator: a range has no live copy left. Claim the next epoch by exclusively creating its journal, then read the newest
+/// whole checkpoint (or what the job started from, if there is none) and keep it for <see cref="SendRangeCopy"/>; comes back as
+/// <see cref="CheckpointRestored"/> or <see cref="RestoreFailed"/>. What is appended to the journal afterwards goes to the new one.
+/// </summary>
+/// <param name="Epoch">The epoch to claim.</param>
+public sealed record RestoreCheckpoint(long Epoch) : NodeEffect;
+
+/// <summary>Coordinator: append to the journal before performing what follows; see each record for whether it is flushed. An engine without a journal does nothing.</summary>
 /// <param name="Record">The record.</param>
 public sealed record AppendJournal(JournalRecord Record) : NodeEffect;
 
@@ -162,18 +195,48 @@ public enum NoticeKind : byte
 
     /// <summary>A checkpoint failed, or something else a user should know.</summary>
     Warning,
+
+    /// <summary>A replica became the owner of its range.</summary>
+    Promoted,
+
+    /// <summary>A new replica has the content of its range.</summary>
+    Refilled,
+
+    /// <summary>The job went back to a checkpoint.</summary>
+    RolledBack,
+
+    /// <summary>Something is waited for, with a deadline.</summary>
+    Waiting,
 }
 
 /// <summary>A line of the coordinator's journal.</summary>
 public abstract record JournalRecord;
 
-/// <summary>An epoch begins. Flushed.</summary>
+/// <summary>An epoch begins: the first record of its journal. Flushed.</summary>
 /// <param name="Epoch">The epoch.</param>
-public sealed record EpochRecord(long Epoch) : JournalRecord;
+/// <param name="Predecessor">The epoch whose journal it continues, -1 when there is none.</param>
+/// <param name="AdoptedBytes">How many bytes of the predecessor's journal count; later ones don't.</param>
+public sealed record EpochRecord(long Epoch, long Predecessor, long AdoptedBytes) : JournalRecord;
 
-/// <summary>A step is decided. Written, not flushed: deciding it again gives the same bits.</summary>
+/// <summary>
+/// A step is committed: the commit point. It needs a write, not a flush, because deciding it again gives the same bits. It is
+/// the ledger as well: which rows each shard read.
+/// </summary>
 /// <param name="Verdict">The verdict.</param>
-public sealed record VerdictRecord(Verdict Verdict) : JournalRecord;
+/// <param name="Digest">Over everything the step came to: when it is executed again after a rollback, it must come to the same.</param>
+/// <param name="RowDigests">The digest of the rows each shard read, in shard order.</param>
+public sealed record VerdictRecord(Verdict Verdict, ulong Digest, ulong[] RowDigests) : JournalRecord;
+
+/// <summary>Ranges have other owners, fences or replicas from here on. Flushed.</summary>
+/// <param name="Epoch">The epoch.</param>
+/// <param name="Map">The map.</param>
+public sealed record MapRecord(long Epoch, RangeMap Map) : JournalRecord;
+
+/// <summary>The job goes back: the verdicts of this version and later ones no longer count, their digests do. Flushed.</summary>
+/// <param name="Epoch">The epoch it goes on in.</param>
+/// <param name="Version">The version of the checkpoint.</param>
+/// <param name="Reason">Which range was lost, and why.</param>
+public sealed record RollbackRecord(long Epoch, long Version, string Reason) : JournalRecord;
 
 /// <summary>A checkpoint is whole. Flushed.</summary>
 /// <param name="Version">Its version.</param>

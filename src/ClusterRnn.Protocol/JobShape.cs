@@ -31,8 +31,11 @@ public enum WorkKind : byte
 /// <param name="BlockCount">How many blocks it has, may be 0.</param>
 /// <param name="Owner">Who owns it.</param>
 /// <param name="Fence">Raised whenever the owner changes: whoever carries a lower one is refused.</param>
-/// <param name="Replica">Who holds a copy, if anyone.</param>
-public sealed record RangeOwner(int Range, int FirstBlock, int BlockCount, ActorId Owner, long Fence, ActorId? Replica);
+/// <param name="Replica">Who holds a copy, or is being given one by the owner, if anyone.</param>
+/// <param name="Since">The first step that is prepared under this fence; an owner that was the replica before applies earlier ones from the copy it holds.</param>
+/// <param name="ReplicaSince">The first step that waits for the replica's word: with that version it is a full copy.</param>
+public sealed record RangeOwner(
+    int Range, int FirstBlock, int BlockCount, ActorId Owner, long Fence, ActorId? Replica, long Since = 0, long ReplicaSince = 0);
 
 /// <summary>A run of blocks that travels as one piece of a gradient and is reduced as one.</summary>
 /// <param name="Index">Its number over all ranges.</param>
@@ -45,9 +48,15 @@ public readonly record struct Segment(int Index, int Range, int FirstBlock, int 
 public sealed class RangeMap
 {
     /// <summary>Takes ranges in ascending order and the segments they are cut into.</summary>
+    /// <param name="ranges">The ranges, ascending.</param>
+    /// <param name="segments">The segments, ascending.</param>
+    /// <param name="revision">How often it changed; rises over the life of a job.</param>
+    /// <param name="origin">The epoch in which the coordinator last gave all ranges their content.</param>
     /// <exception cref="ArgumentException">The ranges leave a gap, or a segment does not lie in its range.</exception>
-    public RangeMap(ImmutableArray<RangeOwner> ranges, ImmutableArray<Segment> segments)
+    public RangeMap(ImmutableArray<RangeOwner> ranges, ImmutableArray<Segment> segments, long revision = 0, long origin = 0)
     {
+        Revision = revision;
+        Origin = origin;
         if (ranges.IsEmpty || ranges.Length > Limits.MaximumRanges)
         {
             throw new ArgumentException($"A job has 1 to {Limits.MaximumRanges} ranges, not {ranges.Length}.", nameof(ranges));
@@ -96,6 +105,17 @@ public sealed class RangeMap
 
     /// <summary>The blocks of all ranges.</summary>
     public int BlockCount { get; }
+
+    /// <summary>How often owners and replicas changed; the higher one counts. Rises over the life of a job, from epoch to epoch as well.</summary>
+    public long Revision { get; }
+
+    /// <summary>The epoch in which the coordinator last gave all ranges their content: copies of an earlier one count for nothing. 0 when servers brought it with them.</summary>
+    public long Origin { get; }
+
+    /// <summary>The same cut with other owners: the next revision.</summary>
+    /// <param name="ranges">The ranges.</param>
+    /// <param name="origin">See <see cref="Origin"/>.</param>
+    public RangeMap Next(ImmutableArray<RangeOwner> ranges, long origin) => new(ranges, Segments, Revision + 1, origin);
 
     /// <summary>
     /// Spreads <paramref name="blockCount"/> blocks over <paramref name="servers"/> servers as evenly as the allowed

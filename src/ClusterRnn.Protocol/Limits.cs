@@ -38,6 +38,9 @@ public static class Limits
     /// <summary>Every how many steps the cut is looked at again.</summary>
     public const int RecutInterval = 16;
 
+    /// <summary>Of how many steps it is remembered what they came to, to be compared when they are executed again.</summary>
+    public const int RememberedDigests = 65_536;
+
     /// <summary>How much longer than the shortest step a cut may be if it needs fewer subtrees: one part in this many.</summary>
     public const int CutSlack = 16;
 }
@@ -65,6 +68,12 @@ public sealed record ProtocolTimes
 
     /// <summary>The least time after which a wait without any answer has failed, where it is known how long it takes.</summary>
     public long FailureFloorTicks { get; init; } = 120 * Instant.TicksPerSecond;
+
+    /// <summary>How long the coordinator waits for the servers it needs: at the start, and when a range is left without one.</summary>
+    public long NoServersTicks { get; init; } = 120 * Instant.TicksPerSecond;
+
+    /// <summary>How long a worker or server waits for a coordinator before it ends.</summary>
+    public long NoCoordinatorTicks { get; init; } = 120 * Instant.TicksPerSecond;
 
     /// <summary>How long the job goes on without a single worker.</summary>
     public long NoWorkersTicks { get; init; } = 60 * Instant.TicksPerSecond;

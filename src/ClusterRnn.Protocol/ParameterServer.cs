@@ -171,7 +171,7 @@ public sealed class ParameterServer : IActor
         if (now >= _heartbeatAt)
         {
             _heartbeatAt = now + _times.HeartbeatTicks;
-            effects.Send(_coordinator, new Heartbeat(_epoch, -1));
+            effects.Send(_coordinator, new Heartbeat(_epoch, -1, RefusedMessages));
         }
 
         if (now >= _replicaRetryAt)
@@ -236,7 +236,7 @@ public sealed class ParameterServer : IActor
         _helloAt = Instant.Never;
         _attempts = 0;
         _heartbeatAt = _times.HeartbeatTicks > 0 ? now + _times.HeartbeatTicks : Instant.Never;
-        effects.Send(from, new EpochAccepted(_epoch, _range, Version, _verdict));
+        effects.Send(from, new EpochAccepted(_epoch, _map.Revision, [new HeldRange(_range, Version)], _verdict));
     }
 
     /// <summary>Begins to collect step <see cref="Version"/> from nothing.</summary>
@@ -387,7 +387,7 @@ public sealed class ParameterServer : IActor
                 states[i] = _states[i]!.Value;
             }
 
-            effects.Do(new StoreStates(Version, _ticket, states));
+            effects.Do(new StoreStates(Version, _ticket, states, _range));
         }
     }
 
@@ -454,7 +454,7 @@ public sealed class ParameterServer : IActor
             next += part.Length;
         }
 
-        _prepared = new Prepared(_epoch, Version, _attempt, _range, squares, finite, digest, SummedAssignments());
+        _prepared = new Prepared(_epoch, Version, _attempt, _range, squares, finite, digest, SummedAssignments(), Fence, own.Replica);
         effects.Send(_coordinator, _prepared);
     }
 
@@ -576,7 +576,7 @@ public sealed class ParameterServer : IActor
 
         if (request.Step < Version)
         {
-            effects.Send(_coordinator, new Applied(_epoch, Version, _range));
+            effects.Send(_coordinator, new Applied(_epoch, Version, _range, Fence));
             return;
         }
 
@@ -639,7 +639,7 @@ public sealed class ParameterServer : IActor
 
         if (verdict.Step < Version)
         {
-            effects.Send(_coordinator, new Applied(_epoch, Version, _range));
+            effects.Send(_coordinator, new Applied(_epoch, Version, _range, Fence));
             return;
         }
 
@@ -651,7 +651,7 @@ public sealed class ParameterServer : IActor
 
         _verdict = verdict;
         _applying = true;
-        effects.Do(new ApplyVerdict(verdict.Step, verdict.Decision, _isReplica ? _copy?.Payload ?? 0 : 0));
+        effects.Do(new ApplyVerdict(verdict.Step, verdict.Decision, _isReplica ? _copy?.Payload ?? 0 : 0, _range));
     }
 
     private void OnApplied(VerdictApplied applied, EffectList effects)
@@ -674,7 +674,7 @@ public sealed class ParameterServer : IActor
         }
 
         _pendingReads.RemoveAll(read => read.Version <= Version);
-        effects.Send(_coordinator, new Applied(_epoch, Version, _range));
+        effects.Send(_coordinator, new Applied(_epoch, Version, _range, Fence));
         SnapshotWhenReached(effects);
     }
 
@@ -733,7 +733,7 @@ public sealed class ParameterServer : IActor
         if (_snapshotWanted == Version && !_applying)
         {
             _snapshotWanted = -1;
-            effects.Do(new SnapshotRange(Version));
+            effects.Do(new SnapshotRange(Version, _range));
         }
     }
 

@@ -155,7 +155,7 @@ public sealed class Worker : IActor
         if (now >= _heartbeatAt)
         {
             _heartbeatAt = now + _times.HeartbeatTicks;
-            effects.Send(_coordinator, _draining ? new Leave() : new Heartbeat(_epoch, _running?.Assignment ?? -1));
+            effects.Send(_coordinator, _draining ? new Leave() : new Heartbeat(_epoch, _running?.Assignment ?? -1, 0));
         }
 
         for (int range = 0; range < _reads.Length; range++)

@@ -80,7 +80,7 @@ internal sealed unsafe class ServerHost : IDisposable
                 return _memory.Apply(apply);
             case SnapshotRange snapshot:
                 _memory.CopyTo(copy);
-                return new RangeSnapshotted(snapshot.Version);
+                return new RangeSnapshotted(snapshot.Version, snapshot.Range);
             default:
                 throw new InvalidOperationException($"A parameter server has no such work: {work}.");
         }

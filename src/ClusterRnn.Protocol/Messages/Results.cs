@@ -28,15 +28,23 @@ public sealed record SegmentReduced(long Step, long Ticket, int Segment, BlockSu
 /// <summary>The states of the range's shards are stored as pending.</summary>
 /// <param name="Step">The step.</param>
 /// <param name="Ticket">The ticket of the effect.</param>
-public sealed record StatesStored(long Step, long Ticket) : Message;
+/// <param name="Range">The range.</param>
+public sealed record StatesStored(long Step, long Ticket, int Range) : Message;
 
 /// <summary>A verdict has been applied: the range is at version <paramref name="Step"/> + 1.</summary>
 /// <param name="Step">The step.</param>
-public sealed record VerdictApplied(long Step) : Message;
+/// <param name="Range">The range.</param>
+public sealed record VerdictApplied(long Step, int Range) : Message;
 
 /// <summary>A copy of the range is kept.</summary>
 /// <param name="Version">The version.</param>
-public sealed record RangeSnapshotted(long Version) : Message;
+/// <param name="Range">The range.</param>
+public sealed record RangeSnapshotted(long Version, int Range) : Message;
+
+/// <summary>The content of a range is in its place: the answer to <see cref="LoadRange"/>.</summary>
+/// <param name="Range">The range.</param>
+/// <param name="Version">The version it is at.</param>
+public sealed record RangeLoaded(int Range, long Version) : Message;
 
 /// <summary>A checkpoint is saved, read back and whole.</summary>
 /// <param name="Version">The version.</param>
@@ -46,3 +54,15 @@ public sealed record CheckpointSaved(long Version) : Message;
 /// <param name="Version">The version.</param>
 /// <param name="Reason">What happened.</param>
 public sealed record CheckpointFailed(long Version, string Reason) : Message;
+
+/// <summary>The next epoch is claimed in the journal and its content is at hand: the answer to <see cref="RestoreCheckpoint"/>.</summary>
+/// <param name="Epoch">The epoch that was claimed.</param>
+/// <param name="Version">The version of the newest whole checkpoint; that of the start when there is none.</param>
+/// <param name="PolicyState">The policy's state as it was saved, as <see cref="IVerdictPolicy.Restore"/> takes it.</param>
+/// <param name="AdoptedBytes">How many bytes of the predecessor's journal count.</param>
+public sealed record CheckpointRestored(long Epoch, long Version, ReadOnlyMemory<byte> PolicyState, long AdoptedBytes) : Message;
+
+/// <summary>Nothing could be restored; the job ends.</summary>
+/// <param name="Epoch">The epoch that was to be claimed.</param>
+/// <param name="Reason">What happened.</param>
+public sealed record RestoreFailed(long Epoch, string Reason) : Message;

@@ -10,7 +10,9 @@ namespace ClusterRnn.Protocol.Messages;
 /// <param name="Assignment">Its number; numbers rise over the life of a job.</param>
 /// <param name="Range">The shards.</param>
 /// <param name="IgnoreCachedState">Whether the committed state must be read from its owners although the worker computed it.</param>
-public sealed record Assign(long Epoch, long Version, WorkKind Kind, long Assignment, ShardRange Range, bool IgnoreCachedState) : Message;
+/// <param name="Revision">The revision of the map, with its fences: a worker with a lower one says hello to get the new map.</param>
+public sealed record Assign(
+    long Epoch, long Version, WorkKind Kind, long Assignment, ShardRange Range, bool IgnoreCachedState, long Revision) : Message;
 
 /// <summary>What one shard came to.</summary>
 /// <param name="Shard">Which shard.</param>
@@ -102,8 +104,19 @@ public readonly record struct BlockSum(ShardRange Blocks, double Sum);
 /// <param name="Finite">Whether all elements are finite.</param>
 /// <param name="Digest">A digest of the reduced gradient.</param>
 /// <param name="Assignments">The assignments whose pieces were summed, ascending.</param>
+/// <param name="Fence">The fence of the range.</param>
+/// <param name="Replica">Who holds the reduced gradient as well, if anyone.</param>
 public sealed record Prepared(
-    long Epoch, long Step, int Attempt, int Range, BlockSum[] Squares, bool Finite, ulong Digest, long[] Assignments) : Message;
+    long Epoch,
+    long Step,
+    int Attempt,
+    int Range,
+    BlockSum[] Squares,
+    bool Finite,
+    ulong Digest,
+    long[] Assignments,
+    long Fence,
+    ActorId? Replica) : Message;
 
 /// <summary>Coordinator to owner: take the pieces of these assignments out; they were found wrong, or nobody vouches for them.</summary>
 /// <param name="Epoch">The epoch.</param>
@@ -157,11 +170,12 @@ public readonly record struct Decision(VerdictKind Kind, long Count, double Clip
 /// <param name="PolicyState">What the policy has to remember, as it is after this step; empty in an engine that keeps no journal.</param>
 public sealed record Verdict(long Epoch, long Step, Decision Decision, ReadOnlyMemory<byte> PolicyState) : Message;
 
-/// <summary>Owner to coordinator: the range is at this version.</summary>
+/// <summary>Owner or replica to coordinator: my copy of the range is at this version, by a verdict or because it was filled.</summary>
 /// <param name="Epoch">The epoch.</param>
 /// <param name="Version">The version.</param>
 /// <param name="Range">The range.</param>
-public sealed record Applied(long Epoch, long Version, int Range) : Message;
+/// <param name="Fence">The fence of the range.</param>
+public sealed record Applied(long Epoch, long Version, int Range, long Fence) : Message;
 
 /// <summary>Owner to replica, over the bulk path: the reduced gradient and the states that are about to be committed.</summary>
 /// <param name="Epoch">The epoch.</param>

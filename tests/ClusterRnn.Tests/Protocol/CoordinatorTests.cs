@@ -43,9 +43,9 @@ public class CoordinatorTests
 
         coordinator.Start(default, effects);
         Tell(ActorId.Worker(0), new WorkerHello(Limits.ProtocolVersion, "job", "data"));
-        Tell(ActorId.Server(0), new EpochAccepted(1, 0, 0, null));
+        Tell(ActorId.Server(0), new EpochAccepted(1, 0, [new HeldRange(0, 0)], null));
         Assign assign = order.OfType<Assign>().Single();
-        Tell(ActorId.Server(0), new Prepared(1, 0, 0, 0, [new BlockSum(new ShardRange(0, 2), 1)], true, 0, [assign.Assignment]));
+        Tell(ActorId.Server(0), new Prepared(1, 0, 0, 0, [new BlockSum(new ShardRange(0, 2), 1)], true, 0, [assign.Assignment], 1, null));
         Tell(ActorId.Worker(0), new ShardsReported(1, 0, WorkKind.Train, assign.Assignment,
             [.. Enumerable.Range(0, 4).Select(s => new ShardReport(s, [1], [1], 1, 0, true))], [new SubtreeReport(new ShardRange(0, 4), [1], true)], 1));
         int written = order.FindIndex(o => o is AppendJournal { Record: VerdictRecord });
@@ -283,7 +283,7 @@ public class CoordinatorTests
             Assign assign = c.AssignmentOf(0);
             c.Report(0, assign);
             c.Prepare(step, 0, assign.Assignment);
-            c.Probe.Tell(ActorId.Server(0), new Applied(1, step + 1, 0));
+            c.Probe.Tell(ActorId.Server(0), new Applied(1, step + 1, 0, 1));
             Assert.Equal(step + 1, c.Coordinator.Version); // longer than the least failure time, and nobody is lost
         }
 
@@ -351,9 +351,9 @@ public class CoordinatorTests
     {
         var verdict = new Verdict(1, 4, new Decision(VerdictKind.Apply, 1, 1, 0.5, 5, null), BitConverter.GetBytes(77UL));
         var probe = new Probe(new Coordinator(ActorId.Coordinator, CoordinatorProbe.Shape, RangeMap.Spread(2, 2, []), new FakePolicy(9), new ProtocolTimes(), 2));
-        probe.Tell(ActorId.Server(0), new EpochAccepted(2, 0, 5, verdict)); // has applied it
+        probe.Tell(ActorId.Server(0), new EpochAccepted(2, 0, [new HeldRange(0, 5)], verdict)); // has applied it
         Assert.Empty(probe.SentOf<Verdict>());
-        probe.Tell(ActorId.Server(1), new EpochAccepted(2, 1, 4, null)); // has not heard of it
+        probe.Tell(ActorId.Server(1), new EpochAccepted(2, 0, [new HeldRange(1, 4)], null)); // has not heard of it
         (ActorId to, Verdict again) = Assert.Single(probe.SentOf<Verdict>());
         Assert.Equal((ActorId.Server(1), 2L, 4L, verdict.Decision), (to, again.Epoch, again.Step, again.Decision));
         Assert.Equal(5, ((Coordinator)probe.Actor).Version);

@@ -59,7 +59,7 @@ public class ParameterServerTests
         server.Tell(ActorId.Coordinator, new Verdict(1, 0, default, default));
         server.Tell(ActorId.Coordinator, new Verdict(1, 0, default, default));
         Assert.Single(server.DoneOf<ApplyVerdict>());
-        server.Tell(server.Actor.Id, new VerdictApplied(0));
+        server.Tell(server.Actor.Id, new VerdictApplied(0, 0));
         server.Tell(ActorId.Coordinator, new Verdict(1, 0, default, default));
         Assert.Single(server.DoneOf<ApplyVerdict>());
         Assert.Equal([1L, 1], server.SentOf<Applied>().Select(s => s.Message.Version));
@@ -76,7 +76,7 @@ public class ParameterServerTests
         server.Tell(ActorId.Coordinator, new Verdict(1, 0, default, default));
         server.Tell(ActorId.Worker(4), new ReadParameters(1, 0, 1, 0)); // while it is being overwritten
         Assert.Single(server.SentOf<ReadRefused>());
-        server.Tell(server.Actor.Id, new VerdictApplied(0));
+        server.Tell(server.Actor.Id, new VerdictApplied(0, 0));
         Assert.Equal(1, Assert.Single(server.DoneOf<SendParameters>()).Version);
         server.Tell(ActorId.Worker(4), new ReadParameters(1, 0, 1, 0));
         Assert.Equal(2, server.SentOf<ReadRefused>().Length);

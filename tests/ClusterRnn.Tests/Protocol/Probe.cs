@@ -87,7 +87,7 @@ internal sealed class CoordinatorProbe
             Probe.Tell(ActorId.Worker(i), new WorkerHello(Limits.ProtocolVersion, "job", "data"));
         }
 
-        Probe.Tell(ActorId.Server(0), new EpochAccepted(1, 0, 0, null));
+        Probe.Tell(ActorId.Server(0), new EpochAccepted(1, 0, [new HeldRange(0, 0)], null));
     }
 
     public RangeMap Map { get; }
@@ -113,5 +113,5 @@ internal sealed class CoordinatorProbe
     }
 
     public void Prepare(long step, int attempt, params long[] assignments)
-        => Probe.Tell(ActorId.Server(0), new Prepared(1, step, attempt, 0, [new BlockSum(new ShardRange(0, 2), 4)], true, 0, assignments));
+        => Probe.Tell(ActorId.Server(0), new Prepared(1, step, attempt, 0, [new BlockSum(new ShardRange(0, 2), 4)], true, 0, assignments, 1, null));
 }

@@ -557,7 +557,7 @@ internal sealed class ProtocolSimulation
                     pending[state.Shard] = (ulong)Payload(state.Payload);
                 }
 
-                Local(node, _random.Next(1, 500), new StatesStored(store.Step, store.Ticket), () => node.PendingStates = pending);
+                Local(node, _random.Next(1, 500), new StatesStored(store.Step, store.Ticket, store.Range), () => node.PendingStates = pending);
                 break;
             case ReleasePayload release:
                 if (!_payloads.Remove(release.Payload))
@@ -591,7 +591,7 @@ internal sealed class ProtocolSimulation
                     throw Failure($"{node.Actor.Id} keeps a copy of version {snapshot.Version} that is not that version");
                 }
 
-                Local(node, _random.Next(1, 1_000), new RangeSnapshotted(snapshot.Version));
+                Local(node, _random.Next(1, 1_000), new RangeSnapshotted(snapshot.Version, snapshot.Range));
                 break;
             case SaveCheckpoint save:
                 Count("checkpoints");
@@ -752,7 +752,7 @@ internal sealed class ProtocolSimulation
             throw Failure($"{server.Id} applies step {apply.Step} and is not at the reference's version {apply.Step + 1}");
         }
 
-        Local(node, _random.Next(1, 1_000), new VerdictApplied(apply.Step), () =>
+        Local(node, _random.Next(1, 1_000), new VerdictApplied(apply.Step, apply.Range), () =>
         {
             node.Segments = after;
             node.Reduced.Clear();
@@ -838,7 +838,7 @@ internal sealed class ProtocolSimulation
         ActorId host = ActorId.Server(0);
         Node node = _nodes[host];
         _flights.Enqueue(
-            new Flight(new Envelope(host, host, new Heartbeat(0, -1)), null, node.Incarnation, action), (_now.Ticks + _random.Next(1, 60_000), _order++));
+            new Flight(new Envelope(host, host, new Heartbeat(0, -1, 0)), null, node.Incarnation, action), (_now.Ticks + _random.Next(1, 60_000), _order++));
     }
 
     private sealed record Flight(Envelope Envelope, object? Content, long Incarnation, Action? Before);

@@ -1,0 +1,92 @@
+// What a chain of journals says, folded record by record in the order in which they were written.
+//
+// The host reads the files: it begins at the highest journal.<epoch>, whose first record names the predecessor and how many of
+// its bytes count, goes back to the first, and adds the records oldest first. A torn or damaged tail of the last journal ends
+// the reading; a commit that was torn is decided again and comes to the same bits.
+namespace ClusterRnn.Protocol;
+
+/// <summary>What a new coordinator has to know of its predecessors.</summary>
+public sealed class JournalState
+{
+    private readonly SortedList<long, ulong> _digests = [];
+
+    /// <summary>The epoch of the last journal, -1 before the first record.</summary>
+    public long Epoch { get; private set; } = -1;
+
+    /// <summary>The last verdict that counts, or null when no step of the present history is committed.</summary>
+    public Messages.Verdict? Verdict { get; private set; }
+
+    /// <summary>The version of the last whole checkpoint that a record tells of, -1 when there is none.</summary>
+    public long CheckpointVersion { get; private set; } = -1;
+
+    /// <summary>Who owned what at last, or null when nobody did.</summary>
+    public RangeMap? Map { get; private set; }
+
+    /// <summary>How many records there were.</summary>
+    public long Records { get; private set; }
+
+    /// <summary>How often the job went back to a checkpoint.</summary>
+    public long Rollbacks { get; private set; }
+
+    /// <summary>What committed steps came to, by step. A rollback keeps them: the steps executed again must come to the same.</summary>
+    public IReadOnlyDictionary<long, ulong> Digests => _digests;
+
+    /// <summary>Folds records, oldest first.</summary>
+    public static JournalState Of(IEnumerable<JournalRecord> records)
+    {
+        var state = new JournalState();
+        foreach (JournalRecord record in records)
+        {
+            state.Add(record);
+        }
+
+        return state;
+    }
+
+    /// <summary>Takes in the next record.</summary>
+    /// <exception cref="ArgumentException">An epoch is not higher than the one before, or a step is not the one after the last.</exception>
+    public void Add(JournalRecord record)
+    {
+        Records++;
+        switch (record)
+        {
+            case EpochRecord epoch:
+                if (epoch.Epoch <= Epoch)
+                {
+                    throw new ArgumentException($"Epoch {epoch.Epoch} follows epoch {Epoch}: these are not the journals of one chain, oldest first.", nameof(record));
+                }
+
+                Epoch = epoch.Epoch;
+                break;
+            case VerdictRecord committed:
+                if (Verdict is { } last && committed.Verdict.Step != last.Step + 1)
+                {
+                    throw new ArgumentException($"Step {committed.Verdict.Step} follows step {last.Step}: a record is missing, or a journal was adopted beyond its length.", nameof(record));
+                }
+
+                Verdict = committed.Verdict;
+                Remember(_digests, committed.Verdict.Step, committed.Digest);
+                break;
+            case CheckpointRecord saved:
+                CheckpointVersion = saved.Version;
+                break;
+            case MapRecord map:
+                Map = map.Map;
+                break;
+            case RollbackRecord:
+                Verdict = null; // the step of the checkpoint comes next
+                Rollbacks++;
+                break;
+        }
+    }
+
+    /// <summary>Keeps the digest of a step, and no more of them than are ever executed again.</summary>
+    internal static void Remember(SortedList<long, ulong> digests, long step, ulong digest)
+    {
+        digests[step] = digest;
+        if (digests.Count > Limits.RememberedDigests)
+        {
+            digests.RemoveAt(0);
+        }
+    }
+}
