@@ -46,6 +46,19 @@ public sealed class OneAnswerTests
             select ExpectTheSame(Job.Tiny, "--workers", $"{workers}", "--servers", $"{servers}"));
     }
 
+    /// <summary>Two thousand rows computed one group of shards after the other.</summary>
+    [Fact]
+    public async Task AWorkersMemoryLimitChangesNoBit()
+    {
+        LongTests.SkipUnlessOn();
+        var large = new Job(
+            "large", Repository.Config("char-lm.yaml"), "--set", "batch.size=2048", "--set", "data.characters=3000000", "--set", "evaluate.every=2", "--steps", "2", "--workers", "1");
+        string[] unlimited = ["--set", "cluster.workerMemory=8GB"], limited = ["--memory", "1GB"];
+        FinishedRun reference = await large.TrainAsync(unlimited), run = await large.TrainAsync(limited);
+        Assert.Equal(reference.Answer, run.Answer);
+        Assert.Equal(reference.Metrics(), run.Metrics());
+    }
+
     [Theory]
     [InlineData("DOTNET_EnableAVX512", "0")]
     [InlineData("DOTNET_EnableAVX2", "0")]

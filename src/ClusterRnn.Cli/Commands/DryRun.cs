@@ -16,15 +16,9 @@ internal static class DryRun
         ParameterLayout layout = job.Layout;
         int workers = Math.Min(resolved.Config.Cluster.Workers, job.Shards);
         int shardsEach = (job.Shards + workers - 1) / workers;
-        long workerBytes;
-        using (ShardComputer computer = job.CreateComputer(shardsEach))
-        {
-            // Beside the computer's buffers: the version's parameters, and a gradient for each of the most subtrees that a
-            // contiguous range can fall into.
-            int subtrees = shardsEach <= 2 ? shardsEach : 2 * (31 - int.LeadingZeroCount(shardsEach));
-            workerBytes = computer.MemoryBytes + (layout.Length * sizeof(float) * (1 + subtrees));
-        }
-
+        ClusterConfig cluster = resolved.Config.Cluster;
+        // A worker has room for all shards (it goes on alone when the others are lost), as far as its limit allows.
+        var memory = WorkerMemory.Of(job, cluster.Workers, cluster.Servers, cluster.WorkerMemoryBytes);
         // A server holds its parameters, the optimizer's moments, the reduced gradient and what came in for it.
         long vectors = 3 + job.Settings.Optimizer.Moments.Count;
         long serverBytes = layout.Length * sizeof(float) * vectors / resolved.Config.Cluster.Servers;
@@ -45,11 +39,16 @@ internal static class DryRun
             ["batch", $"{resolved.Config.Batch.Size} rows x {job.Train.MaximumTime} time steps in {job.Shards} shards of {ShardSizes(job)} rows"],
             ["steps", maximum == long.MaxValue ? "until the loss or patience ends it" : $"{Figures.Count(maximum)} at the most"],
             ["steps an epoch", Figures.Count(job.Train.StepsPerPass)],
-            ["each of " + Plural(workers, "worker"), $"about {Figures.Bytes(workerBytes)}, {Plural(shardsEach, "shard")} at the most"],
+            ["each of " + Plural(workers, "worker"), $"{Figures.Bytes(memory.TotalBytes)}{LimitOf(cluster)}, {Plural(shardsEach, "shard")} at the most, computed {GroupsOf(memory, shardsEach)}"],
             ["each of " + Plural(resolved.Config.Cluster.Servers, "server"), $"about {Figures.Bytes(serverBytes)}"],
             ["data", job.DataSha256],
         ]);
     }
+
+    private static string LimitOf(ClusterConfig cluster) => cluster.WorkerMemory is null ? "" : $" of at most {cluster.WorkerMemory}";
+
+    private static string GroupsOf(WorkerMemory memory, int shards) =>
+        memory.GroupsOf(shards) == 1 ? "together" : $"in {memory.GroupsOf(shards)} groups of up to {memory.GroupShards}";
 
     private static string ShardSizes(TrainingJob job)
     {

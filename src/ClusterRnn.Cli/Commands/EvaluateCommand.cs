@@ -61,7 +61,7 @@ internal static class EvaluateCommand
                 continue;
             }
 
-            IReadOnlyList<MetricValue> values = Evaluate(job.Job, model, part, cancellation);
+            IReadOnlyList<MetricValue> values = Evaluate(job.Job, config.Cluster, model, part, cancellation);
             heads = ["data", .. values.Select(v => v.Name)];
             rows.Add([path ?? part.ToString().ToLowerInvariant(), .. values.Select(v => Figures.Loss(v.Value))]);
         }
@@ -69,11 +69,11 @@ internal static class EvaluateCommand
         Tables.Write(terminal, heads, rows);
     }
 
-    private static unsafe IReadOnlyList<MetricValue> Evaluate(TrainingJob job, TrainedModel model, DataPart part, CancellationToken cancellation)
+    private static unsafe IReadOnlyList<MetricValue> Evaluate(TrainingJob job, ClusterConfig cluster, TrainedModel model, DataPart part, CancellationToken cancellation)
     {
         int shards = job.ShardsOf(part);
         ShardReport[] reports = ShardComputer.CreateReports(job, shards);
-        using ShardComputer computer = job.CreateComputer(job.Shards);
+        using ShardComputer computer = job.CreateComputer(job.Shards, cluster.WorkerMemoryBytes);
         MetricSchema schema = job.Model.Metrics;
         fixed (float* parameters = model.Parameters)
         {

@@ -8,6 +8,7 @@ using ClusterRnn.Data;
 using ClusterRnn.Models;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Checkpoints;
+using ClusterRnn.Training.Computing;
 using ClusterRnn.Training.Configuration;
 using ClusterRnn.Training.Runs;
 
@@ -22,12 +23,13 @@ internal static class TrainCommand
         var dryRun = new Option<bool>("--dry-run") { Description = "Check everything; print the resolved config, parameters, memory and shards; train nothing." };
         var workers = new Option<string?>("--workers") { Description = "Workers (cluster.workers). The result is the same for any number.", HelpName = "N" };
         var servers = new Option<string?>("--servers") { Description = "Parameter servers (cluster.servers). The result is the same for any number.", HelpName = "N" };
+        var memory = new Option<string?>("--memory") { Description = "What each worker's buffers may take, such as 512MB (cluster.workerMemory). The result is the same for any limit.", HelpName = "LIMIT" };
         var set = new Option<string[]>("--set") { Description = "Set a config key, as often as needed: --set batch.size=32.", HelpName = "KEY=VALUE", AllowMultipleArgumentsPerToken = false };
         var output = new Option<string?>("--out", "-o") { Description = "The run folder. Default: a new folder runs/NAME-N.", HelpName = "FOLDER" };
         var seed = new Option<string?>("--seed") { Description = "The seed of everything random (seed).", HelpName = "N" };
         Option<long?> steps = NumberOption.Of<long>("--steps", "Stop after step N, with a checkpoint, as if interrupted there; --resume goes on.", 0);
         var resume = new Option<string?>("--resume") { Description = "Go on from the newest whole checkpoint of RUN; without RUN: of --out, or of this config's newest run.", HelpName = "RUN", Arity = ArgumentArity.ZeroOrOne };
-        var command = new GroupedCommand("train", "Train a model as a config file says.", CommandGroup.Train) { config, dryRun, workers, servers, set, output, seed, steps, resume };
+        var command = new GroupedCommand("train", "Train a model as a config file says.", CommandGroup.Train) { config, dryRun, workers, servers, memory, set, output, seed, steps, resume };
         command.Examples.Add(("train configs/quickstart.yaml", "Train a small character model with two workers in this process."));
         command.Examples.Add(("train configs/char-lm.yaml --set data.path='texts/**/*.txt'", "Train on any text."));
         command.Examples.Add(("train configs/quickstart.yaml --resume", "Go on where the newest run of this config was stopped."));
@@ -36,6 +38,7 @@ internal static class TrainCommand
             var assignments = new List<ConfigAssignment>();
             Assign("--workers", "cluster.workers", parsed.GetValue(workers));
             Assign("--servers", "cluster.servers", parsed.GetValue(servers));
+            Assign("--memory", "cluster.workerMemory", parsed.GetValue(memory));
             Assign("--seed", "seed", parsed.GetValue(seed));
             assignments.AddRange((parsed.GetValue(set) ?? []).Select(ConfigAssignment.Parse));
             bool resumes = parsed.GetResult(resume) is not null;
@@ -81,6 +84,12 @@ internal static class TrainCommand
         if (config.Cluster.Workers > job.Job.Shards)
         {
             terminal.Warn($"{config.Cluster.Workers} workers, but batch.shards is {job.Job.Shards}: {config.Cluster.Workers - job.Job.Shards} of them will have nothing to do");
+        }
+
+        var memory = WorkerMemory.Of(job.Job, config.Cluster.Workers, config.Cluster.Servers, config.Cluster.WorkerMemoryBytes);
+        if (!memory.Fits)
+        {
+            throw bound.Error("cluster.workerMemory", memory.TooSmall);
         }
 
         if (isDryRun)

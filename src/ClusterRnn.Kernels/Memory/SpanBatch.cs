@@ -31,6 +31,19 @@ public sealed unsafe class SpanBatch : IDisposable
         RowIds = (long*)Allocate(maximumRows * sizeof(long));
     }
 
+    /// <summary>The bytes of all its buffers.</summary>
+    public long MemoryBytes => MeasureBytes(MaximumTime, MaximumRows, FeatureWidth, TargetWidth);
+
+    /// <summary>The bytes that a batch of this size reserves.</summary>
+    /// <inheritdoc cref="SpanBatch(int, int, int, int)" path="/param"/>
+    public static long MeasureBytes(int maximumTime, int maximumRows, int featureWidth, int targetWidth)
+    {
+        long cells = (long)maximumTime * maximumRows;
+        return Rounded(cells * Math.Max(1, featureWidth) * 4) + Rounded(cells * Math.Max(1, targetWidth) * 4) + Rounded(maximumRows * 4L) + Rounded(maximumRows * 8L);
+
+        static long Rounded(long bytes) => (bytes + 63) & ~63L;
+    }
+
     /// <summary>The longest span there is room for.</summary>
     public int MaximumTime { get; }
 

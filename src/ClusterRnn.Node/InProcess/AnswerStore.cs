@@ -35,6 +35,8 @@ internal sealed unsafe class AnswerBuffers : IDisposable
 
     public float* States => _states.Pointer; // [rows, StateWidth], the shards of the assignment filled
 
+    public long MemoryBytes => (_states.Length + (_gradients.Count * _job.Layout.Length)) * sizeof(float);
+
     public bool IsWriting
     {
         get => Volatile.Read(ref _writing) != 0;
@@ -88,6 +90,18 @@ internal sealed unsafe class AnswerStore : IPayloads, IDisposable
     public AnswerStore(TrainingJob job) => _job = job;
 
     public AnswerBuffers this[long number] => _answers[number];
+
+    /// <summary>The bytes of a worker's answers.</summary>
+    public long MemoryBytesOf(int owner)
+    {
+        long bytes = 0;
+        foreach (AnswerBuffers answer in _answers)
+        {
+            bytes += answer.Owner == owner ? answer.MemoryBytes : 0;
+        }
+
+        return bytes;
+    }
 
     /// <summary>Buffers for an answer to step <paramref name="version"/>, preferably ones the same worker used before.</summary>
     public AnswerBuffers Rent(int owner, long version, ShardRange[] subtrees)

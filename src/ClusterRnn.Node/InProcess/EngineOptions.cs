@@ -34,7 +34,7 @@ public sealed record EngineOptions
     /// <summary>What goes wrong on purpose.</summary>
     public FaultPlan Faults { get; init; } = FaultPlan.None;
 
-    /// <summary>What a worker's buffers may take in bytes; 0 means no limit.</summary>
+    /// <summary>What a worker's buffers may take in bytes; 0 means no limit. While it computes shards of a worker that was lost or late, one answer comes on top.</summary>
     public long WorkerMemoryBytes { get; init; }
 
     /// <summary>Whether shards are dealt evenly instead of by measured speed, so that a run is dealt the same each time.</summary>
@@ -110,6 +110,9 @@ public sealed class RunResult : IDisposable
 
     /// <summary>Bytes that the compute threads allocated on the managed heap while computing, from the third step on.</summary>
     public required long ComputeAllocatedBytes { get; init; }
+
+    /// <summary>The bytes of the buffers of the worker that had the most, answers included.</summary>
+    public required long WorkerMemoryBytes { get; init; }
 
     /// <summary>Bytes that actors and their messages allocated, from the third step on.</summary>
     public required long ActorAllocatedBytes { get; init; }

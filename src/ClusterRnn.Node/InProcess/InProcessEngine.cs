@@ -10,6 +10,7 @@
 using ClusterRnn.Protocol;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Checkpoints;
+using ClusterRnn.Training.Computing;
 using ClusterRnn.Training.Policy;
 using ClusterRnn.Training.Runs;
 
@@ -45,6 +46,7 @@ public sealed class InProcessEngine : IEngine
             Artefacts = request.Job.Artefacts,
             ResumeFrom = from,
             StopAfterStep = request.StopAfterStep,
+            WorkerMemoryBytes = request.Job.Config.Cluster.WorkerMemoryBytes,
         };
         using RunResult result = await RunAsync(job, options, request.Observer, cancellation).ConfigureAwait(false);
         return result.Reports.Result(result.State, result.Version, result.Reason, result.Checkpoint, result.CheckpointStep, request.ResumeFrom);
@@ -69,6 +71,7 @@ public sealed class InProcessEngine : IEngine
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Workers, Limits.MaximumWorkers);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Servers, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Servers, Limits.MaximumRanges);
+        WorkerMemory.Of(job, options.Workers, options.Servers, options.WorkerMemoryBytes).ThrowIfTooSmall();
         observer ??= new NobodyLooks();
         Counters counters = new();
         TrainingState? rolledBack = null;

@@ -187,6 +187,7 @@ internal sealed partial class InProcessRun : IDisposable
             Checkpoint = _checkpoint,
             CheckpointStep = _checkpointStep,
             ComputeAllocatedBytes = compute,
+            WorkerMemoryBytes = _workers.Max(worker => worker.MemoryBytes + _answers.MemoryBytesOf(worker.Number)),
             ActorAllocatedBytes = _actorBytes - _actorBytesAtWarmUp,
         };
     }

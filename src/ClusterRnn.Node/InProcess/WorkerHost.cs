@@ -98,6 +98,9 @@ internal sealed unsafe class WorkerHost : IDisposable
     /// <summary>What training computations allocated on the managed heap.</summary>
     public long AllocatedBytes { get; private set; }
 
+    /// <summary>The bytes of all its buffers but answers.</summary>
+    public long MemoryBytes => (_computer?.MemoryBytes ?? 0) + ((_states[0].Length + _states[1].Length + (_gathered?.Length ?? 0)) * sizeof(float));
+
     /// <summary>Reserves the model's buffers, on the worker's own thread.</summary>
     public void Prepare()
     {
@@ -109,7 +112,8 @@ internal sealed unsafe class WorkerHost : IDisposable
             }
         }
 
-        _computer = _job.CreateComputer(_job.Shards, _options.WorkerMemoryBytes);
+        var memory = WorkerMemory.Of(_job, _options.Workers, _servers.Length, _options.WorkerMemoryBytes);
+        _computer = _job.CreateComputer(_job.Shards, memory.ComputerLimitBytes);
     }
 
     /// <summary>The subtrees of a range.</summary>

@@ -36,17 +36,10 @@ public sealed unsafe class ShardComputer : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumShards, 1);
         this.job = job;
         maximumShards = Math.Min(maximumShards, job.Shards);
-        groupShards = memoryBytes <= 0 ? maximumShards : FittingShards(maximumShards, memoryBytes);
-        int rows = RowsOfLargestGroup(job.Train, job.Shards, groupShards);
-        foreach (IBatchSource source in EvaluationSources())
-        {
-            // An evaluation goes shard by shard where the training batch is smaller.
-            rows = Math.Max(rows, RowsOfLargestGroup(source, TrainingJob.DefaultShards(source.BatchRows), 1));
-        }
-
-        int shards = Math.Max(groupShards, TrainingJob.DefaultShardLimit);
-        executor = new ModelExecutor(job.Model, MaximumTime(), MaximumTargetTime(), rows, training: true, shards);
-        batch = new SpanBatch(MaximumTime(), rows, job.Train.FeatureWidth, job.Train.TargetWidth);
+        groupShards = memoryBytes <= 0 ? maximumShards : FittingShards(job, maximumShards, memoryBytes);
+        int rows = MaximumRowsOf(job, groupShards), shards = ExecutorShards(groupShards);
+        executor = new ModelExecutor(job.Model, MaximumTime(job), MaximumTargetTime(job), rows, training: true, shards);
+        batch = new SpanBatch(MaximumTime(job), rows, job.Train.FeatureWidth, job.Train.TargetWidth);
         MaximumRows = rows;
         sums = new ShardSums(job.Model.Metrics, shards);
         stateIn = new NativeBuffer<float>((long)rows * job.Model.StateWidth);
@@ -56,8 +49,35 @@ public sealed unsafe class ShardComputer : IDisposable
     /// <summary>The most rows that are computed together.</summary>
     public int MaximumRows { get; }
 
-    /// <summary>The bytes of the model's buffers.</summary>
-    public long MemoryBytes => executor.MemoryBytes;
+    /// <summary>The most shards that are computed together.</summary>
+    public int GroupShards => groupShards;
+
+    /// <summary>The bytes of all buffers: the model's, the data's, states, and gradients above the groups as far as they were needed.</summary>
+    public long MemoryBytes => executor.MemoryBytes + batch.MemoryBytes + ((stateIn.Length + stateOut.Length + (gradients.Count * job.Layout.Length)) * sizeof(float));
+
+    /// <summary>The bytes that a computer reserves which computes so many shards together, and of which a range of all shards is asked.</summary>
+    public static long MeasureBytes(TrainingJob job, int groupShards)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        ArgumentOutOfRangeException.ThrowIfLessThan(groupShards, 1);
+        int rows = MaximumRowsOf(job, groupShards);
+        long executor = ModelExecutor.MeasureBytes(job.Model, MaximumTime(job), MaximumTargetTime(job), rows, training: true, ExecutorShards(groupShards));
+        long batch = SpanBatch.MeasureBytes(MaximumTime(job), rows, job.Train.FeatureWidth, job.Train.TargetWidth);
+        return executor + batch + (((2L * rows * job.Model.StateWidth) + (LevelsAbove(0, job.Shards, groupShards) * job.Layout.Length)) * sizeof(float));
+    }
+
+    /// <summary>The most shards, up to <paramref name="maximumShards"/>, that a computer of <paramref name="memoryBytes"/> computes together; at least 1, whether it fits or not.</summary>
+    public static int FittingShards(TrainingJob job, int maximumShards, long memoryBytes)
+    {
+        // Groups are nodes of the tree: in between two powers of two nothing is gained.
+        int shards = maximumShards;
+        while (shards > 1 && MeasureBytes(job, shards) > memoryBytes)
+        {
+            shards = 1 << (31 - int.LeadingZeroCount(shards - 1));
+        }
+
+        return shards;
+    }
 
     /// <summary>The reports of a call, to be kept and reused by the caller.</summary>
     public static ShardReport[] CreateReports(TrainingJob job, int shards)
@@ -354,7 +374,7 @@ public sealed unsafe class ShardComputer : IDisposable
     private static void Copy(float* from, float* into, long floats) =>
         Buffer.MemoryCopy(from, into, floats * sizeof(float), floats * sizeof(float));
 
-    private IEnumerable<IBatchSource> EvaluationSources()
+    private static IEnumerable<IBatchSource> EvaluationSources(TrainingJob job)
     {
         if (job.Validation is not null)
         {
@@ -367,22 +387,29 @@ public sealed unsafe class ShardComputer : IDisposable
         }
     }
 
-    private int MaximumTime() => Math.Max(job.Train.MaximumTime, EvaluationSources().Select(s => s.MaximumTime).DefaultIfEmpty().Max());
+    private static int MaximumTime(TrainingJob job) => Math.Max(job.Train.MaximumTime, EvaluationSources(job).Select(s => s.MaximumTime).DefaultIfEmpty().Max());
 
-    private int MaximumTargetTime() =>
-        Math.Max(job.Train.MaximumTargetTime, EvaluationSources().Select(s => s.MaximumTargetTime).DefaultIfEmpty().Max());
+    private static int MaximumTargetTime(TrainingJob job) =>
+        Math.Max(job.Train.MaximumTargetTime, EvaluationSources(job).Select(s => s.MaximumTargetTime).DefaultIfEmpty().Max());
 
-    private int FittingShards(int maximumShards, long memoryBytes)
+    // An evaluation goes shard by shard where the training batch is smaller.
+    private static int MaximumRowsOf(TrainingJob job, int groupShards) => EvaluationSources(job)
+        .Select(source => RowsOfLargestGroup(source, TrainingJob.DefaultShards(source.BatchRows), 1))
+        .Append(RowsOfLargestGroup(job.Train, job.Shards, groupShards))
+        .Max();
+
+    private static int ExecutorShards(int groupShards) => Math.Max(groupShards, TrainingJob.DefaultShardLimit);
+
+    // The levels of the tree over a node at which the gradients of two halves are held.
+    private static int LevelsAbove(int start, int end, int groupShards)
     {
-        int time = MaximumTime(), targetTime = MaximumTargetTime();
-        int shards = maximumShards;
-        while (shards > 1
-            && ModelExecutor.MeasureBytes(job.Model, time, targetTime, RowsOfLargestGroup(job.Train, job.Shards, shards), training: true, maximumShards) > memoryBytes)
+        if (end - start <= groupShards)
         {
-            shards--;
+            return 0;
         }
 
-        return shards;
+        int middle = CanonicalTree.Split(start, end);
+        return 1 + Math.Max(LevelsAbove(start, middle, groupShards), LevelsAbove(middle, end, groupShards));
     }
 
     private Slice SliceOf(ShardRange range, int shards, int batchRows)

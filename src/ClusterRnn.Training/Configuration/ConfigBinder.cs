@@ -166,6 +166,11 @@ public static class ConfigBinder
                         Add(node.Mark, path, $"'{path}' must not be empty");
                     }
 
+                    if (key?.Pattern is { } pattern && !pattern.IsValid(text))
+                    {
+                        Add(node.Mark, path, $"'{path}' expects {pattern.ErrorMessage}; found '{text}'");
+                    }
+
                     return JsonValue.Create(text);
                 case ConfigKind.Choice:
                     if (shape.Choices.Contains(text))

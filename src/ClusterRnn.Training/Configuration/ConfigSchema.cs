@@ -54,6 +54,11 @@ public static class ConfigSchema
                 node[shape.Kind == ConfigKind.List ? "minItems" : "minLength"] = key!.MinimumLength;
             }
 
+            if (key?.Pattern is { } pattern && shape.Kind == ConfigKind.Text)
+            {
+                node["pattern"] = pattern.Pattern;
+            }
+
             return nullable ? new JsonObject { ["anyOf"] = new JsonArray(node, new JsonObject { ["type"] = "null" }) } : node;
         }
 

@@ -66,6 +66,9 @@ public sealed record ConfigKey(
     int MinimumLength,
     JsonNode? Default)
 {
+    /// <summary>What a text must look like, with the same in words as its error message; or null.</summary>
+    public RegularExpressionAttribute? Pattern { get; init; }
+
     /// <summary>The variant that is meant when the discriminating key is left out, or null when it must be given.</summary>
     public string? DefaultVariant => Shape.Kind == ConfigKind.Variant && Default is JsonObject json ? json[Shape.Discriminator!]?.GetValue<string>() : null;
 }
@@ -230,7 +233,10 @@ public sealed class ConfigShape
                 member?.GetCustomAttribute<DescriptionAttribute>()?.Description,
                 member?.GetCustomAttribute<RangeAttribute>(),
                 member?.GetCustomAttribute<MinLengthAttribute>()?.Length ?? 0,
-                value is null ? null : JsonSerializer.SerializeToNode(value, property.PropertyType, ConfigJson.Options)));
+                value is null ? null : JsonSerializer.SerializeToNode(value, property.PropertyType, ConfigJson.Options))
+            {
+                Pattern = member?.GetCustomAttribute<RegularExpressionAttribute>(),
+            });
         }
 
         return keys;

@@ -2,6 +2,7 @@
 // only names them. `clusterrnn schema` and configs/schema.json are generated from these records.
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using System.Text.Json.Serialization;
 using ClusterRnn.Data;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Optimizers;
@@ -12,7 +13,7 @@ namespace ClusterRnn.Training.Configuration;
 
 /// <summary>Where a job runs; none of it changes the result.</summary>
 [Description("Where the job runs. Nothing here changes the trained model.")]
-public sealed record ClusterConfig
+public sealed record ClusterConfig : IValidatableObject
 {
     /// <summary>Workers: each computes gradients of its shards.</summary>
     [Description("Workers, each computing the gradients of its shards. More than batch.shards help no further.")]
@@ -23,6 +24,24 @@ public sealed record ClusterConfig
     [Description("Parameter servers, each owning a range of the parameters.")]
     [Range(1, 4096)]
     public int Servers { get; init; } = 1;
+
+    /// <summary>What a worker's buffers may take (<see cref="MemorySize"/>); null: no limit.</summary>
+    [Description("What each worker's buffers may take, such as 512MB or 1GiB: its shards are computed in groups that fit. Default: no limit.")]
+    [RegularExpression(MemorySize.Pattern, ErrorMessage = MemorySize.Words)]
+    public string? WorkerMemory { get; init; }
+
+    /// <summary>The same in bytes; 0: no limit.</summary>
+    [JsonIgnore]
+    public long WorkerMemoryBytes => WorkerMemory is null ? 0 : MemorySize.Parse(WorkerMemory);
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (WorkerMemory is not null && WorkerMemoryBytes == 0)
+        {
+            yield return new ValidationResult($"'cluster.workerMemory' expects more than nothing; found {WorkerMemory}. Leave it out for no limit", [nameof(WorkerMemory)]);
+        }
+    }
 }
 
 /// <summary>How text is generated, for the sample in the report and as the defaults of <c>clusterrnn generate</c>.</summary>

@@ -159,6 +159,22 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact]
+    public void A_memory_limit_is_shown_and_the_least_is_said()
+    {
+        string config = Write("job.yaml", Job);
+        (int code, string _, string error) = Run("train", config, "--dry-run", "--memory", "1MB");
+        Assert.NotEqual(0, code);
+        string least = error[(error.IndexOf("at least ", StringComparison.Ordinal) + 9)..].Split(':')[0];
+        Assert.EndsWith("found 1MB.", error.Split(" Raise")[0], StringComparison.Ordinal);
+        (code, string text, error) = Run("train", config, "--dry-run", "--memory", least);
+        Assert.True(code == 0, error);
+        Assert.Contains($"workerMemory: \"{least}\"", text, StringComparison.Ordinal);
+        Assert.Contains($"of at most {least}, 4 shards at the most, computed", text, StringComparison.Ordinal);
+        Assert.Contains("expects a size such as 512MB", Run("train", config, "--memory", "1gb").Error, StringComparison.Ordinal);
+        Assert.Contains("expects more than nothing", Run("train", config, "--set", "cluster.workerMemory=0MB").Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_run_leaves_its_folder_and_can_be_used()
     {
         (int code, string text, string error) = Run("train", Write("job.yaml", Job), "--out", At("run"));
