@@ -43,6 +43,42 @@ public static class Limits
 
     /// <summary>How much longer than the shortest step a cut may be if it needs fewer subtrees: one part in this many.</summary>
     public const int CutSlack = 16;
+
+    /// <summary>The version of frames and handshakes; peers of another one are refused.</summary>
+    public const int WireVersion = 1;
+
+    /// <summary>The most segments the ranges are cut into.</summary>
+    public const int MaximumSegments = 65_536;
+
+    /// <summary>The most layers a gradient's digests are given for.</summary>
+    public const int MaximumLayers = 4096;
+
+    /// <summary>The most sums, and the most counts, a shard reports.</summary>
+    public const int MaximumSumsPerShard = 65_536;
+
+    /// <summary>The most maximal subtrees a range of blocks is cut into.</summary>
+    public const int MaximumSubtreesPerRange = 64;
+
+    /// <summary>The most assignments one message about a step names.</summary>
+    public const int MaximumAssignmentsPerStep = MaximumShards * MaximumAnswersPerShard;
+
+    /// <summary>The longest text in a message, in bytes of UTF-8.</summary>
+    public const int MaximumTextBytes = 16_384;
+
+    /// <summary>The largest state of a policy, which travels in every verdict.</summary>
+    public const int MaximumPolicyStateBytes = 8 << 20;
+
+    /// <summary>The largest control message.</summary>
+    public const int MaximumControlBytes = 16 << 20;
+
+    /// <summary>The largest message that goes before a block.</summary>
+    public const int MaximumMetaBytes = 1 << 20;
+
+    /// <summary>The largest block of a frame.</summary>
+    public const long MaximumPayloadBytes = 1L << 30;
+
+    /// <summary>The largest opening of a peer that has proved nothing yet.</summary>
+    public const int MaximumHelloBytes = 65_536;
 }
 
 /// <summary>The times a host chooses for its network: in one process they are short, between machines longer.</summary>

@@ -1,0 +1,17 @@
+namespace ClusterRnn.Engines.Tcp.Transport;
+
+/// <summary>A link, a listener or its security can't be used. The message says what was expected, what was found and what to do.</summary>
+public sealed class TransportException : IOException
+{
+    /// <summary>With a message for the user.</summary>
+    public TransportException(string message)
+        : base(message)
+    {
+    }
+
+    /// <summary>With a message for the user and what caused it.</summary>
+    public TransportException(string message, Exception cause)
+        : base(message, cause)
+    {
+    }
+}

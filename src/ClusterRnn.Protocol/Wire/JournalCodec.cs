@@ -1,0 +1,76 @@
+// The coordinator's journal as bytes: length, checksum, record; again and again.
+//
+// A process can die in the middle of an append, so the last record may be torn: cut short, or overwritten with zeros by
+// the file system. Its length or its checksum gives it away, and a reader stops before it.
+using System.Buffers;
+using System.Buffers.Binary;
+
+namespace ClusterRnn.Protocol.Wire;
+
+/// <summary>Journal records as bytes.</summary>
+public static class JournalCodec
+{
+    private const int HeadBytes = 2 * sizeof(uint); // [length of the body, CRC-32C of length and body]
+    private const byte EpochTag = 1, VerdictTag = 2, CheckpointTag = 3;
+
+    /// <summary>Appends a record.</summary>
+    /// <exception cref="ArgumentException">The record is of an unknown kind.</exception>
+    public static void Write(JournalRecord record, IBufferWriter<byte> into)
+    {
+        var body = new ArrayBufferWriter<byte>(256);
+        var writer = new WireWriter(body);
+        _ = record switch
+        {
+            EpochRecord epoch => writer.Byte(EpochTag).Int64(epoch.Epoch),
+            VerdictRecord verdict => writer.Byte(VerdictTag).Verdict(verdict.Verdict),
+            CheckpointRecord checkpoint => writer.Byte(CheckpointTag).Int64(checkpoint.Version),
+            _ => throw new ArgumentException($"{record.GetType().Name} has no place in a journal.", nameof(record)),
+        };
+        Span<byte> whole = into.GetSpan(HeadBytes + body.WrittenCount);
+        BinaryPrimitives.WriteInt32LittleEndian(whole, body.WrittenCount);
+        body.WrittenSpan.CopyTo(whole[HeadBytes..]);
+        BinaryPrimitives.WriteUInt32LittleEndian(whole[sizeof(uint)..], Checksum(whole[..sizeof(uint)], body.WrittenSpan));
+        into.Advance(HeadBytes + body.WrittenCount);
+    }
+
+    /// <summary>
+    /// Takes the next record from the front of <paramref name="rest"/>. False at the end: with nothing left it is a clean
+    /// one, else what is left is a torn tail, which the journal's next writer cuts off.
+    /// </summary>
+    /// <exception cref="WireException">A whole record says something this version does not know.</exception>
+    public static bool TryRead(ref ReadOnlySpan<byte> rest, out JournalRecord? record)
+    {
+        record = null;
+        if (rest.Length < HeadBytes)
+        {
+            return false;
+        }
+
+        uint length = BinaryPrimitives.ReadUInt32LittleEndian(rest);
+        if (length > rest.Length - HeadBytes || length == 0)
+        {
+            return false;
+        }
+
+        ReadOnlySpan<byte> body = rest.Slice(HeadBytes, (int)length);
+        if (BinaryPrimitives.ReadUInt32LittleEndian(rest[sizeof(uint)..]) != Checksum(rest[..sizeof(uint)], body))
+        {
+            return false;
+        }
+
+        var reader = new WireReader(body);
+        byte tag = reader.Byte();
+        record = tag switch
+        {
+            EpochTag => new EpochRecord(reader.Int64()),
+            VerdictTag => new VerdictRecord(reader.Verdict()),
+            CheckpointTag => new CheckpointRecord(reader.Int64()),
+            _ => throw new WireException($"no journal record has the tag {tag}"),
+        };
+        reader.End();
+        rest = rest[(HeadBytes + (int)length)..];
+        return true;
+    }
+
+    private static uint Checksum(ReadOnlySpan<byte> length, ReadOnlySpan<byte> body) => Crc32C.Append(Crc32C.Compute(length), body);
+}
