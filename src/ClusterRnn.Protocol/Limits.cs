@@ -62,6 +62,12 @@ public static class Limits
     /// <summary>The most assignments one message about a step names.</summary>
     public const int MaximumAssignmentsPerStep = MaximumShards * MaximumAnswersPerShard;
 
+    /// <summary>The most actors a status names.</summary>
+    public const int MaximumNodes = 4 * (MaximumWorkers + MaximumRanges);
+
+    /// <summary>The most counters a status names.</summary>
+    public const int MaximumCounters = 1024;
+
     /// <summary>The longest text in a message, in bytes of UTF-8.</summary>
     public const int MaximumTextBytes = 16_384;
 

@@ -11,7 +11,7 @@ namespace ClusterRnn.Protocol.Wire;
 public static class JournalCodec
 {
     private const int HeadBytes = 2 * sizeof(uint); // [length of the body, CRC-32C of length and body]
-    private const byte EpochTag = 1, VerdictTag = 2, CheckpointTag = 3;
+    private const byte EpochTag = 1, VerdictTag = 2, CheckpointTag = 3, MapTag = 4, RollbackTag = 5;
 
     /// <summary>Appends a record.</summary>
     /// <exception cref="ArgumentException">The record is of an unknown kind.</exception>
@@ -21,9 +21,11 @@ public static class JournalCodec
         var writer = new WireWriter(body);
         _ = record switch
         {
-            EpochRecord epoch => writer.Byte(EpochTag).Int64(epoch.Epoch),
-            VerdictRecord verdict => writer.Byte(VerdictTag).Verdict(verdict.Verdict),
+            EpochRecord epoch => writer.Byte(EpochTag).Int64(epoch.Epoch).Int64(epoch.Predecessor).Int64(epoch.AdoptedBytes),
+            VerdictRecord verdict => writer.Byte(VerdictTag).Verdict(verdict.Verdict).UInt64(verdict.Digest).RowDigests(verdict.RowDigests),
             CheckpointRecord checkpoint => writer.Byte(CheckpointTag).Int64(checkpoint.Version),
+            MapRecord map => writer.Byte(MapTag).Int64(map.Epoch).Map(map.Map),
+            RollbackRecord rollback => writer.Byte(RollbackTag).Int64(rollback.Epoch).Int64(rollback.Version).Reason(rollback.Reason),
             _ => throw new ArgumentException($"{record.GetType().Name} has no place in a journal.", nameof(record)),
         };
         Span<byte> whole = into.GetSpan(HeadBytes + body.WrittenCount);
@@ -62,9 +64,11 @@ public static class JournalCodec
         byte tag = reader.Byte();
         record = tag switch
         {
-            EpochTag => new EpochRecord(reader.Int64()),
-            VerdictTag => new VerdictRecord(reader.Verdict()),
+            EpochTag => new EpochRecord(reader.Int64(), reader.Int64(), reader.Int64()),
+            VerdictTag => new VerdictRecord(reader.Verdict(), reader.UInt64(), reader.RowDigests()),
             CheckpointTag => new CheckpointRecord(reader.Int64()),
+            MapTag => new MapRecord(reader.Int64(), reader.Map()),
+            RollbackTag => new RollbackRecord(reader.Int64(), reader.Int64(), reader.Text()),
             _ => throw new WireException($"no journal record has the tag {tag}"),
         };
         reader.End();

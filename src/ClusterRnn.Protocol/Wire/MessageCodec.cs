@@ -19,17 +19,21 @@ public static class MessageCodec
         Of<Welcome>(3, (w, m) => w.Int64(m.Epoch).Map(m.Map), (ref r) => new Welcome(r.Int64(), r.Map())),
         Of<Refused>(4, (w, m) => w.Reason(m.Reason), (ref r) => new Refused(r.Text())),
         Of<Rejoin>(5, (w, m) => w.Int64(m.Epoch), (ref r) => new Rejoin(r.Int64())),
-        Of<Heartbeat>(6, (w, m) => w.Int64(m.Epoch).Int64(m.Running), (ref r) => new Heartbeat(r.Int64(), r.Int64())),
+        Of<Heartbeat>(6, (w, m) => w.Int64(m.Epoch).Int64(m.Running).Int64(m.Refused), (ref r) => new Heartbeat(r.Int64(), r.Int64(), r.Int64())),
         Of<Leave>(7, (_, _) => { }, (ref _) => new Leave()),
         Of<Released>(8, (w, m) => w.Int64(m.Epoch), (ref r) => new Released(r.Int64())),
         Of<ClaimEpoch>(9, (w, m) => w.Int64(m.Epoch).Map(m.Map), (ref r) => new ClaimEpoch(r.Int64(), r.Map())),
-        Of<EpochAccepted>(10, (w, m) => w.Int64(m.Epoch).Int32(m.Range).Int64(m.Version).OptionalVerdict(m.Last), (ref r) => new EpochAccepted(r.Int64(), r.RangeNumber(), r.Int64(), r.OptionalVerdict())),
+        Of<EpochAccepted>(
+            10,
+            (w, m) => w.Int64(m.Epoch).Int64(m.Revision).Held(m.Held).OptionalVerdict(m.Last),
+            (ref r) => new EpochAccepted(r.Int64(), r.Int64(), r.Held(), r.OptionalVerdict())),
         Of<EpochRefused>(11, (w, m) => w.Int64(m.Epoch), (ref r) => new EpochRefused(r.Int64())),
         Of<Shutdown>(12, (w, m) => w.Int64(m.Epoch).Reason(m.Reason), (ref r) => new Shutdown(r.Int64(), r.Text())),
+        Of<Alive>(13, (w, m) => w.Int64(m.Epoch), (ref r) => new Alive(r.Int64())),
         Of<Assign>(
             20,
-            (w, m) => w.Int64(m.Epoch).Int64(m.Version).Byte((byte)m.Kind).Int64(m.Assignment).Range(m.Range).Bool(m.IgnoreCachedState),
-            (ref r) => new Assign(r.Int64(), r.Int64(), r.Work(), r.Int64(), r.Range(), r.Bool())),
+            (w, m) => w.Int64(m.Epoch).Int64(m.Version).Byte((byte)m.Kind).Int64(m.Assignment).Range(m.Range).Bool(m.IgnoreCachedState).Int64(m.Revision),
+            (ref r) => new Assign(r.Int64(), r.Int64(), r.Work(), r.Int64(), r.Range(), r.Bool(), r.Int64())),
         Of<ShardsReported>(
             21,
             (w, m) => w.Int64(m.Epoch).Int64(m.Version).Byte((byte)m.Kind).Int64(m.Assignment).Reports(m.Shards).Reports(m.Subtrees).Int64(m.ComputeTicks),
@@ -42,8 +46,9 @@ public static class MessageCodec
             (ref r) => new StatePiece(r.Int64(), r.Int64(), r.Int64(), r.Shard(), r.Int64(), 0)),
         Of<Prepared>(
             25,
-            (w, m) => w.Int64(m.Epoch).Int64(m.Step).Int32(m.Attempt).Int32(m.Range).Squares(m.Squares).Bool(m.Finite).UInt64(m.Digest).Assignments(m.Assignments),
-            (ref r) => new Prepared(r.Int64(), r.Int64(), r.Int32(), r.RangeNumber(), r.Squares(), r.Bool(), r.UInt64(), r.Assignments())),
+            (w, m) => w.Int64(m.Epoch).Int64(m.Step).Int32(m.Attempt).Int32(m.Range).Squares(m.Squares).Bool(m.Finite).UInt64(m.Digest).Assignments(m.Assignments)
+                .Int64(m.Fence).OptionalActor(m.Replica),
+            (ref r) => new Prepared(r.Int64(), r.Int64(), r.Int32(), r.RangeNumber(), r.Squares(), r.Bool(), r.UInt64(), r.Assignments(), r.Int64(), r.OptionalActor())),
         Of<DiscardPieces>(26, (w, m) => w.Int64(m.Epoch).Int64(m.Step).Int32(m.Attempt).Assignments(m.Assignments), (ref r) => new DiscardPieces(r.Int64(), r.Int64(), r.Int32(), r.Assignments())),
         Of<CoverageRequest>(27, (w, m) => w.Int64(m.Epoch).Int64(m.Step), (ref r) => new CoverageRequest(r.Int64(), r.Int64())),
         Of<Coverage>(
@@ -51,7 +56,7 @@ public static class MessageCodec
             (w, m) => w.Int64(m.Epoch).Int64(m.Step).Int32(m.Attempt).Int32(m.Range).Ranges(m.Missing),
             (ref r) => new Coverage(r.Int64(), r.Int64(), r.Int32(), r.RangeNumber(), r.Ranges())),
         Of<Verdict>(29, (w, m) => w.Verdict(m), (ref r) => r.Verdict()),
-        Of<Applied>(30, (w, m) => w.Int64(m.Epoch).Int64(m.Version).Int32(m.Range), (ref r) => new Applied(r.Int64(), r.Int64(), r.RangeNumber())),
+        Of<Applied>(30, (w, m) => w.Int64(m.Epoch).Int64(m.Version).Int32(m.Range).Int64(m.Fence), (ref r) => new Applied(r.Int64(), r.Int64(), r.RangeNumber(), r.Int64())),
         Of<ReducedCopy>(
             31,
             (w, m) => w.Int64(m.Epoch).Int64(m.Step).Int32(m.Attempt).Int32(m.Range).Int64(m.Fence).UInt64(m.Digest),
@@ -70,6 +75,19 @@ public static class MessageCodec
         Of<ReadRefused>(44, (w, m) => w.Int64(m.Epoch).Int32(m.Range).Int64(m.Version), (ref r) => new ReadRefused(r.Int64(), r.RangeNumber(), r.Int64())),
         Of<TakeSnapshot>(45, (w, m) => w.Int64(m.Epoch).Int64(m.Version), (ref r) => new TakeSnapshot(r.Int64(), r.Int64())),
         Of<SnapshotTaken>(46, (w, m) => w.Int64(m.Epoch).Int64(m.Version).Int32(m.Range), (ref r) => new SnapshotTaken(r.Int64(), r.Int64(), r.RangeNumber())),
+        Of<RangeCopy>(
+            50,
+            (w, m) => w.Int64(m.Epoch).Int32(m.Range).Int64(m.Fence).Int64(m.Version),
+            (ref r) => new RangeCopy(r.Int64(), r.RangeNumber(), r.Int64(), r.Int64(), 0)),
+        Of<RangeFilled>(
+            51,
+            (w, m) => w.Int64(m.Epoch).Int32(m.Range).Int64(m.Fence).Int64(m.Version),
+            (ref r) => new RangeFilled(r.Int64(), r.RangeNumber(), r.Int64(), r.Int64())),
+        Of<StatusRequest>(60, (_, _) => { }, (ref _) => new StatusRequest()),
+        Of<StatusReply>(
+            61,
+            (w, m) => w.Int64(m.Epoch).Int64(m.Version).Reason(m.Activity).Int64(m.StepTicks).Bool(m.Ended).Nodes(m.Nodes).Counters(m.Counters),
+            (ref r) => new StatusReply(r.Int64(), r.Int64(), r.Text(), r.Int64(), r.Bool(), r.Nodes(), r.Counters())),
     ];
 
     private static readonly Entry?[] ByTag = IndexByTag();
@@ -85,6 +103,7 @@ public static class MessageCodec
     [
         typeof(Drain), typeof(ActorDown), typeof(StopRequested), typeof(SegmentComputed), typeof(Computed), typeof(SegmentReduced),
         typeof(StatesStored), typeof(VerdictApplied), typeof(RangeSnapshotted), typeof(CheckpointSaved), typeof(CheckpointFailed),
+        typeof(RangeLoaded), typeof(CheckpointRestored), typeof(RestoreFailed),
     ];
 
     /// <summary>Whether a message travels.</summary>

@@ -143,7 +143,8 @@ public ref struct WireReader(ReadOnlySpan<byte> bytes)
     /// <summary>Who owns what.</summary>
     public RangeMap Map()
     {
-        int rangeCount = Count(Limits.MaximumRanges, 18, "ranges");
+        long revision = Int64(), origin = Int64();
+        int rangeCount = Count(Limits.MaximumRanges, 34, "ranges");
         if (rangeCount == 0)
         {
             throw Bad("expected at least one range, found none");
@@ -154,7 +155,7 @@ public ref struct WireReader(ReadOnlySpan<byte> bytes)
         for (int i = 0; i < rangeCount; i++)
         {
             int blocks = Below(int.MaxValue - next, "number of blocks");
-            ranges.Add(new RangeOwner(i, next, blocks, Actor(), Int64(), OptionalActor()));
+            ranges.Add(new RangeOwner(i, next, blocks, Actor(), Int64(), OptionalActor(), Int64(), Int64()));
             next += blocks;
         }
 
@@ -171,7 +172,7 @@ public ref struct WireReader(ReadOnlySpan<byte> bytes)
 
         try
         {
-            return new RangeMap(ranges.MoveToImmutable(), segments.MoveToImmutable());
+            return new RangeMap(ranges.MoveToImmutable(), segments.MoveToImmutable(), revision, origin);
         }
         catch (ArgumentException error)
         {
@@ -241,6 +242,55 @@ public ref struct WireReader(ReadOnlySpan<byte> bytes)
     /// <summary>A verdict.</summary>
     public Verdict Verdict()
         => new(Int64(), Int64(), new Decision((VerdictKind)Choice((byte)VerdictKind.Stop, "kind of verdict"), Int64(), Double(), Double(), Int64(), OptionalText()), Bytes(Limits.MaximumPolicyStateBytes));
+
+    /// <summary>Copies of ranges.</summary>
+    public HeldRange[] Held()
+    {
+        var values = new HeldRange[Count(Limits.MaximumRanges, 12, "copies of ranges")];
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = new HeldRange(RangeNumber(), Int64());
+        }
+
+        return values;
+    }
+
+    /// <summary>Digests of rows, one for each shard.</summary>
+    public ulong[] RowDigests()
+    {
+        ulong[] values = new ulong[Count(Limits.MaximumShards, sizeof(ulong), "digests of rows")];
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = UInt64();
+        }
+
+        return values;
+    }
+
+    /// <summary>How actors stand.</summary>
+    public NodeStatus[] Nodes()
+    {
+        var nodes = new NodeStatus[Count(Limits.MaximumNodes, 54, "nodes")];
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            nodes[i] = new NodeStatus(
+                Actor(), (NodeCondition)Choice((byte)NodeCondition.Quarantined, "condition"), Text(), Int64(), Int64(), Int64(), Int64(), Int64(), Text());
+        }
+
+        return nodes;
+    }
+
+    /// <summary>Counters by name.</summary>
+    public NamedCount[] Counters()
+    {
+        var counters = new NamedCount[Count(Limits.MaximumCounters, 12, "counters")];
+        for (int i = 0; i < counters.Length; i++)
+        {
+            counters[i] = new NamedCount(Text(), Int64());
+        }
+
+        return counters;
+    }
 
     /// <summary>A verdict that may be missing.</summary>
     public Verdict? OptionalVerdict() => Bool() ? Verdict() : null;

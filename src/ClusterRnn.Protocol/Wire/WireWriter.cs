@@ -141,10 +141,10 @@ public readonly struct WireWriter(IBufferWriter<byte> into)
     /// <summary>Who owns what.</summary>
     public WireWriter Map(RangeMap map)
     {
-        Count(map.Ranges.Length, Limits.MaximumRanges);
+        Int64(map.Revision).Int64(map.Origin).Count(map.Ranges.Length, Limits.MaximumRanges);
         foreach (RangeOwner range in map.Ranges)
         {
-            Int32(range.BlockCount).Actor(range.Owner).Int64(range.Fence).OptionalActor(range.Replica);
+            Int32(range.BlockCount).Actor(range.Owner).Int64(range.Fence).OptionalActor(range.Replica).Int64(range.Since).Int64(range.ReplicaSince);
         }
 
         Count(map.Segments.Length, Limits.MaximumSegments);
@@ -221,6 +221,55 @@ public readonly struct WireWriter(IBufferWriter<byte> into)
         return Int64(verdict.Epoch).Int64(verdict.Step)
             .Byte((byte)decision.Kind).Int64(decision.Count).Double(decision.ClipScale).Double(decision.LearningRate).Int64(decision.Update).OptionalReason(decision.Reason)
             .Bytes(verdict.PolicyState.Span, Limits.MaximumPolicyStateBytes);
+    }
+
+    /// <summary>Copies of ranges.</summary>
+    public WireWriter Held(HeldRange[] values)
+    {
+        Count(values.Length, Limits.MaximumRanges);
+        foreach (HeldRange value in values)
+        {
+            Int32(value.Range).Int64(value.Version);
+        }
+
+        return this;
+    }
+
+    /// <summary>Digests of rows, one for each shard.</summary>
+    public WireWriter RowDigests(ulong[] values)
+    {
+        Count(values.Length, Limits.MaximumShards);
+        foreach (ulong value in values)
+        {
+            UInt64(value);
+        }
+
+        return this;
+    }
+
+    /// <summary>How actors stand.</summary>
+    public WireWriter Nodes(NodeStatus[] nodes)
+    {
+        Count(nodes.Length, Limits.MaximumNodes);
+        foreach (NodeStatus node in nodes)
+        {
+            Actor(node.Actor).Byte((byte)node.Condition).Reason(node.Work).Int64(node.Version).Int64(node.SilenceTicks)
+                .Int64(node.ComputeTicks).Int64(node.WaitTicks).Int64(node.TicksPerShard).Reason(node.Why);
+        }
+
+        return this;
+    }
+
+    /// <summary>Counters by name.</summary>
+    public WireWriter Counters(NamedCount[] counters)
+    {
+        Count(counters.Length, Limits.MaximumCounters);
+        foreach (NamedCount counter in counters)
+        {
+            Name(counter.Name).Int64(counter.Count);
+        }
+
+        return this;
     }
 
     /// <summary>A verdict that may be missing.</summary>
