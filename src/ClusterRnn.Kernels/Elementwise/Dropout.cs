@@ -118,7 +118,7 @@ public static unsafe class Dropout
                 {
                     // 24 bits and the threshold are exact as floats.
                     V bits = V.IntegersToFloats(V.Load((float*)words + i));
-                    V.Select(V.LessThan(bits, threshold), zero, VectorMath<V>.Flush(V.Load(from + i) * scale)).Store(to + i);
+                    V.SelectLess(bits, threshold, zero, VectorMath<V>.Flush(V.Load(from + i) * scale)).Store(to + i);
                 }
 
                 if (!whole)

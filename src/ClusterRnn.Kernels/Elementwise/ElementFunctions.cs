@@ -122,7 +122,7 @@ internal readonly struct ClampFunction : IElementFunction
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V first, V second, V number)
-        where V : struct, ILanes<V> => V.Select(V.LessThan(number, first), number, V.Select(V.LessThan(first, VectorMath<V>.Negate(number)), VectorMath<V>.Negate(number), first));
+        where V : struct, ILanes<V> => V.SelectLess(number, first, number, V.SelectLess(first, VectorMath<V>.Negate(number), VectorMath<V>.Negate(number), first));
 }
 
 internal readonly struct ActivationForward<A> : IElementFunction

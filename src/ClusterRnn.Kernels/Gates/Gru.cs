@@ -14,22 +14,22 @@ namespace ClusterRnn.Kernels.Gates;
 public static unsafe class Gru
 {
     /// <summary>Reset after, forward: reads Gates (pre-activations r, z, n, and the recurrent part of n), HiddenBefore; writes Gates, Hidden.</summary>
-    public static readonly Kernel<GateArguments> ForwardKernel = new("gru.forward", &ForwardReference, &Forward<Lanes4>, &Forward<Lanes8>, &Forward<Lanes16>);
+    public static readonly Kernel<GateArguments> ForwardKernel = new("gru.forward", &ForwardReference, &Forward<Lanes4>, &ForwardAvx2, &ForwardAvx512);
 
     /// <summary>Reset after, backward: reads Gates, HiddenBefore, GradientAbove; updates HiddenGradient; writes the gradients of all four slots over Gates.</summary>
-    public static readonly Kernel<GateArguments> BackwardKernel = new("gru.backward", &BackwardReference, &Backward<Lanes4>, &Backward<Lanes8>, &Backward<Lanes16>);
+    public static readonly Kernel<GateArguments> BackwardKernel = new("gru.backward", &BackwardReference, &Backward<Lanes4>, &BackwardAvx2, &BackwardAvx512);
 
     /// <summary>Reset before, first half forward: r, z and r h' from the pre-activations of r and z.</summary>
-    public static readonly Kernel<GateArguments> ResetForwardKernel = new("gru.reset-forward", &ResetForwardReference, &ResetForward<Lanes4>, &ResetForward<Lanes8>, &ResetForward<Lanes16>);
+    public static readonly Kernel<GateArguments> ResetForwardKernel = new("gru.reset-forward", &ResetForwardReference, &ResetForward<Lanes4>, &ResetForwardAvx2, &ResetForwardAvx512);
 
     /// <summary>Reset before, second half forward: n and h.</summary>
-    public static readonly Kernel<GateArguments> CandidateForwardKernel = new("gru.candidate-forward", &CandidateForwardReference, &CandidateForward<Lanes4>, &CandidateForward<Lanes8>, &CandidateForward<Lanes16>);
+    public static readonly Kernel<GateArguments> CandidateForwardKernel = new("gru.candidate-forward", &CandidateForwardReference, &CandidateForward<Lanes4>, &CandidateForwardAvx2, &CandidateForwardAvx512);
 
     /// <summary>Reset before, first half backward: the gradients of n and z; sets CellGradient, that of r h', to +0.</summary>
-    public static readonly Kernel<GateArguments> CandidateBackwardKernel = new("gru.candidate-backward", &CandidateBackwardReference, &CandidateBackward<Lanes4>, &CandidateBackward<Lanes8>, &CandidateBackward<Lanes16>);
+    public static readonly Kernel<GateArguments> CandidateBackwardKernel = new("gru.candidate-backward", &CandidateBackwardReference, &CandidateBackward<Lanes4>, &CandidateBackwardAvx2, &CandidateBackwardAvx512);
 
     /// <summary>Reset before, second half backward: the gradient of r from that of r h' (CellGradient).</summary>
-    public static readonly Kernel<GateArguments> ResetBackwardKernel = new("gru.reset-backward", &ResetBackwardReference, &ResetBackward<Lanes4>, &ResetBackward<Lanes8>, &ResetBackward<Lanes16>);
+    public static readonly Kernel<GateArguments> ResetBackwardKernel = new("gru.reset-backward", &ResetBackwardReference, &ResetBackward<Lanes4>, &ResetBackwardAvx2, &ResetBackwardAvx512);
 
     /// <summary>Where the input's product r, z, n lies in a row of [rows, 4 x HP].</summary>
     public static ColumnGroups InputGates(int hidden) => ColumnGroups.Gates(3, hidden);
@@ -142,6 +142,10 @@ public static unsafe class Gru
         return tile;
     }
 
+    private static void ForwardAvx2(GateArguments* a) => GateWidths.Run(a, 8, &Forward<Lanes8x2>, &Forward<Lanes8>, null);
+
+    private static void ForwardAvx512(GateArguments* a) => GateWidths.Run(a, 16, &Forward<Lanes16x2>, &Forward<Lanes16>, &Forward<Lanes8>);
+
     private static void ForwardReference(GateArguments* a)
     {
         for (int row = 0; row < a->Rows; row++)
@@ -196,6 +200,10 @@ public static unsafe class Gru
             }
         }
     }
+
+    private static void BackwardAvx2(GateArguments* a) => GateWidths.Run(a, 8, &Backward<Lanes8>, &Backward<Lanes8>, null);
+
+    private static void BackwardAvx512(GateArguments* a) => GateWidths.Run(a, 16, &Backward<Lanes16>, &Backward<Lanes16>, &Backward<Lanes8>);
 
     private static void BackwardReference(GateArguments* a)
     {
@@ -260,6 +268,10 @@ public static unsafe class Gru
         }
     }
 
+    private static void ResetForwardAvx2(GateArguments* a) => GateWidths.Run(a, 8, &ResetForward<Lanes8x2>, &ResetForward<Lanes8>, null);
+
+    private static void ResetForwardAvx512(GateArguments* a) => GateWidths.Run(a, 16, &ResetForward<Lanes16x2>, &ResetForward<Lanes16>, &ResetForward<Lanes8>);
+
     private static void ResetForwardReference(GateArguments* a)
     {
         for (int row = 0; row < a->Rows; row++)
@@ -303,6 +315,10 @@ public static unsafe class Gru
         }
     }
 
+    private static void CandidateForwardAvx2(GateArguments* a) => GateWidths.Run(a, 8, &CandidateForward<Lanes8x2>, &CandidateForward<Lanes8>, null);
+
+    private static void CandidateForwardAvx512(GateArguments* a) => GateWidths.Run(a, 16, &CandidateForward<Lanes16x2>, &CandidateForward<Lanes16>, &CandidateForward<Lanes8>);
+
     private static void CandidateForwardReference(GateArguments* a)
     {
         for (int row = 0; row < a->Rows; row++)
@@ -345,6 +361,10 @@ public static unsafe class Gru
             }
         }
     }
+
+    private static void CandidateBackwardAvx2(GateArguments* a) => GateWidths.Run(a, 8, &CandidateBackward<Lanes8>, &CandidateBackward<Lanes8>, null);
+
+    private static void CandidateBackwardAvx512(GateArguments* a) => GateWidths.Run(a, 16, &CandidateBackward<Lanes16>, &CandidateBackward<Lanes16>, &CandidateBackward<Lanes8>);
 
     private static void CandidateBackwardReference(GateArguments* a)
     {
@@ -402,6 +422,10 @@ public static unsafe class Gru
             }
         }
     }
+
+    private static void ResetBackwardAvx2(GateArguments* a) => GateWidths.Run(a, 8, &ResetBackward<Lanes8>, &ResetBackward<Lanes8>, null);
+
+    private static void ResetBackwardAvx512(GateArguments* a) => GateWidths.Run(a, 16, &ResetBackward<Lanes16>, &ResetBackward<Lanes16>, &ResetBackward<Lanes8>);
 
     private static void ResetBackwardReference(GateArguments* a)
     {

@@ -11,10 +11,10 @@ namespace ClusterRnn.Kernels.Gates;
 public static unsafe class Lstm
 {
     /// <summary>The gate kernel, forward: reads Gates (pre-activations), CellBefore, HiddenBefore; writes Gates, Cell, Hidden.</summary>
-    public static readonly Kernel<GateArguments> ForwardKernel = new("lstm.forward", &ForwardReference, &Forward<Lanes4>, &Forward<Lanes8>, &Forward<Lanes16>);
+    public static readonly Kernel<GateArguments> ForwardKernel = new("lstm.forward", &ForwardReference, &Forward<Lanes4>, &ForwardAvx2, &ForwardAvx512);
 
     /// <summary>The gate kernel, backward: reads Gates (activations), CellBefore, Cell, GradientAbove; updates HiddenGradient and CellGradient; writes the pre-activations' gradients over Gates.</summary>
-    public static readonly Kernel<GateArguments> BackwardKernel = new("lstm.backward", &BackwardReference, &Backward<Lanes4>, &Backward<Lanes8>, &Backward<Lanes16>);
+    public static readonly Kernel<GateArguments> BackwardKernel = new("lstm.backward", &BackwardReference, &Backward<Lanes4>, &BackwardAvx2, &BackwardAvx512);
 
     /// <summary>How the gates lie in a row of [rows, 4 x HP]: i, f, g, o.</summary>
     public static ColumnGroups Gates(int hidden) => ColumnGroups.Gates(4, hidden);
@@ -66,6 +66,10 @@ public static unsafe class Lstm
         tile.CellGradient = cellGradient;
         RecurrentStep.Backward(BackwardKernel, tile, recurrent, workspace);
     }
+
+    private static void ForwardAvx2(GateArguments* a) => GateWidths.Run(a, 8, &Forward<Lanes8x2>, &Forward<Lanes8>, null);
+
+    private static void ForwardAvx512(GateArguments* a) => GateWidths.Run(a, 16, &Forward<Lanes16x2>, &Forward<Lanes16>, &Forward<Lanes8>);
 
     private static void ForwardReference(GateArguments* a)
     {
@@ -126,6 +130,10 @@ public static unsafe class Lstm
             }
         }
     }
+
+    private static void BackwardAvx2(GateArguments* a) => GateWidths.Run(a, 8, &Backward<Lanes8>, &Backward<Lanes8>, null);
+
+    private static void BackwardAvx512(GateArguments* a) => GateWidths.Run(a, 16, &Backward<Lanes16>, &Backward<Lanes16>, &Backward<Lanes8>);
 
     private static void BackwardReference(GateArguments* a)
     {

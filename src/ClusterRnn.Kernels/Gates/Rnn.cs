@@ -66,10 +66,16 @@ public static unsafe class Rnn
     }
 
     private static Kernel<GateArguments> ForwardOf<A>(string name)
-        where A : struct, IActivation => new(name, &ForwardReference<A>, &Forward<Lanes4, A>, &Forward<Lanes8, A>, &Forward<Lanes16, A>);
+        where A : struct, IActivation => new(name, &ForwardReference<A>, &Forward<Lanes4, A>, &ForwardAvx2<A>, &ForwardAvx512<A>);
 
     private static Kernel<GateArguments> BackwardOf<A>(string name)
-        where A : struct, IActivation => new(name, &BackwardReference<A>, &Backward<Lanes4, A>, &Backward<Lanes8, A>, &Backward<Lanes16, A>);
+        where A : struct, IActivation => new(name, &BackwardReference<A>, &Backward<Lanes4, A>, &BackwardAvx2<A>, &BackwardAvx512<A>);
+
+    private static void ForwardAvx2<A>(GateArguments* a)
+        where A : struct, IActivation => GateWidths.Run(a, 8, &Forward<Lanes8x2, A>, &Forward<Lanes8, A>, null);
+
+    private static void ForwardAvx512<A>(GateArguments* a)
+        where A : struct, IActivation => GateWidths.Run(a, 16, &Forward<Lanes16x2, A>, &Forward<Lanes16, A>, &Forward<Lanes8, A>);
 
     private static void ForwardReference<A>(GateArguments* a)
         where A : struct, IActivation
@@ -101,6 +107,12 @@ public static unsafe class Rnn
             }
         }
     }
+
+    private static void BackwardAvx2<A>(GateArguments* a)
+        where A : struct, IActivation => GateWidths.Run(a, 8, &Backward<Lanes8, A>, &Backward<Lanes8, A>, null);
+
+    private static void BackwardAvx512<A>(GateArguments* a)
+        where A : struct, IActivation => GateWidths.Run(a, 16, &Backward<Lanes16, A>, &Backward<Lanes16, A>, &Backward<Lanes8, A>);
 
     private static void BackwardReference<A>(GateArguments* a)
         where A : struct, IActivation

@@ -175,7 +175,7 @@ public static unsafe class SoftmaxCrossEntropy
             for (int i = 0; i < whole; i += V.Width)
             {
                 V x = V.Load(logits + i);
-                greatestLanes = V.Select(V.LessThan(greatestLanes, x), x, greatestLanes);
+                greatestLanes = V.SelectLess(greatestLanes, x, x, greatestLanes);
             }
 
             greatestLanes.Store(rest);

@@ -45,6 +45,9 @@ internal unsafe interface ILanes<TSelf>
 
     static abstract TSelf Select(TSelf mask, TSelf yes, TSelf no);
 
+    // Select(LessThan(a, b), yes, no) in one expression, so that a mask register is not made a vector in between.
+    static abstract TSelf SelectLess(TSelf a, TSelf b, TSelf yes, TSelf no);
+
     // The lanes' bits as 32-bit integers.
     static abstract TSelf AddIntegers(TSelf a, TSelf b);
 

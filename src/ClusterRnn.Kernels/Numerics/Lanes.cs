@@ -59,6 +59,9 @@ internal readonly unsafe struct Lanes1(float value) : ILanes<Lanes1>
     public static Lanes1 Select(Lanes1 mask, Lanes1 yes, Lanes1 no) => new(BitConverter.SingleToInt32Bits(mask.value) < 0 ? yes.value : no.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes1 SelectLess(Lanes1 a, Lanes1 b, Lanes1 yes, Lanes1 no) => new(a.value < b.value ? yes.value : no.value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes1 AddIntegers(Lanes1 a, Lanes1 b) => new(BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(a.value) + BitConverter.SingleToInt32Bits(b.value)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -125,6 +128,9 @@ internal readonly unsafe struct Lanes4(Vector128<float> value) : ILanes<Lanes4>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes4 Select(Lanes4 mask, Lanes4 yes, Lanes4 no) => new(Vector128.ConditionalSelect(mask.value, yes.value, no.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes4 SelectLess(Lanes4 a, Lanes4 b, Lanes4 yes, Lanes4 no) => new(Vector128.ConditionalSelect(Vector128.LessThan(a.value, b.value), yes.value, no.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes4 AddIntegers(Lanes4 a, Lanes4 b) => new((a.value.AsInt32() + b.value.AsInt32()).AsSingle());
@@ -195,6 +201,9 @@ internal readonly unsafe struct Lanes8(Vector256<float> value) : ILanes<Lanes8>
     public static Lanes8 Select(Lanes8 mask, Lanes8 yes, Lanes8 no) => new(Avx.BlendVariable(no.value, yes.value, mask.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8 SelectLess(Lanes8 a, Lanes8 b, Lanes8 yes, Lanes8 no) => new(Avx.BlendVariable(no.value, yes.value, Avx.CompareLessThan(a.value, b.value)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes8 AddIntegers(Lanes8 a, Lanes8 b) => new(Avx2.Add(a.value.AsInt32(), b.value.AsInt32()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -263,6 +272,9 @@ internal readonly unsafe struct Lanes16(Vector512<float> value) : ILanes<Lanes16
     public static Lanes16 Select(Lanes16 mask, Lanes16 yes, Lanes16 no) => new(Avx512F.BlendVariable(no.value, yes.value, mask.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16 SelectLess(Lanes16 a, Lanes16 b, Lanes16 yes, Lanes16 no) => new(Avx512F.BlendVariable(no.value, yes.value, Avx512F.CompareLessThan(a.value, b.value)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes16 AddIntegers(Lanes16 a, Lanes16 b) => new(Avx512F.Add(a.value.AsInt32(), b.value.AsInt32()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -276,4 +288,156 @@ internal readonly unsafe struct Lanes16(Vector512<float> value) : ILanes<Lanes16
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes16 IntegersToFloats(Lanes16 a) => new(Avx512F.ConvertToVector512Single(a.value.AsInt32()));
+}
+
+/// <summary>Two vectors of 8 lanes, every operation on both: a long chain of dependent operations has another to fill its waits.</summary>
+internal readonly unsafe struct Lanes8x2(Vector256<float> low, Vector256<float> high) : ILanes<Lanes8x2>
+{
+    private readonly Vector256<float> low = low;
+    private readonly Vector256<float> high = high;
+
+    public static int Width => 16;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 Load(float* source) => new(Avx.LoadVector256(source), Avx.LoadVector256(source + 8));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 Broadcast(float number) => new(Vector256.Create(number), Vector256.Create(number));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Store(float* target)
+    {
+        Avx.Store(target, low);
+        Avx.Store(target + 8, high);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 operator +(Lanes8x2 a, Lanes8x2 b) => new(Avx.Add(a.low, b.low), Avx.Add(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 operator -(Lanes8x2 a, Lanes8x2 b) => new(Avx.Subtract(a.low, b.low), Avx.Subtract(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 operator *(Lanes8x2 a, Lanes8x2 b) => new(Avx.Multiply(a.low, b.low), Avx.Multiply(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 operator /(Lanes8x2 a, Lanes8x2 b) => new(Avx.Divide(a.low, b.low), Avx.Divide(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 operator &(Lanes8x2 a, Lanes8x2 b) => new(Avx.And(a.low, b.low), Avx.And(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 operator |(Lanes8x2 a, Lanes8x2 b) => new(Avx.Or(a.low, b.low), Avx.Or(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 MultiplyAdd(Lanes8x2 a, Lanes8x2 b, Lanes8x2 c) => new(Fma.MultiplyAdd(a.low, b.low, c.low), Fma.MultiplyAdd(a.high, b.high, c.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 NegativeMultiplyAdd(Lanes8x2 a, Lanes8x2 b, Lanes8x2 c) => new(Fma.MultiplyAddNegated(a.low, b.low, c.low), Fma.MultiplyAddNegated(a.high, b.high, c.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 SquareRoot(Lanes8x2 a) => new(Avx.Sqrt(a.low), Avx.Sqrt(a.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 LessThan(Lanes8x2 a, Lanes8x2 b) => new(Avx.CompareLessThan(a.low, b.low), Avx.CompareLessThan(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 Equal(Lanes8x2 a, Lanes8x2 b) => new(Avx.CompareEqual(a.low, b.low), Avx.CompareEqual(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 Select(Lanes8x2 mask, Lanes8x2 yes, Lanes8x2 no) => new(Avx.BlendVariable(no.low, yes.low, mask.low), Avx.BlendVariable(no.high, yes.high, mask.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 SelectLess(Lanes8x2 a, Lanes8x2 b, Lanes8x2 yes, Lanes8x2 no) => new(Avx.BlendVariable(no.low, yes.low, Avx.CompareLessThan(a.low, b.low)), Avx.BlendVariable(no.high, yes.high, Avx.CompareLessThan(a.high, b.high)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 AddIntegers(Lanes8x2 a, Lanes8x2 b) => new(Avx2.Add(a.low.AsInt32(), b.low.AsInt32()).AsSingle(), Avx2.Add(a.high.AsInt32(), b.high.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 SubtractIntegers(Lanes8x2 a, Lanes8x2 b) => new(Avx2.Subtract(a.low.AsInt32(), b.low.AsInt32()).AsSingle(), Avx2.Subtract(a.high.AsInt32(), b.high.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 ShiftLeft(Lanes8x2 a, [ConstantExpected] byte count) => new(Avx2.ShiftLeftLogical(a.low.AsInt32(), count).AsSingle(), Avx2.ShiftLeftLogical(a.high.AsInt32(), count).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 ShiftRight(Lanes8x2 a, [ConstantExpected] byte count) => new(Avx2.ShiftRightArithmetic(a.low.AsInt32(), count).AsSingle(), Avx2.ShiftRightArithmetic(a.high.AsInt32(), count).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 IntegersToFloats(Lanes8x2 a) => new(Avx.ConvertToVector256Single(a.low.AsInt32()), Avx.ConvertToVector256Single(a.high.AsInt32()));
+}
+
+/// <summary>Two vectors of 16 lanes, every operation on both: a long chain of dependent operations has another to fill its waits.</summary>
+internal readonly unsafe struct Lanes16x2(Vector512<float> low, Vector512<float> high) : ILanes<Lanes16x2>
+{
+    private readonly Vector512<float> low = low;
+    private readonly Vector512<float> high = high;
+
+    public static int Width => 32;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 Load(float* source) => new(Avx512F.LoadVector512(source), Avx512F.LoadVector512(source + 16));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 Broadcast(float number) => new(Vector512.Create(number), Vector512.Create(number));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Store(float* target)
+    {
+        Avx512F.Store(target, low);
+        Avx512F.Store(target + 16, high);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 operator +(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Add(a.low, b.low), Avx512F.Add(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 operator -(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Subtract(a.low, b.low), Avx512F.Subtract(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 operator *(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Multiply(a.low, b.low), Avx512F.Multiply(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 operator /(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Divide(a.low, b.low), Avx512F.Divide(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 operator &(Lanes16x2 a, Lanes16x2 b) => new(Avx512DQ.And(a.low, b.low), Avx512DQ.And(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 operator |(Lanes16x2 a, Lanes16x2 b) => new(Avx512DQ.Or(a.low, b.low), Avx512DQ.Or(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 MultiplyAdd(Lanes16x2 a, Lanes16x2 b, Lanes16x2 c) => new(Avx512F.FusedMultiplyAdd(a.low, b.low, c.low), Avx512F.FusedMultiplyAdd(a.high, b.high, c.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 NegativeMultiplyAdd(Lanes16x2 a, Lanes16x2 b, Lanes16x2 c) => new(Avx512F.FusedMultiplyAddNegated(a.low, b.low, c.low), Avx512F.FusedMultiplyAddNegated(a.high, b.high, c.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 SquareRoot(Lanes16x2 a) => new(Avx512F.Sqrt(a.low), Avx512F.Sqrt(a.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 LessThan(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.CompareLessThan(a.low, b.low), Avx512F.CompareLessThan(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 Equal(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.CompareEqual(a.low, b.low), Avx512F.CompareEqual(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 Select(Lanes16x2 mask, Lanes16x2 yes, Lanes16x2 no) => new(Avx512F.BlendVariable(no.low, yes.low, mask.low), Avx512F.BlendVariable(no.high, yes.high, mask.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 SelectLess(Lanes16x2 a, Lanes16x2 b, Lanes16x2 yes, Lanes16x2 no) => new(Avx512F.BlendVariable(no.low, yes.low, Avx512F.CompareLessThan(a.low, b.low)), Avx512F.BlendVariable(no.high, yes.high, Avx512F.CompareLessThan(a.high, b.high)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 AddIntegers(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Add(a.low.AsInt32(), b.low.AsInt32()).AsSingle(), Avx512F.Add(a.high.AsInt32(), b.high.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 SubtractIntegers(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Subtract(a.low.AsInt32(), b.low.AsInt32()).AsSingle(), Avx512F.Subtract(a.high.AsInt32(), b.high.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 ShiftLeft(Lanes16x2 a, [ConstantExpected] byte count) => new(Avx512F.ShiftLeftLogical(a.low.AsInt32(), count).AsSingle(), Avx512F.ShiftLeftLogical(a.high.AsInt32(), count).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 ShiftRight(Lanes16x2 a, [ConstantExpected] byte count) => new(Avx512F.ShiftRightArithmetic(a.low.AsInt32(), count).AsSingle(), Avx512F.ShiftRightArithmetic(a.high.AsInt32(), count).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 IntegersToFloats(Lanes16x2 a) => new(Avx512F.ConvertToVector512Single(a.low.AsInt32()), Avx512F.ConvertToVector512Single(a.high.AsInt32()));
 }

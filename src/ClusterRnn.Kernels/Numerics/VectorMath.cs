@@ -25,14 +25,14 @@ internal static class VectorMath<V>
     public static V Negate(V x) => SignBit - x;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Flush(V x) => V.Select(V.LessThan(Magnitude(x), V.Broadcast(ScalarMath.Tiny)), V.Broadcast(0f), x);
+    public static V Flush(V x) => V.SelectLess(Magnitude(x), V.Broadcast(ScalarMath.Tiny), V.Broadcast(0f), x);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Exp(V x)
     {
         V largest = V.Broadcast(ScalarMath.ExpLargest), smallest = V.Broadcast(ScalarMath.ExpSmallest);
-        x = V.Select(V.LessThan(largest, x), largest, x);
-        x = V.Select(V.LessThan(x, smallest), smallest, x);
+        x = V.SelectLess(largest, x, largest, x);
+        x = V.SelectLess(x, smallest, smallest, x);
         V magic = V.Broadcast(ScalarMath.RoundingMagic);
         V shifted = V.MultiplyAdd(x, V.Broadcast(ScalarMath.Log2E), magic);
         V n = shifted - magic;
@@ -63,16 +63,16 @@ internal static class VectorMath<V>
         V tail = V.MultiplyAdd(p * f, square, n * V.Broadcast(ScalarMath.Ln2Low));
         tail = V.MultiplyAdd(V.Broadcast(-0.5f) * f, f, tail);
         V result = V.MultiplyAdd(n, V.Broadcast(ScalarMath.Ln2High), f + tail);
-        result = V.Select(V.LessThan(x, V.Broadcast(float.PositiveInfinity)), result, x);
+        result = V.SelectLess(x, V.Broadcast(float.PositiveInfinity), result, x);
         result = V.Select(V.Equal(x, V.Broadcast(0f)), V.Broadcast(float.NegativeInfinity), result);
-        return V.Select(V.LessThan(x, V.Broadcast(0f)), V.Broadcast(float.NaN), result);
+        return V.SelectLess(x, V.Broadcast(0f), V.Broadcast(float.NaN), result);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Tanh(V x)
     {
         V magnitude = Magnitude(x), largest = V.Broadcast(ScalarMath.TanhLargest);
-        magnitude = V.Select(V.LessThan(largest, magnitude), largest, magnitude);
+        magnitude = V.SelectLess(largest, magnitude, largest, magnitude);
         V twice = magnitude + magnitude;
         V magic = V.Broadcast(ScalarMath.RoundingMagic);
         V shifted = V.MultiplyAdd(twice, V.Broadcast(ScalarMath.Log2E), magic);
@@ -89,7 +89,7 @@ internal static class VectorMath<V>
     public static V Sigmoid(V x)
     {
         V one = V.Broadcast(1f), e = Exp(x | SignBit), denominator = one + e;
-        return Quotient(V.Select(V.LessThan(x, V.Broadcast(0f)), e, one), denominator, e - (denominator - one));
+        return Quotient(V.SelectLess(x, V.Broadcast(0f), e, one), denominator, e - (denominator - one));
     }
 
     // Flush(Sigmoid(x)) with fewer operations: beyond +-80 the exponential is below 2^-100 either way, and within it scaling
@@ -99,19 +99,19 @@ internal static class VectorMath<V>
     {
         V one = V.Broadcast(1f), least = V.Broadcast(-80f), zero = V.Broadcast(0f);
         V negative = x | SignBit;
-        negative = V.Select(V.LessThan(negative, least), least, negative);
+        negative = V.SelectLess(negative, least, least, negative);
         V magic = V.Broadcast(ScalarMath.RoundingMagic);
         V shifted = V.MultiplyAdd(negative, V.Broadcast(ScalarMath.Log2E), magic);
         V y = one + ReducedExpMinusOne(negative, shifted - magic);
         V e = y * PowerOfTwo(V.SubtractIntegers(shifted, magic));
         V denominator = one + e;
-        V result = Quotient(V.Select(V.LessThan(x, zero), e, one), denominator, e - (denominator - one));
-        return V.Select(V.LessThan(result, V.Broadcast(ScalarMath.Tiny)), zero, result);
+        V result = Quotient(V.SelectLess(x, zero, e, one), denominator, e - (denominator - one));
+        return V.SelectLess(result, V.Broadcast(ScalarMath.Tiny), zero, result);
     }
 
     // x where x > 0 or x is NaN, else +0.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Relu(V x) => V.Select(V.LessThan(x, V.Broadcast(0f)), V.Broadcast(0f), x + V.Broadcast(0f));
+    public static V Relu(V x) => V.SelectLess(x, V.Broadcast(0f), V.Broadcast(0f), x + V.Broadcast(0f));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Bits(int bits) => V.Broadcast(BitConverter.Int32BitsToSingle(bits));

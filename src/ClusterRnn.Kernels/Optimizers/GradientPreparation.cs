@@ -47,9 +47,9 @@ internal readonly unsafe struct PreparationRule : IUpdateRule
         where V : struct, ILanes<V>
     {
         V zero = V.Broadcast(0f), l1 = V.Broadcast(a->Decay1), limit = V.Broadcast(a->Epsilon);
-        V sign = V.Select(V.LessThan(zero, parameter), l1, V.Select(V.LessThan(parameter, zero), VectorMath<V>.Negate(l1), zero));
+        V sign = V.SelectLess(zero, parameter, l1, V.SelectLess(parameter, zero, VectorMath<V>.Negate(l1), zero));
         V mean = V.MultiplyAdd(V.Broadcast(a->WeightDecay), parameter, (gradient / V.Broadcast(a->LearningRate)) + sign);
         V low = VectorMath<V>.Negate(limit);
-        gradient = V.Select(V.LessThan(limit, mean), limit, V.Select(V.LessThan(mean, low), low, mean));
+        gradient = V.SelectLess(limit, mean, limit, V.SelectLess(mean, low, low, mean));
     }
 }
