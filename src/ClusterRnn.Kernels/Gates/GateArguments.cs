@@ -12,10 +12,10 @@ public unsafe struct GateArguments
     /// <summary>Rows.</summary>
     public int Rows;
 
-    /// <summary>The first unit of the tile, a multiple of 16.</summary>
+    /// <summary>The first unit of the tile, a multiple of 8.</summary>
     public int FirstUnit;
 
-    /// <summary>One more than the last unit of the tile, a multiple of 16.</summary>
+    /// <summary>One more than the last unit of the tile, a multiple of 8: the padding beyond it is left alone.</summary>
     public int EndUnit;
 
     /// <summary>HP: floats from one row of a state to the next.</summary>
@@ -60,7 +60,7 @@ public unsafe struct GateArguments
     internal static GateArguments Tile(int rows, int hidden, int gates, int* lengths, int time) => new()
     {
         Rows = rows,
-        EndUnit = ColumnGroups.Pad(hidden),
+        EndUnit = ColumnGroups.Padded(hidden).Reach,
         Stride = ColumnGroups.Pad(hidden),
         GateStride = gates * ColumnGroups.Pad(hidden),
         Lengths = lengths,

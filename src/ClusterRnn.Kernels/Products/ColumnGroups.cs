@@ -16,8 +16,11 @@ public readonly record struct ColumnGroups(int Count, int Width, bool IsPadded, 
     /// <summary>All columns: Count x Width.</summary>
     public int Total => Count * Width;
 
-    /// <summary>The columns that are touched in a group: Width, rounded up to 16 when padded.</summary>
-    public int Reach => IsPadded ? Pad(Width) : Width;
+    /// <summary>The columns that a product writes in a group: Width, rounded up to 8 when padded (half a vector costs half where it is widest).</summary>
+    public int Reach => IsPadded ? (Width + 7) & ~7 : Width;
+
+    /// <summary>The columns that may be read in a group: Width, rounded up to 16 when padded.</summary>
+    public int Room => IsPadded ? Pad(Width) : Width;
 
     /// <summary><paramref name="width"/> rounded up to a multiple of 16.</summary>
     public static int Pad(int width) => (width + 15) & ~15;

@@ -9,11 +9,11 @@ internal unsafe interface ITiles
     // Columns of a panel: two vectors.
     static abstract int PanelWidth { get; }
 
-    // The loop over k for a tile of this many rows and a whole panel: (k, a, b, s, lds, c, ldc).
-    static abstract delegate*<nint, float*, float*, float*, nint, float*, nint, void> Whole(int rows);
+    // How many columns a tile works on that is asked for this many, at most a panel's.
+    static abstract int Covered(int columns);
 
-    // The same for the first half of a panel's columns.
-    static abstract delegate*<nint, float*, float*, float*, nint, float*, nint, void> Half(int rows);
+    // The loop over k for a tile of this many rows and columns of a panel: (k, a, b, s, lds, c, ldc).
+    static abstract delegate*<nint, float*, float*, float*, nint, float*, nint, void> Tile(int rows, int columns);
 
     // target[i * stride + r] = source[r * lds + i] for r < rows <= 16, i < k. May write up to 16 floats past what it
     // means to, and may read up to the next multiple of 16 in k when padded.

@@ -111,13 +111,9 @@ internal static unsafe class ProductDriver<T>
                         T.Prefetch(p->C + ((row + height) * p->Ldc) + p->Columns.Offset0 + column, p->Ldc, height);
                     }
 
-                    if (width == T.PanelWidth)
+                    if (T.Covered(width) == width)
                     {
-                        T.Whole(height)(depth, left, b, s, lds, c, p->Ldc);
-                    }
-                    else if (width * 2 == T.PanelWidth)
-                    {
-                        T.Half(height)(depth, left, b, s, lds, c, p->Ldc);
+                        T.Tile(height, width)(depth, left, b, s, lds, c, p->Ldc);
                     }
                     else
                     {
@@ -145,8 +141,7 @@ internal static unsafe class ProductDriver<T>
     private static void Edge(ProductArguments* p, int height, int depth, float* left, float* b, float* s, nint lds, float* c, int width)
     {
         float* tile = p->Tile;
-        bool whole = width * 2 > T.PanelWidth;
-        int tileWidth = whole ? T.PanelWidth : T.PanelWidth / 2;
+        int tileWidth = T.Covered(width);
         if (lds != 0)
         {
             for (int row = 0; row < height; row++)
@@ -158,7 +153,7 @@ internal static unsafe class ProductDriver<T>
             lds = tileWidth;
         }
 
-        (whole ? T.Whole(height) : T.Half(height))(depth, left, b, s, lds, tile, tileWidth);
+        T.Tile(height, width)(depth, left, b, s, lds, tile, tileWidth);
         for (int row = 0; row < height; row++)
         {
             Copy(tile + (row * tileWidth), c + (row * p->Ldc), width);

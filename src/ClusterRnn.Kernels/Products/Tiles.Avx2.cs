@@ -7,12 +7,15 @@ namespace ClusterRnn.Kernels.Products;
 
 internal readonly unsafe partial struct Avx2Tiles
 {
-    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] whole = [null, &Rows1x2, &Rows2x2, &Rows3x2, &Rows4x2, &Rows5x2, &Rows6x2];
-
-    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] half = [null, &Rows1x1, &Rows2x1, &Rows3x1, &Rows4x1, &Rows5x1, &Rows6x1];
+    // [(columns + 7) / 8 - 1][rows]
+    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] tiles =
+    [
+        null, &Rows1x8, &Rows2x8, &Rows3x8, &Rows4x8, &Rows5x8, &Rows6x8,
+        null, &Rows1x16, &Rows2x16, &Rows3x16, &Rows4x16, &Rows5x16, &Rows6x16,
+    ];
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows1x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows1x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); var y0 = Avx.LoadVector256(s + 8);
         for (; k >= 2; k -= 2)
@@ -47,7 +50,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows2x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows2x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); var y0 = Avx.LoadVector256(s + 8); s += lds;
         var x1 = Avx.LoadVector256(s); var y1 = Avx.LoadVector256(s + 8);
@@ -87,7 +90,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows3x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows3x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); var y0 = Avx.LoadVector256(s + 8); s += lds;
         var x1 = Avx.LoadVector256(s); var y1 = Avx.LoadVector256(s + 8); s += lds;
@@ -132,7 +135,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows4x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows4x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); var y0 = Avx.LoadVector256(s + 8); s += lds;
         var x1 = Avx.LoadVector256(s); var y1 = Avx.LoadVector256(s + 8); s += lds;
@@ -182,7 +185,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows5x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows5x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); var y0 = Avx.LoadVector256(s + 8); s += lds;
         var x1 = Avx.LoadVector256(s); var y1 = Avx.LoadVector256(s + 8); s += lds;
@@ -237,7 +240,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows6x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows6x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); var y0 = Avx.LoadVector256(s + 8); s += lds;
         var x1 = Avx.LoadVector256(s); var y1 = Avx.LoadVector256(s + 8); s += lds;
@@ -297,7 +300,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows1x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows1x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s);
         for (; k >= 2; k -= 2)
@@ -329,7 +332,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows2x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows2x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); s += lds;
         var x1 = Avx.LoadVector256(s);
@@ -366,7 +369,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows3x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows3x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); s += lds;
         var x1 = Avx.LoadVector256(s); s += lds;
@@ -408,7 +411,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows4x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows4x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); s += lds;
         var x1 = Avx.LoadVector256(s); s += lds;
@@ -455,7 +458,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows5x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows5x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); s += lds;
         var x1 = Avx.LoadVector256(s); s += lds;
@@ -507,7 +510,7 @@ internal readonly unsafe partial struct Avx2Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows6x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows6x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx.LoadVector256(s); s += lds;
         var x1 = Avx.LoadVector256(s); s += lds;

@@ -7,12 +7,17 @@ namespace ClusterRnn.Kernels.Products;
 
 internal readonly unsafe partial struct Avx512Tiles
 {
-    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] whole = [null, &Rows1x2, &Rows2x2, &Rows3x2, &Rows4x2, &Rows5x2, &Rows6x2, &Rows7x2, &Rows8x2, &Rows9x2, &Rows10x2, &Rows11x2, &Rows12x2, &Rows13x2, &Rows14x2];
-
-    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] half = [null, &Rows1x1, &Rows2x1, &Rows3x1, &Rows4x1, &Rows5x1, &Rows6x1, &Rows7x1, &Rows8x1, &Rows9x1, &Rows10x1, &Rows11x1, &Rows12x1, &Rows13x1, &Rows14x1];
+    // [(columns + 7) / 8 - 1][rows]
+    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] tiles =
+    [
+        null, &Rows1x8, &Rows2x8, &Rows3x8, &Rows4x8, &Rows5x8, &Rows6x8, &Rows7x8, &Rows8x8, &Rows9x8, &Rows10x8, &Rows11x8, &Rows12x8, &Rows13x8, &Rows14x8,
+        null, &Rows1x16, &Rows2x16, &Rows3x16, &Rows4x16, &Rows5x16, &Rows6x16, &Rows7x16, &Rows8x16, &Rows9x16, &Rows10x16, &Rows11x16, &Rows12x16, &Rows13x16, &Rows14x16,
+        null, &Rows1x24, &Rows2x24, &Rows3x24, &Rows4x24, &Rows5x24, &Rows6x24, &Rows7x24, &Rows8x24, &Rows9x24, &Rows10x24, &Rows11x24, &Rows12x24, &Rows13x24, &Rows14x24,
+        null, &Rows1x32, &Rows2x32, &Rows3x32, &Rows4x32, &Rows5x32, &Rows6x32, &Rows7x32, &Rows8x32, &Rows9x32, &Rows10x32, &Rows11x32, &Rows12x32, &Rows13x32, &Rows14x32,
+    ];
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows1x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows1x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16);
         for (; k >= 2; k -= 2)
@@ -50,7 +55,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows2x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows2x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16);
@@ -93,7 +98,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows3x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows3x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -141,7 +146,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows4x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows4x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -194,7 +199,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows5x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows5x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -252,7 +257,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows6x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows6x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -315,7 +320,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows7x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows7x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -383,7 +388,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows8x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows8x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -456,7 +461,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows9x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows9x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -534,7 +539,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows10x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows10x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -617,7 +622,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows11x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows11x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -705,7 +710,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows12x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows12x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -798,7 +803,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows13x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows13x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -896,7 +901,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows14x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows14x32(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); var y0 = Avx512F.LoadVector512(s + 16); s += lds;
         var x1 = Avx512F.LoadVector512(s); var y1 = Avx512F.LoadVector512(s + 16); s += lds;
@@ -999,7 +1004,994 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows1x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows1x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[1]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            }
+
+            a += 2;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows2x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[2]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[3]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            }
+
+            a += 4;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows3x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[3]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[4]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[5]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            }
+
+            a += 6;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows4x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[4]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[5]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[6]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[7]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            }
+
+            a += 8;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows5x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[5]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[6]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[7]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[8]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[9]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            }
+
+            a += 10;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows6x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[6]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[7]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[8]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[9]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[10]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[11]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            }
+
+            a += 12;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows7x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16); s += lds;
+        var x6 = Avx512F.LoadVector512(s); var y6 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[7]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[8]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[9]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[10]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[11]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[12]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[13]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            }
+
+            a += 14;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5); c += ldc;
+        Avx512F.Store(c, x6); Avx.Store(c + 16, y6);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows8x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16); s += lds;
+        var x6 = Avx512F.LoadVector512(s); var y6 = Avx.LoadVector256(s + 16); s += lds;
+        var x7 = Avx512F.LoadVector512(s); var y7 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[8]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[9]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[10]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[11]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[12]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[13]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[14]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[15]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+            }
+
+            a += 16;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5); c += ldc;
+        Avx512F.Store(c, x6); Avx.Store(c + 16, y6); c += ldc;
+        Avx512F.Store(c, x7); Avx.Store(c + 16, y7);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows9x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16); s += lds;
+        var x6 = Avx512F.LoadVector512(s); var y6 = Avx.LoadVector256(s + 16); s += lds;
+        var x7 = Avx512F.LoadVector512(s); var y7 = Avx.LoadVector256(s + 16); s += lds;
+        var x8 = Avx512F.LoadVector512(s); var y8 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[9]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[10]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[11]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[12]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[13]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[14]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[15]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[16]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[17]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+            }
+
+            a += 18;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+            var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5); c += ldc;
+        Avx512F.Store(c, x6); Avx.Store(c + 16, y6); c += ldc;
+        Avx512F.Store(c, x7); Avx.Store(c + 16, y7); c += ldc;
+        Avx512F.Store(c, x8); Avx.Store(c + 16, y8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows10x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16); s += lds;
+        var x6 = Avx512F.LoadVector512(s); var y6 = Avx.LoadVector256(s + 16); s += lds;
+        var x7 = Avx512F.LoadVector512(s); var y7 = Avx.LoadVector256(s + 16); s += lds;
+        var x8 = Avx512F.LoadVector512(s); var y8 = Avx.LoadVector256(s + 16); s += lds;
+        var x9 = Avx512F.LoadVector512(s); var y9 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[10]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[11]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[12]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[13]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[14]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[15]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[16]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[17]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[18]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[19]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+            }
+
+            a += 20;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+            var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+            var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5); c += ldc;
+        Avx512F.Store(c, x6); Avx.Store(c + 16, y6); c += ldc;
+        Avx512F.Store(c, x7); Avx.Store(c + 16, y7); c += ldc;
+        Avx512F.Store(c, x8); Avx.Store(c + 16, y8); c += ldc;
+        Avx512F.Store(c, x9); Avx.Store(c + 16, y9);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows11x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16); s += lds;
+        var x6 = Avx512F.LoadVector512(s); var y6 = Avx.LoadVector256(s + 16); s += lds;
+        var x7 = Avx512F.LoadVector512(s); var y7 = Avx.LoadVector256(s + 16); s += lds;
+        var x8 = Avx512F.LoadVector512(s); var y8 = Avx.LoadVector256(s + 16); s += lds;
+        var x9 = Avx512F.LoadVector512(s); var y9 = Avx.LoadVector256(s + 16); s += lds;
+        var x10 = Avx512F.LoadVector512(s); var y10 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+                var a10 = Vector512.Create(a[10]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[11]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[12]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[13]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[14]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[15]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[16]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[17]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[18]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[19]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[20]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+                var a10 = Vector512.Create(a[21]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+            }
+
+            a += 22;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+            var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+            var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+            var a10 = Vector512.Create(a[10]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5); c += ldc;
+        Avx512F.Store(c, x6); Avx.Store(c + 16, y6); c += ldc;
+        Avx512F.Store(c, x7); Avx.Store(c + 16, y7); c += ldc;
+        Avx512F.Store(c, x8); Avx.Store(c + 16, y8); c += ldc;
+        Avx512F.Store(c, x9); Avx.Store(c + 16, y9); c += ldc;
+        Avx512F.Store(c, x10); Avx.Store(c + 16, y10);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows12x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16); s += lds;
+        var x6 = Avx512F.LoadVector512(s); var y6 = Avx.LoadVector256(s + 16); s += lds;
+        var x7 = Avx512F.LoadVector512(s); var y7 = Avx.LoadVector256(s + 16); s += lds;
+        var x8 = Avx512F.LoadVector512(s); var y8 = Avx.LoadVector256(s + 16); s += lds;
+        var x9 = Avx512F.LoadVector512(s); var y9 = Avx.LoadVector256(s + 16); s += lds;
+        var x10 = Avx512F.LoadVector512(s); var y10 = Avx.LoadVector256(s + 16); s += lds;
+        var x11 = Avx512F.LoadVector512(s); var y11 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+                var a10 = Vector512.Create(a[10]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+                var a11 = Vector512.Create(a[11]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[12]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[13]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[14]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[15]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[16]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[17]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[18]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[19]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[20]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[21]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+                var a10 = Vector512.Create(a[22]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+                var a11 = Vector512.Create(a[23]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+            }
+
+            a += 24;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+            var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+            var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+            var a10 = Vector512.Create(a[10]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+            var a11 = Vector512.Create(a[11]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5); c += ldc;
+        Avx512F.Store(c, x6); Avx.Store(c + 16, y6); c += ldc;
+        Avx512F.Store(c, x7); Avx.Store(c + 16, y7); c += ldc;
+        Avx512F.Store(c, x8); Avx.Store(c + 16, y8); c += ldc;
+        Avx512F.Store(c, x9); Avx.Store(c + 16, y9); c += ldc;
+        Avx512F.Store(c, x10); Avx.Store(c + 16, y10); c += ldc;
+        Avx512F.Store(c, x11); Avx.Store(c + 16, y11);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows13x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16); s += lds;
+        var x6 = Avx512F.LoadVector512(s); var y6 = Avx.LoadVector256(s + 16); s += lds;
+        var x7 = Avx512F.LoadVector512(s); var y7 = Avx.LoadVector256(s + 16); s += lds;
+        var x8 = Avx512F.LoadVector512(s); var y8 = Avx.LoadVector256(s + 16); s += lds;
+        var x9 = Avx512F.LoadVector512(s); var y9 = Avx.LoadVector256(s + 16); s += lds;
+        var x10 = Avx512F.LoadVector512(s); var y10 = Avx.LoadVector256(s + 16); s += lds;
+        var x11 = Avx512F.LoadVector512(s); var y11 = Avx.LoadVector256(s + 16); s += lds;
+        var x12 = Avx512F.LoadVector512(s); var y12 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+                var a10 = Vector512.Create(a[10]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+                var a11 = Vector512.Create(a[11]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+                var a12 = Vector512.Create(a[12]); x12 = Avx512F.FusedMultiplyAdd(a12, b0, x12); y12 = Fma.MultiplyAdd(a12.GetLower(), b1, y12);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[13]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[14]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[15]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[16]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[17]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[18]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[19]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[20]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[21]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[22]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+                var a10 = Vector512.Create(a[23]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+                var a11 = Vector512.Create(a[24]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+                var a12 = Vector512.Create(a[25]); x12 = Avx512F.FusedMultiplyAdd(a12, b0, x12); y12 = Fma.MultiplyAdd(a12.GetLower(), b1, y12);
+            }
+
+            a += 26;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+            var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+            var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+            var a10 = Vector512.Create(a[10]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+            var a11 = Vector512.Create(a[11]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+            var a12 = Vector512.Create(a[12]); x12 = Avx512F.FusedMultiplyAdd(a12, b0, x12); y12 = Fma.MultiplyAdd(a12.GetLower(), b1, y12);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5); c += ldc;
+        Avx512F.Store(c, x6); Avx.Store(c + 16, y6); c += ldc;
+        Avx512F.Store(c, x7); Avx.Store(c + 16, y7); c += ldc;
+        Avx512F.Store(c, x8); Avx.Store(c + 16, y8); c += ldc;
+        Avx512F.Store(c, x9); Avx.Store(c + 16, y9); c += ldc;
+        Avx512F.Store(c, x10); Avx.Store(c + 16, y10); c += ldc;
+        Avx512F.Store(c, x11); Avx.Store(c + 16, y11); c += ldc;
+        Avx512F.Store(c, x12); Avx.Store(c + 16, y12);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows14x24(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx512F.LoadVector512(s); var y0 = Avx.LoadVector256(s + 16); s += lds;
+        var x1 = Avx512F.LoadVector512(s); var y1 = Avx.LoadVector256(s + 16); s += lds;
+        var x2 = Avx512F.LoadVector512(s); var y2 = Avx.LoadVector256(s + 16); s += lds;
+        var x3 = Avx512F.LoadVector512(s); var y3 = Avx.LoadVector256(s + 16); s += lds;
+        var x4 = Avx512F.LoadVector512(s); var y4 = Avx.LoadVector256(s + 16); s += lds;
+        var x5 = Avx512F.LoadVector512(s); var y5 = Avx.LoadVector256(s + 16); s += lds;
+        var x6 = Avx512F.LoadVector512(s); var y6 = Avx.LoadVector256(s + 16); s += lds;
+        var x7 = Avx512F.LoadVector512(s); var y7 = Avx.LoadVector256(s + 16); s += lds;
+        var x8 = Avx512F.LoadVector512(s); var y8 = Avx.LoadVector256(s + 16); s += lds;
+        var x9 = Avx512F.LoadVector512(s); var y9 = Avx.LoadVector256(s + 16); s += lds;
+        var x10 = Avx512F.LoadVector512(s); var y10 = Avx.LoadVector256(s + 16); s += lds;
+        var x11 = Avx512F.LoadVector512(s); var y11 = Avx.LoadVector256(s + 16); s += lds;
+        var x12 = Avx512F.LoadVector512(s); var y12 = Avx.LoadVector256(s + 16); s += lds;
+        var x13 = Avx512F.LoadVector512(s); var y13 = Avx.LoadVector256(s + 16);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx512F.LoadVector512(b);
+                var b1 = Avx.LoadVector256(b + 16);
+                Sse.Prefetch0(b + 256);
+                Sse.Prefetch0(b + 272);
+                var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+                var a10 = Vector512.Create(a[10]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+                var a11 = Vector512.Create(a[11]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+                var a12 = Vector512.Create(a[12]); x12 = Avx512F.FusedMultiplyAdd(a12, b0, x12); y12 = Fma.MultiplyAdd(a12.GetLower(), b1, y12);
+                var a13 = Vector512.Create(a[13]); x13 = Avx512F.FusedMultiplyAdd(a13, b0, x13); y13 = Fma.MultiplyAdd(a13.GetLower(), b1, y13);
+            }
+
+            {
+                var b0 = Avx512F.LoadVector512(b + 32);
+                var b1 = Avx.LoadVector256(b + 48);
+                Sse.Prefetch0(b + 288);
+                Sse.Prefetch0(b + 304);
+                var a0 = Vector512.Create(a[14]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+                var a1 = Vector512.Create(a[15]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+                var a2 = Vector512.Create(a[16]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+                var a3 = Vector512.Create(a[17]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+                var a4 = Vector512.Create(a[18]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+                var a5 = Vector512.Create(a[19]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+                var a6 = Vector512.Create(a[20]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+                var a7 = Vector512.Create(a[21]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+                var a8 = Vector512.Create(a[22]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+                var a9 = Vector512.Create(a[23]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+                var a10 = Vector512.Create(a[24]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+                var a11 = Vector512.Create(a[25]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+                var a12 = Vector512.Create(a[26]); x12 = Avx512F.FusedMultiplyAdd(a12, b0, x12); y12 = Fma.MultiplyAdd(a12.GetLower(), b1, y12);
+                var a13 = Vector512.Create(a[27]); x13 = Avx512F.FusedMultiplyAdd(a13, b0, x13); y13 = Fma.MultiplyAdd(a13.GetLower(), b1, y13);
+            }
+
+            a += 28;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx512F.LoadVector512(b);
+            var b1 = Avx.LoadVector256(b + 16);
+            Sse.Prefetch0(b + 256);
+            Sse.Prefetch0(b + 272);
+            var a0 = Vector512.Create(a[0]); x0 = Avx512F.FusedMultiplyAdd(a0, b0, x0); y0 = Fma.MultiplyAdd(a0.GetLower(), b1, y0);
+            var a1 = Vector512.Create(a[1]); x1 = Avx512F.FusedMultiplyAdd(a1, b0, x1); y1 = Fma.MultiplyAdd(a1.GetLower(), b1, y1);
+            var a2 = Vector512.Create(a[2]); x2 = Avx512F.FusedMultiplyAdd(a2, b0, x2); y2 = Fma.MultiplyAdd(a2.GetLower(), b1, y2);
+            var a3 = Vector512.Create(a[3]); x3 = Avx512F.FusedMultiplyAdd(a3, b0, x3); y3 = Fma.MultiplyAdd(a3.GetLower(), b1, y3);
+            var a4 = Vector512.Create(a[4]); x4 = Avx512F.FusedMultiplyAdd(a4, b0, x4); y4 = Fma.MultiplyAdd(a4.GetLower(), b1, y4);
+            var a5 = Vector512.Create(a[5]); x5 = Avx512F.FusedMultiplyAdd(a5, b0, x5); y5 = Fma.MultiplyAdd(a5.GetLower(), b1, y5);
+            var a6 = Vector512.Create(a[6]); x6 = Avx512F.FusedMultiplyAdd(a6, b0, x6); y6 = Fma.MultiplyAdd(a6.GetLower(), b1, y6);
+            var a7 = Vector512.Create(a[7]); x7 = Avx512F.FusedMultiplyAdd(a7, b0, x7); y7 = Fma.MultiplyAdd(a7.GetLower(), b1, y7);
+            var a8 = Vector512.Create(a[8]); x8 = Avx512F.FusedMultiplyAdd(a8, b0, x8); y8 = Fma.MultiplyAdd(a8.GetLower(), b1, y8);
+            var a9 = Vector512.Create(a[9]); x9 = Avx512F.FusedMultiplyAdd(a9, b0, x9); y9 = Fma.MultiplyAdd(a9.GetLower(), b1, y9);
+            var a10 = Vector512.Create(a[10]); x10 = Avx512F.FusedMultiplyAdd(a10, b0, x10); y10 = Fma.MultiplyAdd(a10.GetLower(), b1, y10);
+            var a11 = Vector512.Create(a[11]); x11 = Avx512F.FusedMultiplyAdd(a11, b0, x11); y11 = Fma.MultiplyAdd(a11.GetLower(), b1, y11);
+            var a12 = Vector512.Create(a[12]); x12 = Avx512F.FusedMultiplyAdd(a12, b0, x12); y12 = Fma.MultiplyAdd(a12.GetLower(), b1, y12);
+            var a13 = Vector512.Create(a[13]); x13 = Avx512F.FusedMultiplyAdd(a13, b0, x13); y13 = Fma.MultiplyAdd(a13.GetLower(), b1, y13);
+        }
+
+        Avx512F.Store(c, x0); Avx.Store(c + 16, y0); c += ldc;
+        Avx512F.Store(c, x1); Avx.Store(c + 16, y1); c += ldc;
+        Avx512F.Store(c, x2); Avx.Store(c + 16, y2); c += ldc;
+        Avx512F.Store(c, x3); Avx.Store(c + 16, y3); c += ldc;
+        Avx512F.Store(c, x4); Avx.Store(c + 16, y4); c += ldc;
+        Avx512F.Store(c, x5); Avx.Store(c + 16, y5); c += ldc;
+        Avx512F.Store(c, x6); Avx.Store(c + 16, y6); c += ldc;
+        Avx512F.Store(c, x7); Avx.Store(c + 16, y7); c += ldc;
+        Avx512F.Store(c, x8); Avx.Store(c + 16, y8); c += ldc;
+        Avx512F.Store(c, x9); Avx.Store(c + 16, y9); c += ldc;
+        Avx512F.Store(c, x10); Avx.Store(c + 16, y10); c += ldc;
+        Avx512F.Store(c, x11); Avx.Store(c + 16, y11); c += ldc;
+        Avx512F.Store(c, x12); Avx.Store(c + 16, y12); c += ldc;
+        Avx512F.Store(c, x13); Avx.Store(c + 16, y13);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows1x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s);
         for (; k >= 2; k -= 2)
@@ -1031,7 +2023,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows2x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows2x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s);
@@ -1068,7 +2060,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows3x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows3x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1110,7 +2102,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows4x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows4x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1157,7 +2149,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows5x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows5x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1209,7 +2201,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows6x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows6x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1266,7 +2258,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows7x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows7x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1328,7 +2320,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows8x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows8x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1395,7 +2387,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows9x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows9x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1467,7 +2459,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows10x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows10x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1544,7 +2536,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows11x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows11x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1626,7 +2618,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows12x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows12x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1713,7 +2705,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows13x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows13x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1805,7 +2797,7 @@ internal readonly unsafe partial struct Avx512Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows14x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows14x16(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Avx512F.LoadVector512(s); s += lds;
         var x1 = Avx512F.LoadVector512(s); s += lds;
@@ -1899,5 +2891,908 @@ internal readonly unsafe partial struct Avx512Tiles
         Avx512F.Store(c, x11); c += ldc;
         Avx512F.Store(c, x12); c += ldc;
         Avx512F.Store(c, x13);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows1x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[1]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            }
+
+            a += 2;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+        }
+
+        Avx.Store(c, x0);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows2x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[2]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[3]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            }
+
+            a += 4;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows3x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[3]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[4]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[5]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            }
+
+            a += 6;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows4x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[4]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[5]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[6]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[7]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            }
+
+            a += 8;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows5x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[5]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[6]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[7]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[8]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[9]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            }
+
+            a += 10;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows6x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[6]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[7]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[8]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[9]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[10]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[11]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            }
+
+            a += 12;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows7x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s); s += lds;
+        var x6 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[7]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[8]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[9]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[10]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[11]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[12]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[13]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            }
+
+            a += 14;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5); c += ldc;
+        Avx.Store(c, x6);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows8x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s); s += lds;
+        var x6 = Avx.LoadVector256(s); s += lds;
+        var x7 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[8]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[9]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[10]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[11]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[12]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[13]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[14]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[15]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+            }
+
+            a += 16;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5); c += ldc;
+        Avx.Store(c, x6); c += ldc;
+        Avx.Store(c, x7);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows9x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s); s += lds;
+        var x6 = Avx.LoadVector256(s); s += lds;
+        var x7 = Avx.LoadVector256(s); s += lds;
+        var x8 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[9]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[10]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[11]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[12]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[13]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[14]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[15]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[16]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[17]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+            }
+
+            a += 18;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+            var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5); c += ldc;
+        Avx.Store(c, x6); c += ldc;
+        Avx.Store(c, x7); c += ldc;
+        Avx.Store(c, x8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows10x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s); s += lds;
+        var x6 = Avx.LoadVector256(s); s += lds;
+        var x7 = Avx.LoadVector256(s); s += lds;
+        var x8 = Avx.LoadVector256(s); s += lds;
+        var x9 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[10]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[11]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[12]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[13]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[14]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[15]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[16]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[17]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[18]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[19]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+            }
+
+            a += 20;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+            var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+            var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5); c += ldc;
+        Avx.Store(c, x6); c += ldc;
+        Avx.Store(c, x7); c += ldc;
+        Avx.Store(c, x8); c += ldc;
+        Avx.Store(c, x9);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows11x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s); s += lds;
+        var x6 = Avx.LoadVector256(s); s += lds;
+        var x7 = Avx.LoadVector256(s); s += lds;
+        var x8 = Avx.LoadVector256(s); s += lds;
+        var x9 = Avx.LoadVector256(s); s += lds;
+        var x10 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+                var a10 = Vector256.Create(a[10]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[11]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[12]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[13]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[14]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[15]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[16]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[17]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[18]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[19]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[20]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+                var a10 = Vector256.Create(a[21]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+            }
+
+            a += 22;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+            var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+            var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+            var a10 = Vector256.Create(a[10]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5); c += ldc;
+        Avx.Store(c, x6); c += ldc;
+        Avx.Store(c, x7); c += ldc;
+        Avx.Store(c, x8); c += ldc;
+        Avx.Store(c, x9); c += ldc;
+        Avx.Store(c, x10);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows12x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s); s += lds;
+        var x6 = Avx.LoadVector256(s); s += lds;
+        var x7 = Avx.LoadVector256(s); s += lds;
+        var x8 = Avx.LoadVector256(s); s += lds;
+        var x9 = Avx.LoadVector256(s); s += lds;
+        var x10 = Avx.LoadVector256(s); s += lds;
+        var x11 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+                var a10 = Vector256.Create(a[10]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+                var a11 = Vector256.Create(a[11]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[12]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[13]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[14]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[15]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[16]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[17]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[18]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[19]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[20]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[21]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+                var a10 = Vector256.Create(a[22]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+                var a11 = Vector256.Create(a[23]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+            }
+
+            a += 24;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+            var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+            var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+            var a10 = Vector256.Create(a[10]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+            var a11 = Vector256.Create(a[11]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5); c += ldc;
+        Avx.Store(c, x6); c += ldc;
+        Avx.Store(c, x7); c += ldc;
+        Avx.Store(c, x8); c += ldc;
+        Avx.Store(c, x9); c += ldc;
+        Avx.Store(c, x10); c += ldc;
+        Avx.Store(c, x11);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows13x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s); s += lds;
+        var x6 = Avx.LoadVector256(s); s += lds;
+        var x7 = Avx.LoadVector256(s); s += lds;
+        var x8 = Avx.LoadVector256(s); s += lds;
+        var x9 = Avx.LoadVector256(s); s += lds;
+        var x10 = Avx.LoadVector256(s); s += lds;
+        var x11 = Avx.LoadVector256(s); s += lds;
+        var x12 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+                var a10 = Vector256.Create(a[10]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+                var a11 = Vector256.Create(a[11]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+                var a12 = Vector256.Create(a[12]); x12 = Fma.MultiplyAdd(a12, b0, x12);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[13]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[14]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[15]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[16]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[17]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[18]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[19]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[20]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[21]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[22]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+                var a10 = Vector256.Create(a[23]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+                var a11 = Vector256.Create(a[24]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+                var a12 = Vector256.Create(a[25]); x12 = Fma.MultiplyAdd(a12, b0, x12);
+            }
+
+            a += 26;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+            var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+            var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+            var a10 = Vector256.Create(a[10]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+            var a11 = Vector256.Create(a[11]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+            var a12 = Vector256.Create(a[12]); x12 = Fma.MultiplyAdd(a12, b0, x12);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5); c += ldc;
+        Avx.Store(c, x6); c += ldc;
+        Avx.Store(c, x7); c += ldc;
+        Avx.Store(c, x8); c += ldc;
+        Avx.Store(c, x9); c += ldc;
+        Avx.Store(c, x10); c += ldc;
+        Avx.Store(c, x11); c += ldc;
+        Avx.Store(c, x12);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows14x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    {
+        var x0 = Avx.LoadVector256(s); s += lds;
+        var x1 = Avx.LoadVector256(s); s += lds;
+        var x2 = Avx.LoadVector256(s); s += lds;
+        var x3 = Avx.LoadVector256(s); s += lds;
+        var x4 = Avx.LoadVector256(s); s += lds;
+        var x5 = Avx.LoadVector256(s); s += lds;
+        var x6 = Avx.LoadVector256(s); s += lds;
+        var x7 = Avx.LoadVector256(s); s += lds;
+        var x8 = Avx.LoadVector256(s); s += lds;
+        var x9 = Avx.LoadVector256(s); s += lds;
+        var x10 = Avx.LoadVector256(s); s += lds;
+        var x11 = Avx.LoadVector256(s); s += lds;
+        var x12 = Avx.LoadVector256(s); s += lds;
+        var x13 = Avx.LoadVector256(s);
+        for (; k >= 2; k -= 2)
+        {
+            {
+                var b0 = Avx.LoadVector256(b);
+                Sse.Prefetch0(b + 256);
+                var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+                var a10 = Vector256.Create(a[10]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+                var a11 = Vector256.Create(a[11]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+                var a12 = Vector256.Create(a[12]); x12 = Fma.MultiplyAdd(a12, b0, x12);
+                var a13 = Vector256.Create(a[13]); x13 = Fma.MultiplyAdd(a13, b0, x13);
+            }
+
+            {
+                var b0 = Avx.LoadVector256(b + 32);
+                Sse.Prefetch0(b + 288);
+                var a0 = Vector256.Create(a[14]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+                var a1 = Vector256.Create(a[15]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+                var a2 = Vector256.Create(a[16]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+                var a3 = Vector256.Create(a[17]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+                var a4 = Vector256.Create(a[18]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+                var a5 = Vector256.Create(a[19]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+                var a6 = Vector256.Create(a[20]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+                var a7 = Vector256.Create(a[21]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+                var a8 = Vector256.Create(a[22]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+                var a9 = Vector256.Create(a[23]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+                var a10 = Vector256.Create(a[24]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+                var a11 = Vector256.Create(a[25]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+                var a12 = Vector256.Create(a[26]); x12 = Fma.MultiplyAdd(a12, b0, x12);
+                var a13 = Vector256.Create(a[27]); x13 = Fma.MultiplyAdd(a13, b0, x13);
+            }
+
+            a += 28;
+            b += 64;
+        }
+
+        if (k > 0)
+        {
+            var b0 = Avx.LoadVector256(b);
+            Sse.Prefetch0(b + 256);
+            var a0 = Vector256.Create(a[0]); x0 = Fma.MultiplyAdd(a0, b0, x0);
+            var a1 = Vector256.Create(a[1]); x1 = Fma.MultiplyAdd(a1, b0, x1);
+            var a2 = Vector256.Create(a[2]); x2 = Fma.MultiplyAdd(a2, b0, x2);
+            var a3 = Vector256.Create(a[3]); x3 = Fma.MultiplyAdd(a3, b0, x3);
+            var a4 = Vector256.Create(a[4]); x4 = Fma.MultiplyAdd(a4, b0, x4);
+            var a5 = Vector256.Create(a[5]); x5 = Fma.MultiplyAdd(a5, b0, x5);
+            var a6 = Vector256.Create(a[6]); x6 = Fma.MultiplyAdd(a6, b0, x6);
+            var a7 = Vector256.Create(a[7]); x7 = Fma.MultiplyAdd(a7, b0, x7);
+            var a8 = Vector256.Create(a[8]); x8 = Fma.MultiplyAdd(a8, b0, x8);
+            var a9 = Vector256.Create(a[9]); x9 = Fma.MultiplyAdd(a9, b0, x9);
+            var a10 = Vector256.Create(a[10]); x10 = Fma.MultiplyAdd(a10, b0, x10);
+            var a11 = Vector256.Create(a[11]); x11 = Fma.MultiplyAdd(a11, b0, x11);
+            var a12 = Vector256.Create(a[12]); x12 = Fma.MultiplyAdd(a12, b0, x12);
+            var a13 = Vector256.Create(a[13]); x13 = Fma.MultiplyAdd(a13, b0, x13);
+        }
+
+        Avx.Store(c, x0); c += ldc;
+        Avx.Store(c, x1); c += ldc;
+        Avx.Store(c, x2); c += ldc;
+        Avx.Store(c, x3); c += ldc;
+        Avx.Store(c, x4); c += ldc;
+        Avx.Store(c, x5); c += ldc;
+        Avx.Store(c, x6); c += ldc;
+        Avx.Store(c, x7); c += ldc;
+        Avx.Store(c, x8); c += ldc;
+        Avx.Store(c, x9); c += ldc;
+        Avx.Store(c, x10); c += ldc;
+        Avx.Store(c, x11); c += ldc;
+        Avx.Store(c, x12); c += ldc;
+        Avx.Store(c, x13);
     }
 }

@@ -6,12 +6,15 @@ namespace ClusterRnn.Kernels.Products;
 
 internal readonly unsafe partial struct Vector128Tiles
 {
-    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] whole = [null, &Rows1x2, &Rows2x2, &Rows3x2, &Rows4x2, &Rows5x2, &Rows6x2];
-
-    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] half = [null, &Rows1x1, &Rows2x1, &Rows3x1, &Rows4x1, &Rows5x1, &Rows6x1];
+    // [(columns + 3) / 4 - 1][rows]
+    private static readonly delegate*<nint, float*, float*, float*, nint, float*, nint, void>[] tiles =
+    [
+        null, &Rows1x4, &Rows2x4, &Rows3x4, &Rows4x4, &Rows5x4, &Rows6x4,
+        null, &Rows1x8, &Rows2x8, &Rows3x8, &Rows4x8, &Rows5x8, &Rows6x8,
+    ];
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows1x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows1x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); var y0 = Vector128.Load(s + 4);
         for (; k >= 2; k -= 2)
@@ -43,7 +46,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows2x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows2x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); var y0 = Vector128.Load(s + 4); s += lds;
         var x1 = Vector128.Load(s); var y1 = Vector128.Load(s + 4);
@@ -80,7 +83,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows3x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows3x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); var y0 = Vector128.Load(s + 4); s += lds;
         var x1 = Vector128.Load(s); var y1 = Vector128.Load(s + 4); s += lds;
@@ -122,7 +125,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows4x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows4x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); var y0 = Vector128.Load(s + 4); s += lds;
         var x1 = Vector128.Load(s); var y1 = Vector128.Load(s + 4); s += lds;
@@ -169,7 +172,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows5x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows5x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); var y0 = Vector128.Load(s + 4); s += lds;
         var x1 = Vector128.Load(s); var y1 = Vector128.Load(s + 4); s += lds;
@@ -221,7 +224,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows6x2(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows6x8(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); var y0 = Vector128.Load(s + 4); s += lds;
         var x1 = Vector128.Load(s); var y1 = Vector128.Load(s + 4); s += lds;
@@ -278,7 +281,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows1x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows1x4(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s);
         for (; k >= 2; k -= 2)
@@ -307,7 +310,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows2x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows2x4(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); s += lds;
         var x1 = Vector128.Load(s);
@@ -341,7 +344,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows3x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows3x4(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); s += lds;
         var x1 = Vector128.Load(s); s += lds;
@@ -380,7 +383,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows4x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows4x4(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); s += lds;
         var x1 = Vector128.Load(s); s += lds;
@@ -424,7 +427,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows5x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows5x4(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); s += lds;
         var x1 = Vector128.Load(s); s += lds;
@@ -473,7 +476,7 @@ internal readonly unsafe partial struct Vector128Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Rows6x1(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
+    public static void Rows6x4(nint k, float* a, float* b, float* s, nint lds, float* c, nint ldc)
     {
         var x0 = Vector128.Load(s); s += lds;
         var x1 = Vector128.Load(s); s += lds;

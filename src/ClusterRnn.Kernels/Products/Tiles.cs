@@ -11,9 +11,11 @@ internal readonly unsafe partial struct Avx512Tiles : ITiles
 
     public static int PanelWidth => 32;
 
-    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Whole(int rows) => whole[rows];
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Covered(int columns) => (columns + 7) & ~7;
 
-    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Half(int rows) => half[rows];
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Tile(int rows, int columns) => tiles[(((columns - 1) >> 3) * 15) + rows];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(float* tile, nint stride, int rows)
@@ -107,9 +109,11 @@ internal readonly unsafe partial struct Avx2Tiles : ITiles
 
     public static int PanelWidth => 16;
 
-    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Whole(int rows) => whole[rows];
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Covered(int columns) => (columns + 7) & ~7;
 
-    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Half(int rows) => half[rows];
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Tile(int rows, int columns) => tiles[(((columns - 1) >> 3) * 7) + rows];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(float* tile, nint stride, int rows)
@@ -182,9 +186,11 @@ internal readonly unsafe partial struct Vector128Tiles : ITiles
 
     public static int PanelWidth => 8;
 
-    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Whole(int rows) => whole[rows];
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Covered(int columns) => (columns + 3) & ~3;
 
-    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Half(int rows) => half[rows];
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static delegate*<nint, float*, float*, float*, nint, float*, nint, void> Tile(int rows, int columns) => tiles[(((columns - 1) >> 2) * 7) + rows];
 
     // The portable API has no prefetch.
     public static void Prefetch(float* tile, nint stride, int rows)

@@ -40,6 +40,7 @@ internal unsafe struct WeightGradientArguments
     public float* Right;
     public long RightFloats;
     public float* Tile;
+    public float* Sum; // one tile
     public float* Zeros;
 }
 
@@ -122,6 +123,7 @@ public static unsafe class WeightGradient
             arguments.Right = workspace.Right;
             arguments.RightFloats = workspace.RightFloats;
             arguments.Tile = workspace.Tile;
+            arguments.Sum = workspace.Sum;
             arguments.Zeros = workspace.Zeros;
             (arguments.B is null ? ColumnSumsKernel : Kernel).Run(set, arguments);
         }
@@ -205,12 +207,12 @@ public static unsafe class WeightGradient
         where V : struct, ILanes<V>
     {
         const int block = 64;
-        int width = p->AColumns.Width, reach = p->AColumns.Reach;
+        int width = p->AColumns.Width, room = p->AColumns.Room;
         for (int group = 0; group < p->AColumns.Count; group++)
         {
             for (int first = 0; first < width; first += block)
             {
-                int count = Math.Min(block, width - first), readable = Math.Min(block, reach - first), depth = 0;
+                int count = Math.Min(block, width - first), readable = Math.Min(block, room - first), depth = 0;
                 float* a = p->A + p->AColumns.Offset(group) + first;
                 for (int shard = 0; shard < p->Shards; shard++)
                 {

@@ -14,15 +14,14 @@ internal static unsafe class WeightGradientDriver<T, V>
     private const int MostColumns = 2048;
     private const long StackFloats = 144 * 1024; // of one level: with a few levels it stays near
 
-    // Columns of a right operand that are worked on together with the same rows of A.
+    // Columns of a right operand. Where there are two operands their columns lie side by side, so that a narrow one fills
+    // up the other's last panel.
     private struct RightPart
     {
         public float* B; // at its first column
         public nint Ldb;
         public int Width;
-        public int Stride; // Width rounded up to whole panels
         public int FirstColumn; // within a row of the stack
-        public float* Packed; // all rows, rearranged; null: block by block
         public long Offset; // of the first column in the outputs
         public int OutputStride;
     }
@@ -34,12 +33,14 @@ internal static unsafe class WeightGradientDriver<T, V>
         long total = Math.Max(1, p->Starts[p->Shards]);
         if (p->SecondB != null)
         {
-            parts[0] = Part(p->B, p->Ldb, p->BColumns, p->Offset, 0, p->BColumns.Width, 0, p->Right);
-            parts[1] = Part(p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset, 0, p->SecondColumns.Width, parts[0].Stride, p->Right + (total * parts[0].Stride));
-            int stride = parts[0].Stride + parts[1].Stride;
-            if (stride <= MostColumns && total * stride <= p->RightFloats)
+            int width = p->BColumns.Width + p->SecondColumns.Width;
+            if (width <= MostColumns && total * Panels(width) * T.PanelWidth <= p->RightFloats)
             {
-                Product(p, parts, 2, stride);
+                // The wider one first: it is copied by whole vectors.
+                bool swap = p->SecondColumns.Width > p->BColumns.Width;
+                parts[swap ? 1 : 0] = Part(p->B, p->Ldb, p->BColumns, p->Offset, 0, p->BColumns.Width, swap ? p->SecondColumns.Width : 0);
+                parts[swap ? 0 : 1] = Part(p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset, 0, p->SecondColumns.Width, swap ? 0 : p->BColumns.Width);
+                Product(p, parts, 2, width, true);
                 return;
             }
         }
@@ -51,6 +52,8 @@ internal static unsafe class WeightGradientDriver<T, V>
         }
     }
 
+    private static int Panels(int width) => (width + T.PanelWidth - 1) / T.PanelWidth;
+
     // All rows of as many columns as fit are rearranged at once; if not even one panel fits, block by block.
     private static void Single(WeightGradientArguments* p, RightPart* part, float* b, nint ldb, ColumnGroups columns, long offset, long total)
     {
@@ -59,47 +62,45 @@ internal static unsafe class WeightGradientDriver<T, V>
         int step = (int)(prepacked ? Math.Min(fitting * T.PanelWidth, MostColumns) : 512);
         for (int column = 0; column < columns.Width; column += step)
         {
-            *part = Part(b, ldb, columns, offset, column, Math.Min(step, columns.Width - column), 0, prepacked ? p->Right : null);
-            Product(p, part, 1, part->Stride);
+            int width = Math.Min(step, columns.Width - column);
+            *part = Part(b, ldb, columns, offset, column, width, 0);
+            Product(p, part, 1, width, prepacked);
         }
     }
 
-    private static RightPart Part(float* b, nint ldb, ColumnGroups columns, long offset, int column, int width, int firstColumn, float* packed) => new()
+    private static RightPart Part(float* b, nint ldb, ColumnGroups columns, long offset, int column, int width, int firstColumn) => new()
     {
         B = b + columns.Offset0 + column,
         Ldb = ldb,
         Width = width,
-        Stride = (width + T.PanelWidth - 1) / T.PanelWidth * T.PanelWidth,
         FirstColumn = firstColumn,
-        Packed = packed,
         Offset = offset + column,
         OutputStride = columns.Width,
     };
 
+    // width: columns of all parts; prepacked: all rows are rearranged before.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Product(WeightGradientArguments* p, RightPart* parts, int count, int stride)
+    private static void Product(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked)
     {
-        for (int i = 0; i < count; i++)
+        if (prepacked)
         {
-            if (parts[i].Packed != null)
-            {
-                PackAll(p, parts + i);
-            }
+            PackAll(p, parts, count, width);
         }
 
+        int stride = (width + 15) & ~15;
         int tilesOfGroup = (p->AColumns.Width + T.Rows - 1) / T.Rows, tiles = tilesOfGroup * p->AColumns.Count;
         long fit = Math.Min(StackFloats / ((long)T.Rows * stride), Workspace.TileFloats / ((long)T.Rows * stride * (p->StackDepth + 1)));
         int chunk = (int)Math.Clamp(fit, 1, MostTiles);
         for (int tile = 0; tile < tiles; tile += chunk)
         {
-            Chunk(p, parts, count, stride, tile, Math.Min(tiles, tile + chunk), tilesOfGroup);
+            Chunk(p, parts, count, width, prepacked, stride, tile, Math.Min(tiles, tile + chunk), tilesOfGroup);
         }
     }
 
     private static int RowOf(int width, int tile, int tilesOfGroup) => (int)((long)width * tile / tilesOfGroup);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Chunk(WeightGradientArguments* p, RightPart* parts, int count, int stride, int firstTile, int endTile, int tilesOfGroup)
+    private static void Chunk(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked, int stride, int firstTile, int endTile, int tilesOfGroup)
     {
         int* heights = stackalloc int[MostTiles];
         int* columnsOfA = stackalloc int[MostTiles];
@@ -121,7 +122,7 @@ internal static unsafe class WeightGradientDriver<T, V>
             // The first merge is done tile by tile, as soon as a tile is complete.
             bool merges = p->MergesAfter[shard] > 0;
             float* product = p->Tile + (depth * level);
-            ShardProduct(p, parts, count, stride, shard, heights, columnsOfA, tiles, product, rows, merges ? product - level : null);
+            ShardProduct(p, parts, count, width, prepacked, stride, shard, heights, columnsOfA, tiles, product, rows, merges ? product - level : null);
             depth += merges ? 0 : 1;
             for (int merge = 1; merge < p->MergesAfter[shard]; merge++)
             {
@@ -150,10 +151,10 @@ internal static unsafe class WeightGradientDriver<T, V>
 
     // c[rows of the tiles, stride] = the shard's sum; or, where lower is given, lower += the shard's sum.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ShardProduct(WeightGradientArguments* p, RightPart* parts, int partCount, int stride, int shard, int* heights, int* columnsOfA, int tiles, float* c, int rows, float* lower)
+    private static void ShardProduct(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked, int stride, int shard, int* heights, int* columnsOfA, int tiles, float* c, int rows, float* lower)
     {
-        int start = p->Starts[shard], count = p->Starts[shard + 1] - start;
-        if (count == 0)
+        int start = p->Starts[shard], cells = p->Starts[shard + 1] - start;
+        if (cells == 0)
         {
             new Span<float>(c, rows * stride).Clear();
             if (lower != null)
@@ -164,45 +165,39 @@ internal static unsafe class WeightGradientDriver<T, V>
             return;
         }
 
-        float* sum = stackalloc float[512]; // one tile
-        int blocks = (count + InnerBlock - 1) / InnerBlock;
+        float* sum = p->Sum;
+        int blocks = (cells + InnerBlock - 1) / InnerBlock, rightStride = Panels(width) * T.PanelWidth;
         for (int block = 0; block < blocks; block++)
         {
-            int from = (int)((long)count * block / blocks), k = (int)((long)count * (block + 1) / blocks) - from;
+            int from = (int)((long)cells * block / blocks), k = (int)((long)cells * (block + 1) / blocks) - from;
             int* list = p->Rows + start + from;
             PackLeft(p, list, k, heights, columnsOfA, tiles, p->Left);
             bool merge = lower != null && block == blocks - 1;
-            for (int part = 0; part < partCount; part++)
+            float* right = p->Right;
+            if (prepacked)
             {
-                float* right = parts[part].Packed;
-                if (right != null)
-                {
-                    right += (long)(start + from) * parts[part].Stride;
-                }
-                else
-                {
-                    right = p->Right;
-                    PackRight(parts + part, list, k, right);
-                }
+                right += (long)(start + from) * rightStride;
+            }
+            else
+            {
+                PackRight(parts, count, list, k, width, right);
+            }
 
-                int width = parts[part].Width;
-                for (int panel = 0; panel < width; panel += T.PanelWidth)
+            for (int panel = 0; panel < width; panel += T.PanelWidth)
+            {
+                float* left = p->Left, b = right + ((nint)panel * k), tile = c + panel;
+                int covered = T.Covered(Math.Min(T.PanelWidth, width - panel));
+                for (int i = 0; i < tiles; i++)
                 {
-                    float* left = p->Left, b = right + ((nint)panel * k), tile = c + parts[part].FirstColumn + panel;
-                    bool half = width - panel <= T.PanelWidth / 2;
-                    int tileWidth = half ? T.PanelWidth / 2 : T.PanelWidth;
-                    for (int i = 0; i < tiles; i++)
+                    float* s = block == 0 ? p->Zeros : tile, target = merge ? sum : tile;
+                    T.Tile(heights[i], covered)(k, left, b, s, block == 0 ? 0 : stride, target, merge ? T.PanelWidth : stride);
+                    if (merge)
                     {
-                        float* s = block == 0 ? p->Zeros : tile, target = merge ? sum : tile;
-                        (half ? T.Half(heights[i]) : T.Whole(heights[i]))(k, left, b, s, block == 0 ? 0 : stride, target, merge ? T.PanelWidth : stride);
-                        if (merge)
-                        {
-                            AddTile(tile + (lower - c), stride, sum, heights[i], tileWidth);
-                        }
-
-                        left += LeftStride(heights[i], k);
-                        tile += (nint)heights[i] * stride;
+                        AddTile(tile + (lower - c), stride, sum, heights[i], covered);
                     }
+
+                    left += LeftStride(heights[i], k);
+                    tile += (nint)heights[i] * stride;
                 }
             }
         }
@@ -225,41 +220,56 @@ internal static unsafe class WeightGradientDriver<T, V>
     private static nint LeftStride(int height, int k) => (((nint)height * k) + 31) & ~15;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackAll(WeightGradientArguments* p, RightPart* part)
+    private static void PackAll(WeightGradientArguments* p, RightPart* parts, int count, int width)
     {
+        int stride = Panels(width) * T.PanelWidth;
         for (int shard = 0; shard < p->Shards; shard++)
         {
-            int start = p->Starts[shard], count = p->Starts[shard + 1] - start, blocks = (count + InnerBlock - 1) / InnerBlock;
+            int start = p->Starts[shard], cells = p->Starts[shard + 1] - start, blocks = (cells + InnerBlock - 1) / InnerBlock;
             for (int block = 0; block < blocks; block++)
             {
-                int from = (int)((long)count * block / blocks), k = (int)((long)count * (block + 1) / blocks) - from;
-                PackRight(part, p->Rows + start + from, k, part->Packed + ((long)(start + from) * part->Stride));
+                int from = (int)((long)cells * block / blocks), k = (int)((long)cells * (block + 1) / blocks) - from;
+                PackRight(parts, count, p->Rows + start + from, k, width, p->Right + ((long)(start + from) * stride));
             }
         }
     }
 
-    // target[panel, i, 0..panel width) = columns of row list[i] of B.
+    // target[panel, i, 0..panel width) = columns of row list[i] of B; the last panel is filled up with zeros.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackRight(RightPart* part, int* list, int k, float* target)
+    private static void PackRight(RightPart* parts, int count, int* list, int k, int width, float* target)
     {
         nint panelStride = (nint)k * T.PanelWidth;
-        int whole = part->Width / T.PanelWidth * T.PanelWidth, rest = part->Width - whole;
-        for (int i = 0; i < k; i++)
+        for (int part = 0; part < count; part++)
         {
-            float* source = part->B + (list[i] * part->Ldb), to = target + ((nint)i * T.PanelWidth);
-            int at = 0;
-            for (; at < whole; at += T.PanelWidth, to += panelStride)
+            int first = parts[part].FirstColumn, end = first + parts[part].Width;
+            for (int i = 0; i < k; i++)
             {
-                for (int lane = 0; lane < T.PanelWidth; lane += V.Width)
+                float* source = parts[part].B + (list[i] * parts[part].Ldb) - first, to = target + ((nint)i * T.PanelWidth);
+                for (int column = first; column < end;)
                 {
-                    V.Load(source + at + lane).Store(to + lane);
+                    int panel = column / T.PanelWidth, lane = column % T.PanelWidth, lanes = Math.Min(T.PanelWidth - lane, end - column);
+                    float* from = source + column, at = to + (panel * panelStride) + lane;
+                    column += lanes;
+                    for (; lanes >= V.Width; lanes -= V.Width, from += V.Width, at += V.Width)
+                    {
+                        V.Load(from).Store(at);
+                    }
+
+                    for (; lanes > 0; lanes--)
+                    {
+                        *at++ = *from++;
+                    }
                 }
             }
+        }
 
-            if (rest > 0)
+        int rest = Panels(width) * T.PanelWidth - width;
+        if (rest > 0)
+        {
+            float* to = target + (width / T.PanelWidth * panelStride) + (T.PanelWidth - rest);
+            for (int i = 0; i < k; i++, to += T.PanelWidth)
             {
-                Packing.CopyRow(source + at, to, rest);
-                new Span<float>(to + rest, T.PanelWidth - rest).Clear();
+                new Span<float>(to, rest).Clear();
             }
         }
     }
@@ -270,7 +280,7 @@ internal static unsafe class WeightGradientDriver<T, V>
     {
         int vectors = (T.Rows + V.Width - 1) / V.Width, reads = vectors * V.Width;
         ColumnGroups groups = p->AColumns;
-        int end = groups.Offset(groups.Count - 1) + groups.Reach; // what may be read of a row
+        int end = groups.Offset(groups.Count - 1) + groups.Room; // what may be read of a row
         int first = columnsOfA[0], last = columnsOfA[tiles - 1] + heights[tiles - 1];
         for (int i = 0; i < k; i++)
         {

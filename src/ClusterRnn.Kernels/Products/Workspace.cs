@@ -22,6 +22,7 @@ public sealed unsafe class Workspace
         Left = arena.Floats(LeftFloats);
         Right = arena.Floats(RightFloats);
         Tile = arena.Floats(TileFloats);
+        Sum = arena.Floats(512);
         Zeros = arena.Floats(64);
     }
 
@@ -33,6 +34,9 @@ public sealed unsafe class Workspace
     internal long RightFloats { get; }
 
     internal float* Tile { get; }
+
+    // One tile that is added elsewhere.
+    internal float* Sum { get; }
 
     // Never written.
     internal float* Zeros { get; }
