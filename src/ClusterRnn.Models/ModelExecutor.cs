@@ -1,6 +1,13 @@
 // Computes with a model: forward, loss, backward over a whole window for all rows of a slice at once, with the sums over
 // rows formed per shard. One executor for each compute thread. All its buffers come from one arena at construction;
 // nothing is allocated per step.
+//
+// A window that is longer than a segment is computed segment by segment (activation checkpointing: Chen et al., Training deep
+// nets with sublinear memory cost, 2016). Forward through the window only the states at the segments' starts are kept. Then,
+// from the last segment to the first, activations are computed again, and loss and gradients with them. Everything that
+// sums over time goes on from one segment to the one before it, per shard, time descending as in a whole window, and
+// shards are joined after the first segment: the same bits, in room for one segment instead of all time steps.
+using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Products;
 using ClusterRnn.Kernels.Reduction;
@@ -14,6 +21,9 @@ public sealed unsafe class ModelExecutor : IDisposable
     private readonly int maximumTargetTime;
     private readonly int maximumRows;
     private readonly int maximumShards;
+    private readonly int segmentTime;
+    private readonly int gradientShards;
+    private readonly int lastCoupling;
     private readonly bool training;
     private readonly TrainingStep step = new();
     private readonly int[] rowCounts;
@@ -24,6 +34,9 @@ public sealed unsafe class ModelExecutor : IDisposable
     private StepScope lastScope = null!;
     private Layer[] layers = null!;
     private LossHead loss = null!;
+    private float* segmentStates; // [segments, rows, StateWidth]: the state at the start of each
+    private float* shardGradients; // [gradientShards - 1, Layout.Length]: of shards that are not the first of their subtree
+    private readonly nint[] sumsOfShards; // [maximumShards]: the gradient of each shard
     private bool loaded;
 
     /// <summary>Reserves all buffers.</summary>
@@ -33,12 +46,14 @@ public sealed unsafe class ModelExecutor : IDisposable
     /// <param name="maximumRows">The most rows; fewer may be used.</param>
     /// <param name="training">Whether <see cref="Train"/> will be called; without, there is no room for gradients.</param>
     /// <param name="maximumShards">The most shards of a slice.</param>
-    public ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256)
-        : this(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, onlyMeasure: false)
+    /// <param name="segmentTime">Time steps of a segment: longer windows are trained and evaluated in segments, and activations computed twice. 0: windows are computed whole.</param>
+    /// <param name="gradientShards">The most shards of a slice that is trained in segments; 0: as many as <paramref name="maximumShards"/>.</param>
+    public ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256, int segmentTime = 0, int gradientShards = 0)
+        : this(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, segmentTime, gradientShards, onlyMeasure: false)
     {
     }
 
-    private ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards, bool onlyMeasure)
+    private ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards, int segmentTime, int gradientShards, bool onlyMeasure)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumTime, 1);
@@ -46,7 +61,14 @@ public sealed unsafe class ModelExecutor : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(maximumTargetTime, maximumTime);
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumRows, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumShards, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(segmentTime);
+        ArgumentOutOfRangeException.ThrowIfNegative(gradientShards);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(gradientShards, maximumShards);
         Model = model;
+        this.segmentTime = segmentTime == 0 ? maximumTime : Math.Min(segmentTime, maximumTime);
+        this.gradientShards = gradientShards == 0 ? maximumShards : gradientShards;
+        lastCoupling = Array.FindLastIndex([.. model.CreateLayers()], layer => layer.CouplesTime);
+        sumsOfShards = new nint[maximumShards];
         this.maximumTime = maximumTime;
         this.maximumTargetTime = maximumTargetTime;
         this.maximumRows = maximumRows;
@@ -69,10 +91,10 @@ public sealed unsafe class ModelExecutor : IDisposable
     public long MemoryBytes { get; }
 
     /// <summary>The bytes an executor of these limits reserves, without reserving them.</summary>
-    /// <inheritdoc cref="ModelExecutor(Model, int, int, int, bool, int)" path="/param"/>
-    public static long MeasureBytes(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256)
+    /// <inheritdoc cref="ModelExecutor(Model, int, int, int, bool, int, int, int)" path="/param"/>
+    public static long MeasureBytes(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256, int segmentTime = 0, int gradientShards = 0)
     {
-        using var executor = new ModelExecutor(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, onlyMeasure: true);
+        using var executor = new ModelExecutor(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, segmentTime, gradientShards, onlyMeasure: true);
         return executor.MemoryBytes;
     }
 
@@ -103,6 +125,13 @@ public sealed unsafe class ModelExecutor : IDisposable
         }
 
         Begin(batch, slice, sums, isTraining: true);
+        if (batch.Time > segmentTime)
+        {
+            TrainInSegments(batch, slice, stateIn, stateOut, subtreeGradients, sums);
+            return;
+        }
+
+        LoadScopes(batch, slice);
         step.SubtreeGradients = subtreeGradients;
         ClearPadding(slice.Merge.Subtrees.Length, subtreeGradients);
         Forward(batch, slice.ResetState ? null : stateIn);
@@ -120,6 +149,14 @@ public sealed unsafe class ModelExecutor : IDisposable
     public void Evaluate(SpanBatch batch, TrainingSlice slice, float* stateIn, float* stateOut, ShardSums sums)
     {
         Begin(batch, slice, sums, isTraining: false);
+        if (batch.Time > segmentTime)
+        {
+            StatesOfSegments(batch, slice, stateIn, stateOut);
+            BackThroughSegments(batch, slice, sums);
+            return;
+        }
+
+        LoadScopes(batch, slice);
         Forward(batch, slice.ResetState ? null : stateIn);
         loss.Forward(batch, sums);
         StoreState(slice.CaptureTime, stateOut);
@@ -134,8 +171,14 @@ public sealed unsafe class ModelExecutor : IDisposable
     public void Predict(SpanBatch batch, float* stateIn, float* stateOut, float* outputs, bool logits = false)
     {
         CheckBatch(batch);
-        LoadScopes(batch, default, default);
+        if (batch.Time > segmentTime)
+        {
+            throw new InvalidOperationException($"The window is {batch.Time} time steps, a segment {segmentTime}: predictions are made of whole windows.");
+        }
+
+        LoadScopes(batch, 0, batch.Time, default, default);
         step.IsTraining = false;
+        step.Batch = batch;
         Forward(batch, stateIn);
         StoreState(batch.Time, stateOut);
         loss.Outputs(outputs, logits ? ActivationKind.Linear : Model.FinalActivation);
@@ -146,9 +189,10 @@ public sealed unsafe class ModelExecutor : IDisposable
 
     private void Plan(Arena from)
     {
-        var plan = new LayerPlan(from, maximumTime, maximumRows, maximumShards, training);
-        windowScope = new StepScope(from, maximumTime, maximumRows, maximumShards);
-        targetScope = new StepScope(from, maximumTargetTime, maximumRows, maximumShards);
+        int targetTime = Math.Min(segmentTime, maximumTargetTime);
+        var plan = new LayerPlan(from, segmentTime, maximumTime, maximumRows, maximumShards, training);
+        windowScope = new StepScope(from, segmentTime, maximumRows, maximumShards);
+        targetScope = new StepScope(from, targetTime, maximumRows, maximumShards);
         lastScope = new StepScope(from, 1, maximumRows, maximumShards);
         layers = [.. Model.CreateLayers()];
         Connect();
@@ -158,8 +202,13 @@ public sealed unsafe class ModelExecutor : IDisposable
             layer.Plan(plan);
         }
 
-        loss = new LossHead(Model, layers[^1].Output, plan, maximumTargetTime);
+        loss = new LossHead(Model, layers[^1].Output, plan, targetTime);
         step.Workspace = training ? new Workspace(from, plan.MaximumCells, layers.Max(WeightColumns)) : new Workspace(from);
+        if (segmentTime < maximumTime)
+        {
+            segmentStates = from.Floats((long)SegmentsOf(maximumTime) * maximumRows * Model.StateWidth);
+            shardGradients = training ? from.Floats((gradientShards - 1L) * Model.Layout.Length) : null;
+        }
     }
 
     /// <summary>The columns of a layer's weights that are rearranged together: those of input and state.</summary>
@@ -173,9 +222,8 @@ public sealed unsafe class ModelExecutor : IDisposable
     /// <summary>Gives every activation its width and time axis.</summary>
     private void Connect()
     {
-        int lastCoupling = Array.FindLastIndex(layers, layer => layer.CouplesTime);
         bool ended = false;
-        var flowing = new Signal(Model.InputWidth) { Stride = Model.InputWidth, MaximumTime = maximumTime };
+        var flowing = new Signal(Model.InputWidth) { Stride = Model.InputWidth, MaximumTime = segmentTime };
         flowing.Scope = lastCoupling < 0 ? targetScope : windowScope;
         for (int i = 0; i < layers.Length; i++)
         {
@@ -185,7 +233,7 @@ public sealed unsafe class ModelExecutor : IDisposable
             flowing = new Signal(layer.OutputWidth)
             {
                 Scope = ended ? lastScope : i >= lastCoupling ? targetScope : windowScope,
-                MaximumTime = ended ? 1 : maximumTime,
+                MaximumTime = ended ? 1 : segmentTime,
             };
             layer.Output = flowing;
         }
@@ -210,7 +258,10 @@ public sealed unsafe class ModelExecutor : IDisposable
             rowCounts[shard] = slice.RowStarts[shard + 1] - slice.RowStarts[shard];
         }
 
-        LoadScopes(batch, slice.RowStarts.AsSpan(0, shards), rowCounts.AsSpan(0, shards));
+        step.Batch = batch;
+        step.RowStarts = slice.RowStarts;
+        step.IsStart = true;
+        step.IsEnd = true;
         step.Merge = merge;
         step.Seed = slice.Seed;
         step.Version = slice.Version;
@@ -241,19 +292,41 @@ public sealed unsafe class ModelExecutor : IDisposable
         }
     }
 
-    private void LoadScopes(SpanBatch batch, ReadOnlySpan<int> firstRows, ReadOnlySpan<int> rowCounts)
+    private void LoadScopes(SpanBatch batch, in TrainingSlice slice) => LoadScopes(batch, slice, 0, batch.Time);
+
+    private void LoadScopes(SpanBatch batch, in TrainingSlice slice, int start, int time)
     {
-        windowScope.Load(batch, 0, last: false, firstRows, rowCounts);
-        targetScope.Load(batch, batch.Time - batch.TargetTime, last: false, firstRows, rowCounts);
-        lastScope.Load(batch, 0, last: true, firstRows, rowCounts);
+        int shards = slice.Merge.Range.Count;
+        LoadScopes(batch, start, time, slice.RowStarts.AsSpan(0, shards), rowCounts.AsSpan(0, shards));
+    }
+
+    private void LoadScopes(SpanBatch batch, int start, int time, ReadOnlySpan<int> firstRows, ReadOnlySpan<int> rowCounts)
+    {
+        windowScope.Load(batch, start, time, start, firstRows, rowCounts);
+        targetScope.Load(batch, start, time, batch.Time - batch.TargetTime, firstRows, rowCounts);
+        lastScope.LoadLast(batch, firstRows, rowCounts);
     }
 
     private void Forward(SpanBatch batch, float* stateIn)
     {
+        LoadInput(batch, 0);
+        LoadState(stateIn);
+        foreach (Layer layer in layers)
+        {
+            layer.Forward(step);
+        }
+    }
+
+    private void LoadInput(SpanBatch batch, int start)
+    {
+        long cell = (long)start * batch.Rows;
         Signal input = layers[0].Input;
-        input.Tokens = batch.Tokens;
-        input.Values = batch.Features;
-        float* state = stateIn;
+        input.Tokens = batch.Tokens is null ? null : batch.Tokens + cell;
+        input.Values = batch.Features is null ? null : batch.Features + (cell * batch.FeatureWidth);
+    }
+
+    private void LoadState(float* state)
+    {
         foreach (Layer layer in layers)
         {
             if (layer.StateWidth > 0)
@@ -261,8 +334,6 @@ public sealed unsafe class ModelExecutor : IDisposable
                 layer.LoadState(state, Model.StateWidth);
                 state = state is null ? null : state + layer.StateWidth;
             }
-
-            layer.Forward(step);
         }
     }
 
@@ -280,6 +351,138 @@ public sealed unsafe class ModelExecutor : IDisposable
                 layer.StoreState(captureTime, stateOut, Model.StateWidth);
                 stateOut += layer.StateWidth;
             }
+        }
+    }
+
+    private int SegmentsOf(int time) => (time + segmentTime - 1) / segmentTime;
+
+    private void TrainInSegments(SpanBatch batch, in TrainingSlice slice, float* stateIn, float* stateOut, float** subtreeGradients, ShardSums sums)
+    {
+        MergeProgram merge = slice.Merge;
+        int shards = merge.Range.Count, spare = 0;
+        if (shards - merge.Subtrees.Length >= gradientShards)
+        {
+            throw new ArgumentException($"A slice of {shards} shards is trained in segments; there is room for the gradients of {gradientShards}.", nameof(slice));
+        }
+
+        StatesOfSegments(batch, slice, stateIn, stateOut);
+        fixed (nint* pointers = sumsOfShards)
+        {
+            float** gradients = (float**)pointers; // [shards]
+            for (int shard = 0, subtree = 0; shard < shards; shard++)
+            {
+                bool isFirst = shard == 0 || merge.OutputAfter[shard - 1] >= 0;
+                gradients[shard] = isFirst ? subtreeGradients[subtree++] : shardGradients + (spare++ * Model.Layout.Length);
+            }
+
+            ClearPadding(shards, gradients);
+            step.Merge = merge.Apart;
+            step.SubtreeGradients = gradients;
+            BackThroughSegments(batch, slice, sums);
+            Join(merge, gradients);
+        }
+    }
+
+    /// <summary>Forward through the layers that carry a state: keeps the state at the start of each segment, and the one to be captured.</summary>
+    private void StatesOfSegments(SpanBatch batch, in TrainingSlice slice, float* stateIn, float* stateOut)
+    {
+        int segments = SegmentsOf(batch.Time);
+        long floats = (long)batch.Rows * Model.StateWidth;
+        var first = new Span<float>(segmentStates, checked((int)floats));
+        if (slice.ResetState || stateIn is null)
+        {
+            first.Clear();
+        }
+        else
+        {
+            new ReadOnlySpan<float>(stateIn, (int)floats).CopyTo(first); // stateOut may be stateIn
+        }
+
+        for (int segment = 0; segment < segments; segment++)
+        {
+            int start = segment * segmentTime, time = Math.Min(segmentTime, batch.Time - start);
+            LoadSegment(batch, slice, start, time, segmentStates + (segment * floats), sums: false);
+            for (int i = 0; i <= lastCoupling; i++)
+            {
+                layers[i].Forward(step);
+            }
+
+            if (segment < segments - 1)
+            {
+                StoreState(time, segmentStates + ((segment + 1) * floats));
+            }
+
+            if (slice.CaptureTime > start - (segment == 0 ? 1 : 0) && slice.CaptureTime <= start + time)
+            {
+                StoreState(slice.CaptureTime - start, stateOut);
+            }
+        }
+    }
+
+    /// <summary>Loss and, in training, gradients, from the last segment to the first.</summary>
+    private void BackThroughSegments(SpanBatch batch, in TrainingSlice slice, ShardSums sums)
+    {
+        int segments = SegmentsOf(batch.Time), firstTarget = Model.ReturnsLast ? batch.Time - 1 : batch.Time - batch.TargetTime;
+        for (int segment = segments - 1; segment >= 0; segment--)
+        {
+            int start = segment * segmentTime, time = Math.Min(segmentTime, batch.Time - start);
+            bool hasTargets = start + time > firstTarget;
+            if (!hasTargets && !step.IsTraining)
+            {
+                break;
+            }
+
+            step.IsStart = segment == 0;
+            step.IsEnd = segment == segments - 1;
+            LoadSegment(batch, slice, start, time, segmentStates + ((long)segment * batch.Rows * Model.StateWidth), sums: true);
+            int ran = step.IsEnd && lastCoupling >= 0 ? lastCoupling + 1 : 0; // the last segment's states were computed last
+            int end = hasTargets ? layers.Length : lastCoupling + 1;
+            for (int i = ran; i < end; i++)
+            {
+                layers[i].Forward(step);
+            }
+
+            if (hasTargets)
+            {
+                loss.Forward(batch, sums);
+            }
+
+            for (int i = end - 1; i >= 0 && step.IsTraining; i--)
+            {
+                layers[i].Backward(step);
+            }
+        }
+    }
+
+    private void LoadSegment(SpanBatch batch, in TrainingSlice slice, int start, int time, float* state, bool sums)
+    {
+        if (sums)
+        {
+            LoadScopes(batch, slice, start, time);
+        }
+        else
+        {
+            LoadScopes(batch, start, time, default, default);
+        }
+
+        LoadInput(batch, start);
+        LoadState(state);
+    }
+
+    /// <summary>Joins the gradients of shards along the tree, each subtree in the place of its first shard.</summary>
+    private void Join(MergeProgram merge, float** gradients)
+    {
+        int depth = 0;
+        for (int shard = 0; shard < merge.Range.Count; shard++)
+        {
+            gradients[depth++] = gradients[shard]; // the stack lies where gradients were read
+            for (int i = 0; i < merge.MergesAfter[shard]; i++)
+            {
+                depth--;
+                ElementwiseFunctions.Add(Model.Layout.Length, gradients[depth - 1], gradients[depth], gradients[depth - 1]);
+            }
+
+            depth = merge.OutputAfter[shard] >= 0 ? 0 : depth;
         }
     }
 

@@ -58,7 +58,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         config = config.Resolve();
         BatchConfig batch = config.Batch;
         int shards = batch.Shards ?? BatchConfig.DefaultShards(batch.Size);
-        return new ResolvedJob(config, data, new TrainingJob
+        var job = new TrainingJob
         {
             Model = BuildModel(config, data, shards),
             Train = data.Training,
@@ -83,7 +83,10 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
             Shards = shards,
             DataSha256 = data.Sha256,
             Config = json,
-        }, baseFolder);
+        };
+        ClusterConfig cluster = config.Cluster;
+        int every = cluster.Recompute ? cluster.RecomputeEvery ?? (int)Math.Ceiling(Math.Sqrt(job.MaximumTime)) : 0;
+        return new ResolvedJob(config, data, job with { RecomputeEvery = every }, baseFolder);
     }
 
     /// <summary>A model for data that is open; its algorithms are chosen by the config's shards, never by the workers.</summary>

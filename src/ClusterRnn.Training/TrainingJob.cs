@@ -55,6 +55,18 @@ public sealed record TrainingJob
     /// <summary>The resolved configuration as JSON; goes into checkpoints.</summary>
     public string Config { get; init; } = "{}";
 
+    /// <summary>
+    /// Windows that are longer are computed in segments of so many time steps: only the state at each segment's start is
+    /// kept, and activations are computed again on the way back. 0: all activations are kept. It changes no bit.
+    /// </summary>
+    public int RecomputeEvery { get; init; }
+
+    /// <summary>Validation and test data, as far as there are any.</summary>
+    public IEnumerable<IBatchSource> EvaluationSources => new[] { Validation, Test }.OfType<IBatchSource>();
+
+    /// <summary>The longest window of any data.</summary>
+    public int MaximumTime => EvaluationSources.Select(source => source.MaximumTime).Append(Train.MaximumTime).Max();
+
     /// <summary>Where the parameters lie.</summary>
     public ParameterLayout Layout => Model.Layout;
 

@@ -46,6 +46,13 @@ public sealed class OneAnswerTests
             select ExpectTheSame(Job.Tiny, "--workers", $"{workers}", "--servers", $"{servers}"));
     }
 
+    /// <summary>Activations computed again from a few states, by workers with little memory.</summary>
+    [Theory]
+    [InlineData("1", "4")]
+    [InlineData("3", "7")]
+    public Task RecomputingChangesNoBit(string workers, string every) =>
+        ExpectTheSame(Job.Tiny, "--workers", workers, "--memory", "8MB", "--set", "cluster.recompute=true", "--set", $"cluster.recomputeEvery={every}");
+
     /// <summary>Two thousand rows computed one group of shards after the other.</summary>
     [Fact]
     public async Task AWorkersMemoryLimitChangesNoBit()

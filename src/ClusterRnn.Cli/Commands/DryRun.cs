@@ -37,6 +37,7 @@ internal static class DryRun
         long maximum = job.Settings.MaximumSteps;
         Tables.Write(terminal, [], [
             ["batch", $"{resolved.Config.Batch.Size} rows x {job.Train.MaximumTime} time steps in {job.Shards} shards of {ShardSizes(job)} rows"],
+            .. job.RecomputeEvery is > 0 and int every && every < job.MaximumTime ? new string[][] { ["recompute", $"activations are computed again from a state kept every {Figures.Count(every)} time steps"] } : [],
             ["steps", maximum == long.MaxValue ? "until the loss or patience ends it" : $"{Figures.Count(maximum)} at the most"],
             ["steps an epoch", Figures.Count(job.Train.StepsPerPass)],
             ["each of " + Plural(workers, "worker"), $"{Figures.Bytes(memory.TotalBytes)}{LimitOf(cluster)}, {Plural(shardsEach, "shard")} at the most, computed {GroupsOf(memory, shardsEach)}"],

@@ -66,10 +66,11 @@ public sealed unsafe class EmbeddingRows
     /// <param name="stride">Floats from one gradient row to the next.</param>
     /// <param name="outputs">[subtrees]: gradients in the flat layout.</param>
     /// <param name="offset">Where the table begins in them.</param>
-    public void Gradient(MergeProgram program, ShardRows rows, int* tokens, float* gradient, nint stride, float** outputs, long offset)
+    /// <param name="continues">Whether each sum goes on from what is in the outputs instead of +0; the program must then leave the shards apart.</param>
+    public void Gradient(MergeProgram program, ShardRows rows, int* tokens, float* gradient, nint stride, float** outputs, long offset, bool continues = false)
     {
         SortByToken(rows, tokens);
-        for (int i = 0; i < program.Subtrees.Length; i++)
+        for (int i = 0; !continues && i < program.Subtrees.Length; i++)
         {
             for (int token = 0; token < vocabulary; token++)
             {
@@ -90,7 +91,15 @@ public sealed unsafe class EmbeddingRows
             for (int shard = 0; shard < program.Range.Count; shard++)
             {
                 float* sum = stack + ((nint)depth++ * width);
-                new Span<float>(sum, width).Clear();
+                if (continues)
+                {
+                    new ReadOnlySpan<float>(outputs[program.OutputAfter[shard]] + offset + ((nint)token * width), width).CopyTo(new Span<float>(sum, width));
+                }
+                else
+                {
+                    new Span<float>(sum, width).Clear();
+                }
+
                 int last = (int)(rows.Rows(shard) - list) + rows.Count(shard);
                 for (; next < end && cells[next] < last; next++)
                 {

@@ -35,6 +35,7 @@ internal unsafe struct WeightGradientArguments
     public ColumnGroups SecondColumns;
     public long SecondOffset;
     public float** Outputs; // [subtrees]
+    public bool Continues; // the chains start from the outputs
     public long Offset;
     public float* Left;
     public float* Right;
@@ -69,8 +70,9 @@ public static unsafe class WeightGradient
     /// <param name="outputs">[subtrees]: gradients in the flat layout.</param>
     /// <param name="offset">Where this tensor begins in them.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace) =>
-        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, b, ldb, bColumns, outputs, offset, workspace);
+    /// <param name="continues">Whether each chain goes on from what is in the outputs instead of +0; the program must then leave the shards apart.</param>
+    public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
+        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, b, ldb, bColumns, outputs, offset, workspace, continues);
 
     /// <summary>Two weight gradients with the same left operand (input and recurrent weights), whose rows are rearranged once for both.</summary>
     /// <param name="program">The shards and how they are joined.</param>
@@ -88,18 +90,19 @@ public static unsafe class WeightGradient
     /// <param name="secondOffset">Where the second gradient begins in the outputs.</param>
     /// <param name="outputs">[subtrees]: gradients in the flat layout.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void ComputePair(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, long offset, float* secondB, nint secondLdb, ColumnGroups secondColumns, long secondOffset, float** outputs, Workspace workspace) =>
-        Run(InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, SecondB = secondB, SecondLdb = secondLdb, SecondColumns = secondColumns, SecondOffset = secondOffset, Outputs = outputs }, workspace);
+    /// <param name="continues">Whether each chain goes on from what is in the outputs instead of +0; the program must then leave the shards apart.</param>
+    public static void ComputePair(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, long offset, float* secondB, nint secondLdb, ColumnGroups secondColumns, long secondOffset, float** outputs, Workspace workspace, bool continues = false) =>
+        Run(InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, SecondB = secondB, SecondLdb = secondLdb, SecondColumns = secondColumns, SecondOffset = secondOffset, Outputs = outputs, Continues = continues }, workspace);
 
     /// <summary>For each subtree i: outputs[i][offset + m] = the tree's sum over its shards of Σ A[row, m], one chain of additions over each shard's rows (the gradient of a bias).</summary>
-    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace)" path="/param"/>
-    public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace) =>
-        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, null, 0, default, outputs, offset, workspace);
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool)" path="/param"/>
+    public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
+        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, null, 0, default, outputs, offset, workspace, continues);
 
     /// <summary>The same with the variant for <paramref name="set"/>, which the machine must support; <paramref name="b"/> null gives the column sums.</summary>
-    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace)" path="/param"/>
-    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace) =>
-        Run(set, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, Outputs = outputs }, workspace);
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool)" path="/param"/>
+    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
+        Run(set, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, Outputs = outputs, Continues = continues }, workspace);
 
     internal static void Run(InstructionSet set, MergeProgram program, ShardRows rows, WeightGradientArguments arguments, Workspace workspace)
     {
@@ -109,6 +112,11 @@ public static unsafe class WeightGradient
         if (rows.Shards != program.Range.Count)
         {
             throw new ArgumentException($"The merge program joins {program.Range.Count} shards, and rows of {rows.Shards} were listed.", nameof(rows));
+        }
+
+        if (arguments.Continues && program.Subtrees.Length != program.Range.Count)
+        {
+            throw new ArgumentException("Sums that are joined can't be continued: leave the shards apart.", nameof(program));
         }
 
         fixed (int* mergesAfter = program.MergesAfter, outputAfter = program.OutputAfter)
@@ -150,7 +158,7 @@ public static unsafe class WeightGradient
                 int depth = 0;
                 for (int shard = 0; shard < p->Shards; shard++)
                 {
-                    float sum = 0f;
+                    float sum = p->Continues ? p->Outputs[p->OutputAfter[shard]][offset + ((long)m * n) + j] : 0f;
                     for (int k = p->Starts[shard]; k < p->Starts[shard + 1]; k++)
                     {
                         nint row = p->Rows[k];
@@ -172,7 +180,7 @@ public static unsafe class WeightGradient
             int column = p->AColumns.Offset(m / p->AColumns.Width) + (m % p->AColumns.Width), depth = 0;
             for (int shard = 0; shard < p->Shards; shard++)
             {
-                float sum = 0f;
+                float sum = p->Continues ? p->Outputs[p->OutputAfter[shard]][p->Offset + m] : 0f;
                 for (int k = p->Starts[shard]; k < p->Starts[shard + 1]; k++)
                 {
                     sum += p->A[(p->Rows[k] * p->Lda) + column];
@@ -217,6 +225,12 @@ public static unsafe class WeightGradient
                 for (int shard = 0; shard < p->Shards; shard++)
                 {
                     float* sum = p->Tile + (depth++ * block);
+                    new Span<float>(sum, block).Clear();
+                    if (p->Continues)
+                    {
+                        Packing.CopyRow(p->Outputs[p->OutputAfter[shard]] + p->Offset + ((long)group * width) + first, sum, count);
+                    }
+
                     ShardColumnSums<V>(p, shard, a, readable, sum);
                     for (int merge = 0; merge < p->MergesAfter[shard]; merge++)
                     {
@@ -238,7 +252,7 @@ public static unsafe class WeightGradient
         }
     }
 
-    // sum[0..64) = the sums of up to 64 columns over one shard's rows.
+    // sum[0..64) += the sums of up to 64 columns over one shard's rows, term by term.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ShardColumnSums<V>(WeightGradientArguments* p, int shard, float* a, int columns, float* sum)
         where V : struct, ILanes<V>
@@ -247,7 +261,7 @@ public static unsafe class WeightGradient
         int count = p->Starts[shard + 1] - p->Starts[shard], column = 0;
         for (; column <= columns - (4 * V.Width); column += 4 * V.Width)
         {
-            V s0 = V.Broadcast(0f), s1 = s0, s2 = s0, s3 = s0;
+            V s0 = V.Load(sum + column), s1 = V.Load(sum + column + V.Width), s2 = V.Load(sum + column + (2 * V.Width)), s3 = V.Load(sum + column + (3 * V.Width));
             for (int k = 0; k < count; k++)
             {
                 if (Sse.IsSupported && k + RowsAhead < count)
@@ -274,7 +288,7 @@ public static unsafe class WeightGradient
 
         for (; column <= columns - V.Width; column += V.Width)
         {
-            V s0 = V.Broadcast(0f);
+            V s0 = V.Load(sum + column);
             for (int k = 0; k < count; k++)
             {
                 s0 += V.Load(a + (rows[k] * p->Lda) + column);
@@ -285,7 +299,7 @@ public static unsafe class WeightGradient
 
         for (; column < columns; column++)
         {
-            float s0 = 0f;
+            float s0 = sum[column];
             for (int k = 0; k < count; k++)
             {
                 s0 += a[(rows[k] * p->Lda) + column];

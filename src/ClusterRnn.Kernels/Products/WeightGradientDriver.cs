@@ -122,6 +122,11 @@ internal static unsafe class WeightGradientDriver<T, V>
             // The first merge is done tile by tile, as soon as a tile is complete.
             bool merges = p->MergesAfter[shard] > 0;
             float* product = p->Tile + (depth * level);
+            if (p->Continues)
+            {
+                Fetch(p, parts, count, stride, shard, heights, outputRows, tiles, product, rows);
+            }
+
             ShardProduct(p, parts, count, width, prepacked, stride, shard, heights, columnsOfA, tiles, product, rows, merges ? product - level : null);
             depth += merges ? 0 : 1;
             for (int merge = 1; merge < p->MergesAfter[shard]; merge++)
@@ -149,14 +154,36 @@ internal static unsafe class WeightGradientDriver<T, V>
         }
     }
 
-    // c[rows of the tiles, stride] = the shard's sum; or, where lower is given, lower += the shard's sum.
+    // c[rows of the tiles, stride] = what the shard's outputs hold so far.
+    private static void Fetch(WeightGradientArguments* p, RightPart* parts, int count, int stride, int shard, int* heights, int* outputRows, int tiles, float* c, int rows)
+    {
+        new Span<float>(c, rows * stride).Clear();
+        float* output = p->Outputs[p->OutputAfter[shard]];
+        for (int i = 0; i < count; i++)
+        {
+            float* target = c + parts[i].FirstColumn, source = output + parts[i].Offset;
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                for (int row = 0; row < heights[tile]; row++, target += stride)
+                {
+                    Packing.CopyRow(source + ((long)(outputRows[tile] + row) * parts[i].OutputStride), target, parts[i].Width);
+                }
+            }
+        }
+    }
+
+    // c[rows of the tiles, stride] = the shard's sum, from +0 or from what c holds; or, where lower is given, lower += the shard's sum.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ShardProduct(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked, int stride, int shard, int* heights, int* columnsOfA, int tiles, float* c, int rows, float* lower)
     {
         int start = p->Starts[shard], cells = p->Starts[shard + 1] - start;
         if (cells == 0)
         {
-            new Span<float>(c, rows * stride).Clear();
+            if (!p->Continues)
+            {
+                new Span<float>(c, rows * stride).Clear();
+            }
+
             if (lower != null)
             {
                 Add(lower, c, (long)rows * stride);
@@ -169,6 +196,7 @@ internal static unsafe class WeightGradientDriver<T, V>
         int blocks = (cells + InnerBlock - 1) / InnerBlock, rightStride = Panels(width) * T.PanelWidth;
         for (int block = 0; block < blocks; block++)
         {
+            bool begins = block == 0 && !p->Continues;
             int from = (int)((long)cells * block / blocks), k = (int)((long)cells * (block + 1) / blocks) - from;
             int* list = p->Rows + start + from;
             PackLeft(p, list, k, heights, columnsOfA, tiles, p->Left);
@@ -189,8 +217,8 @@ internal static unsafe class WeightGradientDriver<T, V>
                 int covered = T.Covered(Math.Min(T.PanelWidth, width - panel));
                 for (int i = 0; i < tiles; i++)
                 {
-                    float* s = block == 0 ? p->Zeros : tile, target = merge ? sum : tile;
-                    T.Tile(heights[i], covered)(k, left, b, s, block == 0 ? 0 : stride, target, merge ? T.PanelWidth : stride);
+                    float* s = begins ? p->Zeros : tile, target = merge ? sum : tile;
+                    T.Tile(heights[i], covered)(k, left, b, s, begins ? 0 : stride, target, merge ? T.PanelWidth : stride);
                     if (merge)
                     {
                         AddTile(tile + (lower - c), stride, sum, heights[i], covered);

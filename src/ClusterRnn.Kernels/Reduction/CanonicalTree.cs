@@ -104,6 +104,8 @@ public static class CanonicalTree
 /// </summary>
 public sealed class MergeProgram
 {
+    private MergeProgram? apart;
+
     /// <summary>Plans the sum of <paramref name="range"/> in the tree over <paramref name="shards"/> shards.</summary>
     public MergeProgram(ShardRange range, int shards)
     {
@@ -134,6 +136,24 @@ public sealed class MergeProgram
             return depth;
         }
     }
+
+    private MergeProgram(MergeProgram joined)
+    {
+        Range = joined.Range;
+        Shards = joined.Shards;
+        MergesAfter = new int[Range.Count];
+        OutputAfter = new int[Range.Count];
+        Subtrees = new ShardRange[Range.Count];
+        StackDepth = 1;
+        for (int i = 0; i < Range.Count; i++)
+        {
+            Subtrees[i] = new ShardRange(Range.Start + i, Range.Start + i + 1);
+            OutputAfter[i] = i;
+        }
+    }
+
+    /// <summary>The same shards, none of them joined: what is summed in several turns is joined after the last one.</summary>
+    public MergeProgram Apart => apart ??= new MergeProgram(this);
 
     /// <summary>The shards that are summed.</summary>
     public ShardRange Range { get; }

@@ -56,8 +56,8 @@ internal sealed unsafe class DenseLayer(string name, int inputWidth, int units, 
     {
         StepScope scope = Output.Scope;
         Activations.Backward(activation, scope.Cells, units, Output.At(scope.From), Output.GradientAt(scope.From), Output.Stride);
-        WeightGradient.Compute(step.Merge, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, Input.Values, Input.Stride, Input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace);
-        WeightGradient.ColumnSums(step.Merge, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, step.SubtreeGradients, bias.Offset, step.Workspace);
+        WeightGradient.Compute(step.Merge, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, Input.Values, Input.Stride, Input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd);
+        WeightGradient.ColumnSums(step.Merge, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, step.SubtreeGradients, bias.Offset, step.Workspace, !step.IsEnd);
         if (backward is not null)
         {
             Product.Multiply(scope.Cells, Output.GradientAt(scope.From), Output.Stride, backward, Input.GradientAt(scope.From), Input.Stride, ProductStart.Zero, step.Workspace, flush: true);

@@ -155,7 +155,11 @@ internal sealed unsafe class ElmanLayer(string name, int inputWidth, ElmanConfig
         Product.Multiply(cells, pairs + first * pairStride, pairStride, output, into + first * outputStride, outputStride, ProductStart.Bias, step.Workspace);
         for (int row = 0; ReturnsLast && row < rows; row++)
         {
-            Row(outputsOfWindow, outputStride, Math.Max(0, Window.Lengths[row] - 1), row).CopyTo(Row(Output.Values, outputStride, 0, row));
+            int last = LastTime(step, row);
+            if ((uint)last < (uint)Window.Time)
+            {
+                Row(outputsOfWindow, outputStride, last, row).CopyTo(Row(Output.Values, outputStride, 0, row));
+            }
         }
     }
 
@@ -170,9 +174,10 @@ internal sealed unsafe class ElmanLayer(string name, int inputWidth, ElmanConfig
             Clear(above, (long)Window.Cells * outputStride);
             for (int row = 0; row < rows; row++)
             {
-                if (Window.Lengths[row] > 0)
+                int last = LastTime(step, row);
+                if (Window.Lengths[row] > 0 && (uint)last < (uint)Window.Time)
                 {
-                    Row(Output.Gradient, outputStride, 0, row).CopyTo(Row(above, outputStride, Window.Lengths[row] - 1, row));
+                    Row(Output.Gradient, outputStride, 0, row).CopyTo(Row(above, outputStride, last, row));
                 }
             }
         }
@@ -180,7 +185,11 @@ internal sealed unsafe class ElmanLayer(string name, int inputWidth, ElmanConfig
         long first = (long)from * rows;
         Clear(pairGradient, first * pairStride);
         Product.Multiply(cells, above + first * outputStride, outputStride, outputBack!, pairGradient + first * pairStride, pairStride, ProductStart.Zero, step.Workspace, flush: true);
-        Clear(carried, (long)rows * hiddenStride);
+        if (step.IsEnd)
+        {
+            Clear(carried, (long)rows * hiddenStride);
+        }
+
         for (int time = Window.Time - 1; time >= 0; time--)
         {
             float* gradient = stateGradient + (long)time * rows * hiddenStride;
@@ -218,9 +227,12 @@ internal sealed unsafe class ElmanLayer(string name, int inputWidth, ElmanConfig
 
     private void Gradient(TrainingStep step, ShardRows cells, float* gradient, int stride, ColumnGroups rows, ColumnGroups columns, ParameterTensor weight, ParameterTensor bias)
     {
-        WeightGradient.Compute(step.Merge, cells, gradient, stride, rows, pairs, pairStride, columns, step.SubtreeGradients, weight.Offset, step.Workspace);
-        WeightGradient.ColumnSums(step.Merge, cells, gradient, stride, rows, step.SubtreeGradients, bias.Offset, step.Workspace);
+        WeightGradient.Compute(step.Merge, cells, gradient, stride, rows, pairs, pairStride, columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd);
+        WeightGradient.ColumnSums(step.Merge, cells, gradient, stride, rows, step.SubtreeGradients, bias.Offset, step.Workspace, !step.IsEnd);
     }
+
+    // A row's last time step; outside the segment if it lies in another one.
+    private int LastTime(TrainingStep step, int row) => Math.Max(0, step.Batch.Lengths[row] - 1) - Window.Start;
 
     private Span<float> State(int slot, int row) => Row(states, hiddenStride, slot, row);
 

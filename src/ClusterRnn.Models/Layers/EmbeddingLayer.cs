@@ -63,7 +63,7 @@ internal sealed unsafe class EmbeddingLayer(string name, int vocabulary, Embeddi
     {
         if (!isProjected)
         {
-            rows.Gradient(step.Merge, Output.Scope.Shards, Input.Tokens, Output.Gradient, Output.Stride, step.SubtreeGradients, Weight.Offset);
+            rows.Gradient(step.Merge, Output.Scope.Shards, Input.Tokens, Output.Gradient, Output.Stride, step.SubtreeGradients, Weight.Offset, !step.IsEnd);
         }
     }
 }

@@ -77,7 +77,7 @@ internal sealed unsafe class GruLayer(string name, int level, int inputWidth, Gr
         }
         else
         {
-            Gru.StepBackward(Rows, Hidden, GatesAt(time), StateAt(time), GradientAbove(time), StateGradient, time > 0 ? stateBack : null, Lengths, time, workspace);
+            Gru.StepBackward(Rows, Hidden, GatesAt(time), StateAt(time), GradientAbove(time), StateGradient, IsStart && time == 0 ? null : stateBack, Lengths, time, workspace);
         }
     }
 

@@ -8,6 +8,7 @@
 // the model's configuration decides, never the worker.
 using System.Runtime.InteropServices;
 using ClusterRnn.Kernels.Elementwise;
+using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Products;
 
 namespace ClusterRnn.Models;
@@ -27,8 +28,8 @@ internal abstract unsafe class InputProjection
     /// <summary>Completes the input's part of the gates of one time step.</summary>
     public abstract void Forward(int time, float* gates);
 
-    /// <summary>Prepares the way back.</summary>
-    public abstract void BeginBackward();
+    /// <summary>Prepares the way back, once a window.</summary>
+    public abstract void BeginBackward(TrainingStep step);
 
     /// <summary>Takes note of the gradients of one time step's gates, times descending.</summary>
     public abstract void Backward(int time, float* gateGradients);
@@ -79,7 +80,7 @@ internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, Par
     }
 
     /// <inheritdoc/>
-    public override void BeginBackward()
+    public override void BeginBackward(TrainingStep step)
     {
     }
 
@@ -96,11 +97,11 @@ internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, Par
         {
             WeightGradient.ComputePair(
                 step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, weight.Offset,
-                recurrent.States, recurrent.Stride, recurrent.Columns, recurrent.Offset, step.SubtreeGradients, step.Workspace);
+                recurrent.States, recurrent.Stride, recurrent.Columns, recurrent.Offset, step.SubtreeGradients, step.Workspace, !step.IsEnd);
         }
         else
         {
-            WeightGradient.Compute(step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace);
+            WeightGradient.Compute(step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd);
         }
 
         if (back is not null)
@@ -149,7 +150,7 @@ internal sealed unsafe class TokenProjection : InputProjection
         GateStride = gateStride;
         if (plan.IsTraining)
         {
-            long most = Math.Min(plan.MaximumCells, (long)plan.MaximumShards * embedding.Vocabulary);
+            long most = Math.Min(plan.WindowCells, (long)plan.MaximumShards * embedding.Vocabulary);
             back = new PackedMatrix(plan.Arena, columns, ColumnGroups.Padded(input.Width));
             rows = new EmbeddingRows(plan.Arena, embedding.Vocabulary, input.Width, most);
             groups = new ShardRows(plan.Arena, 1, (int)most, plan.MaximumShards);
@@ -201,21 +202,27 @@ internal sealed unsafe class TokenProjection : InputProjection
     }
 
     /// <inheritdoc/>
-    public override void BeginBackward()
+    public override void BeginBackward(TrainingStep step)
     {
-        ShardRows cells = input.Scope.Shards;
-        int vocabulary = embedding.Vocabulary, groupCount = 0;
-        new Span<int>(groupOf, cells.Shards * vocabulary).Fill(-1);
-        for (int shard = 0; shard < cells.Shards; shard++)
+        // All tokens of the window, also where the way back goes segment by segment: their sums run through all of it.
+        SpanBatch batch = step.Batch;
+        int[] rowStarts = step.RowStarts;
+        int vocabulary = embedding.Vocabulary, groupCount = 0, shards = step.Merge.Range.Count;
+        new Span<int>(groupOf, shards * vocabulary).Fill(-1);
+        for (int shard = 0; shard < shards; shard++)
         {
-            int* ofShard = groupOf + (long)shard * vocabulary, list = cells.Rows(shard);
-            for (int i = 0; i < cells.Count(shard); i++)
+            int* ofShard = groupOf + (long)shard * vocabulary;
+            int first = rowStarts[shard], end = rowStarts[shard + 1];
+            new Span<int>(shardOf + first, end - first).Fill(shard);
+            for (int time = 0; time < batch.Time; time++)
             {
-                int token = input.Tokens[list[i]];
-                shardOf[list[i] % input.Scope.Rows] = shard;
-                if ((uint)token < (uint)vocabulary)
+                int* tokens = batch.Tokens + (long)time * batch.Rows;
+                for (int row = first; row < end; row++)
                 {
-                    ofShard[token] = 0;
+                    if (time < batch.Lengths[row] && (uint)tokens[row] < (uint)vocabulary)
+                    {
+                        ofShard[tokens[row]] = 0;
+                    }
                 }
             }
 
@@ -232,7 +239,7 @@ internal sealed unsafe class TokenProjection : InputProjection
             groupCounts[shard] = groupCount - firstGroups[shard];
         }
 
-        groups.Build(0, 1, groupCount, firstGroups.AsSpan(0, cells.Shards), groupCounts.AsSpan(0, cells.Shards), null);
+        groups.Build(0, 1, groupCount, firstGroups.AsSpan(0, shards), groupCounts.AsSpan(0, shards), null);
         NativeMemory.Clear(sums, (nuint)groupCount * (nuint)gateWidth * sizeof(float));
         rows.Gather(embedding.Table, tokenOf, groupCount, vectors, embeddingStride);
     }
@@ -256,6 +263,11 @@ internal sealed unsafe class TokenProjection : InputProjection
     /// <inheritdoc/>
     public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent)
     {
+        if (!step.IsStart)
+        {
+            return false; // more terms are to come
+        }
+
         ColumnGroups vector = ColumnGroups.Padded(input.Width);
         WeightGradient.Compute(step.Merge, groups, sums, gateWidth, columns, vectors, embeddingStride, vector, step.SubtreeGradients, weight.Offset, step.Workspace);
         Product.Multiply(groups.Total, sums, gateWidth, back!, vectors, embeddingStride, ProductStart.Zero, step.Workspace, flush: true);

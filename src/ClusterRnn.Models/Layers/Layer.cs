@@ -5,6 +5,10 @@
 // in [From, T); parameter gradients are sums over rows, so they are formed per shard and merged along the canonical tree
 // (TrainingStep says where the finished subtrees go). Rows never couple.
 //
+// A long window may be computed in segments, the last one first on the way back (ModelExecutor): then a layer has room for
+// one segment, time steps count from its start, and what goes on from one segment to the one before it (the gradient of the
+// state, every sum of a parameter's gradient) starts at the window's end and goes on in the others (TrainingStep.IsEnd).
+//
 // Activations are feature-padded: [T, B, Stride], Stride = the width rounded up to 16; a product never reads the padding.
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Products;
@@ -70,11 +74,11 @@ internal sealed unsafe class Signal(int width)
 }
 
 /// <summary>Where a layer's buffers come from.</summary>
-internal sealed class LayerPlan(Arena arena, int maximumTime, int maximumRows, int maximumShards, bool isTraining)
+internal sealed class LayerPlan(Arena arena, int maximumTime, int windowTime, int maximumRows, int maximumShards, bool isTraining)
 {
     public Arena Arena { get; } = arena;
 
-    /// <summary>The longest window.</summary>
+    /// <summary>The most time steps computed at once: the longest window, or segment of one.</summary>
     public int MaximumTime { get; } = maximumTime;
 
     public int MaximumRows { get; } = maximumRows;
@@ -84,8 +88,11 @@ internal sealed class LayerPlan(Arena arena, int maximumTime, int maximumRows, i
     /// <summary>Whether gradients are wanted.</summary>
     public bool IsTraining { get; } = isTraining;
 
-    /// <summary>The most cells of a window.</summary>
+    /// <summary>The most cells computed at once.</summary>
     public long MaximumCells => (long)MaximumTime * MaximumRows;
+
+    /// <summary>The most cells of a window.</summary>
+    public long WindowCells => (long)windowTime * MaximumRows;
 }
 
 /// <summary>What the layers need to know about the step they run in. One object an executor, refilled each step.</summary>
@@ -96,6 +103,18 @@ internal sealed unsafe class TrainingStep
 
     /// <summary>The gradient of each subtree, in the flat layout.</summary>
     public float** SubtreeGradients { get; set; } // [Merge.Subtrees.Length]
+
+    /// <summary>The batch, all of its window.</summary>
+    public SpanBatch Batch { get; set; } = null!;
+
+    /// <summary>The rows of each shard: [shards + 1] bounds.</summary>
+    public int[] RowStarts { get; set; } = null!;
+
+    /// <summary>Whether the segment is the window's first, or the window is computed whole.</summary>
+    public bool IsStart { get; set; } = true;
+
+    /// <summary>Whether the segment is the window's last, where the way back begins, or the window is computed whole.</summary>
+    public bool IsEnd { get; set; } = true;
 
     /// <summary>Scratch that every product may use.</summary>
     public Workspace Workspace { get; set; } = null!;

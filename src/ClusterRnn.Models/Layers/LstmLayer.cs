@@ -59,7 +59,7 @@ internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, L
 
     /// <inheritdoc/>
     protected override void StepBackward(int time, Workspace workspace) =>
-        Lstm.StepBackward(Rows, Hidden, GatesAt(time), CellsAt(time), CellsAt(time + 1), GradientAbove(time), StateGradient, cellGradient, time > 0 ? stateBack : null, Lengths, time, workspace);
+        Lstm.StepBackward(Rows, Hidden, GatesAt(time), CellsAt(time), CellsAt(time + 1), GradientAbove(time), StateGradient, cellGradient, IsStart && time == 0 ? null : stateBack, Lengths, time, workspace);
 
     /// <inheritdoc/>
     protected override bool SharesGateColumns => true;

@@ -7,6 +7,8 @@
 // The hidden states lie in [T + 1, B, stride] with the incoming state first, so that the state before step t has the
 // cell number of step t: one list of cells serves both weights. A row that has ended keeps its state to the window's end
 // and hands its gradient through, so the last slot holds each row's last state whatever its length.
+//
+// Of a window in segments these buffers hold one segment; the state's gradient stays where it is from one to the next.
 using System.Runtime.InteropServices;
 using ClusterRnn.Kernels.Products;
 
@@ -23,6 +25,7 @@ namespace ClusterRnn.Models;
 internal abstract unsafe class RecurrentLayer(string name, int level, int inputWidth, RecurrentConfig config, int gateCount, int gateSlots, bool returnSequences) : Layer(name)
 {
     private InputProjection projection = null!;
+    private bool isEnd;
 
     /// <inheritdoc/>
     public override int OutputWidth => Hidden;
@@ -68,7 +71,10 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
 
     protected ParameterTensor StateBias { get; private set; } = null!;
 
-    /// <summary>The window's shape.</summary>
+    /// <summary>Backward: whether time step 0 is the window's first, so that nobody asks for the gradient of the state before it.</summary>
+    protected bool IsStart { get; private set; }
+
+    /// <summary>The shape of the window, or of the segment of it that is computed.</summary>
     protected StepScope Window => Input.Scope;
 
     /// <summary>B.</summary>
@@ -142,9 +148,15 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     /// <inheritdoc/>
     public sealed override void Backward(TrainingStep step)
     {
-        NativeMemory.Clear(StateGradient, (nuint)Rows * (nuint)HiddenStride * sizeof(float));
-        projection.BeginBackward();
-        BeginBackward();
+        isEnd = step.IsEnd;
+        IsStart = step.IsStart;
+        if (isEnd)
+        {
+            NativeMemory.Clear(StateGradient, (nuint)Rows * (nuint)HiddenStride * sizeof(float));
+            projection.BeginBackward(step);
+            BeginBackward();
+        }
+
         for (int time = Window.Time - 1; time >= 0; time--)
         {
             StepBackward(time, step.Workspace);
@@ -190,7 +202,7 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     {
         if (ReturnsLast)
         {
-            return time == Window.Time - 1 ? Output.Gradient : null;
+            return isEnd && time == Window.Time - 1 ? Output.Gradient : null;
         }
 
         return time >= Output.Scope.From ? Output.GradientAt(time) : null;
@@ -198,11 +210,11 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
 
     /// <summary>A weight's gradient from the gates' columns and values that lie by cell.</summary>
     protected void WeightsGradient(TrainingStep step, ColumnGroups gates, float* values, nint stride, ColumnGroups columns, long offset) =>
-        WeightGradient.Compute(step.Merge, Window.Shards, Gates, GateStride, gates, values, stride, columns, step.SubtreeGradients, offset, step.Workspace);
+        WeightGradient.Compute(step.Merge, Window.Shards, Gates, GateStride, gates, values, stride, columns, step.SubtreeGradients, offset, step.Workspace, !step.IsEnd);
 
     /// <summary>A bias's gradient, from one of its elements on, from the gates' columns.</summary>
     protected void BiasGradient(TrainingStep step, ColumnGroups gates, ParameterTensor bias, long first = 0) =>
-        WeightGradient.ColumnSums(step.Merge, Window.Shards, Gates, GateStride, gates, step.SubtreeGradients, bias.Offset + first, step.Workspace);
+        WeightGradient.ColumnSums(step.Merge, Window.Shards, Gates, GateStride, gates, step.SubtreeGradients, bias.Offset + first, step.Workspace, !step.IsEnd);
 
     /// <summary>Fills a slot [B, HiddenStride] with the incoming state, or zero.</summary>
     protected void Load(float* into, float* states, nint stride)

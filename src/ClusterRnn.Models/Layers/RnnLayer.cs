@@ -32,7 +32,7 @@ internal sealed unsafe class RnnLayer(string name, int level, int inputWidth, Rn
 
     /// <inheritdoc/>
     protected override void StepBackward(int time, Workspace workspace) =>
-        Rnn.StepBackward(activation, Rows, Hidden, GatesAt(time), StateAt(time + 1), GradientAbove(time), StateGradient, time > 0 ? stateBack : null, Lengths, time, workspace);
+        Rnn.StepBackward(activation, Rows, Hidden, GatesAt(time), StateAt(time + 1), GradientAbove(time), StateGradient, IsStart && time == 0 ? null : stateBack, Lengths, time, workspace);
 
     /// <inheritdoc/>
     protected override bool SharesGateColumns => true;

@@ -29,10 +29,14 @@ internal sealed unsafe class LossHead
 
     private bool NeedsPredictions => metrics.CorrectCount >= 0 || metrics.ConfusionCount >= 0;
 
-    /// <summary>Fills <paramref name="sums"/> and, in training, the gradient of the output.</summary>
+    /// <summary>Adds to <paramref name="sums"/> and, in training, fills the gradient of the output.</summary>
     public void Forward(SpanBatch batch, ShardSums sums)
     {
         StepScope scope = output.Scope;
+        // Targets belong to the window's last time steps; a segment has a part of them.
+        long firstTarget = scope.IsLast ? 0 : (scope.Start + scope.From - (batch.Time - batch.TargetTime)) * (long)scope.Rows;
+        int* targetTokens = batch.TargetTokens is null ? null : batch.TargetTokens + firstTarget;
+        float* targetValues = batch.TargetValues is null ? null : batch.TargetValues + (firstTarget * batch.TargetWidth);
         float* values = output.At(scope.From);
         float* gradient = output.HasGradient ? output.GradientAt(scope.From) : scratch;
         long floats = (long)scope.Cells * output.Stride;
@@ -45,7 +49,7 @@ internal sealed unsafe class LossHead
                     throw new ArgumentException("Cross-entropy needs class ids as targets, the batch has values.", nameof(batch));
                 }
 
-                SoftmaxCrossEntropy.Evaluate(scope.Cells, output.Width, gradient, output.Stride, batch.TargetTokens, cellLosses);
+                SoftmaxCrossEntropy.Evaluate(scope.Cells, output.Width, gradient, output.Stride, targetTokens, cellLosses);
                 if (NeedsPredictions)
                 {
                     SoftmaxCrossEntropy.Predict(scope.Cells, output.Width, values, output.Stride, predictions);
@@ -60,11 +64,11 @@ internal sealed unsafe class LossHead
 
                 if (loss == LossKind.BinaryCrossEntropy)
                 {
-                    BinaryCrossEntropy.Evaluate(scope.Cells, output.Width, gradient, output.Stride, batch.TargetValues, cellLosses);
+                    BinaryCrossEntropy.Evaluate(scope.Cells, output.Width, gradient, output.Stride, targetValues, cellLosses);
                 }
                 else
                 {
-                    MeanSquaredError.Evaluate(scope.Cells, output.Width, gradient, output.Stride, batch.TargetValues, cellLosses);
+                    MeanSquaredError.Evaluate(scope.Cells, output.Width, gradient, output.Stride, targetValues, cellLosses);
                 }
 
                 break;
@@ -73,7 +77,7 @@ internal sealed unsafe class LossHead
         ClearEnded(scope, gradient);
         for (int shard = 0; shard < scope.Shards.Shards; shard++)
         {
-            Sum(batch, scope, shard, sums.SumsOf(shard), sums.CountsOf(shard), values);
+            Sum(targetTokens, targetValues, scope, shard, sums.SumsOf(shard), sums.CountsOf(shard), values);
         }
     }
 
@@ -109,7 +113,7 @@ internal sealed unsafe class LossHead
         }
     }
 
-    private void Sum(SpanBatch batch, StepScope scope, int shard, Span<double> sums, Span<long> counts, float* values)
+    private void Sum(int* targetTokens, float* targetValues, StepScope scope, int shard, Span<double> sums, Span<long> counts, float* values)
     {
         int* cells = scope.Shards.Rows(shard);
         int count = scope.Shards.Count(shard), width = output.Width;
@@ -119,7 +123,7 @@ internal sealed unsafe class LossHead
             sums[0] += cellLosses[cell];
             if (loss == LossKind.CrossEntropy)
             {
-                int actual = batch.TargetTokens[cell];
+                int actual = targetTokens[cell];
                 if (actual >= 0)
                 {
                     counts[0]++;
@@ -130,7 +134,7 @@ internal sealed unsafe class LossHead
             }
 
             counts[0] += width;
-            float* outputs = values + (long)cell * output.Stride, targets = batch.TargetValues + (long)cell * width;
+            float* outputs = values + (long)cell * output.Stride, targets = targetValues + (long)cell * width;
             for (int j = 0; j < width; j++)
             {
                 if (loss == LossKind.BinaryCrossEntropy)

@@ -38,8 +38,8 @@ public sealed unsafe class ShardComputer : IDisposable
         maximumShards = Math.Min(maximumShards, job.Shards);
         groupShards = memoryBytes <= 0 ? maximumShards : FittingShards(job, maximumShards, memoryBytes);
         int rows = MaximumRowsOf(job, groupShards), shards = ExecutorShards(groupShards);
-        executor = new ModelExecutor(job.Model, MaximumTime(job), MaximumTargetTime(job), rows, training: true, shards);
-        batch = new SpanBatch(MaximumTime(job), rows, job.Train.FeatureWidth, job.Train.TargetWidth);
+        executor = new ModelExecutor(job.Model, job.MaximumTime, MaximumTargetTime(job), rows, training: true, shards, job.RecomputeEvery, groupShards);
+        batch = new SpanBatch(job.MaximumTime, rows, job.Train.FeatureWidth, job.Train.TargetWidth);
         MaximumRows = rows;
         sums = new ShardSums(job.Model.Metrics, shards);
         stateIn = new NativeBuffer<float>((long)rows * job.Model.StateWidth);
@@ -61,8 +61,8 @@ public sealed unsafe class ShardComputer : IDisposable
         ArgumentNullException.ThrowIfNull(job);
         ArgumentOutOfRangeException.ThrowIfLessThan(groupShards, 1);
         int rows = MaximumRowsOf(job, groupShards);
-        long executor = ModelExecutor.MeasureBytes(job.Model, MaximumTime(job), MaximumTargetTime(job), rows, training: true, ExecutorShards(groupShards));
-        long batch = SpanBatch.MeasureBytes(MaximumTime(job), rows, job.Train.FeatureWidth, job.Train.TargetWidth);
+        long executor = ModelExecutor.MeasureBytes(job.Model, job.MaximumTime, MaximumTargetTime(job), rows, training: true, ExecutorShards(groupShards), job.RecomputeEvery, groupShards);
+        long batch = SpanBatch.MeasureBytes(job.MaximumTime, rows, job.Train.FeatureWidth, job.Train.TargetWidth);
         return executor + batch + (((2L * rows * job.Model.StateWidth) + (LevelsAbove(0, job.Shards, groupShards) * job.Layout.Length)) * sizeof(float));
     }
 
@@ -374,26 +374,11 @@ public sealed unsafe class ShardComputer : IDisposable
     private static void Copy(float* from, float* into, long floats) =>
         Buffer.MemoryCopy(from, into, floats * sizeof(float), floats * sizeof(float));
 
-    private static IEnumerable<IBatchSource> EvaluationSources(TrainingJob job)
-    {
-        if (job.Validation is not null)
-        {
-            yield return job.Validation;
-        }
-
-        if (job.Test is not null)
-        {
-            yield return job.Test;
-        }
-    }
-
-    private static int MaximumTime(TrainingJob job) => Math.Max(job.Train.MaximumTime, EvaluationSources(job).Select(s => s.MaximumTime).DefaultIfEmpty().Max());
-
     private static int MaximumTargetTime(TrainingJob job) =>
-        Math.Max(job.Train.MaximumTargetTime, EvaluationSources(job).Select(s => s.MaximumTargetTime).DefaultIfEmpty().Max());
+        Math.Max(job.Train.MaximumTargetTime, job.EvaluationSources.Select(s => s.MaximumTargetTime).DefaultIfEmpty().Max());
 
     // An evaluation goes shard by shard where the training batch is smaller.
-    private static int MaximumRowsOf(TrainingJob job, int groupShards) => EvaluationSources(job)
+    private static int MaximumRowsOf(TrainingJob job, int groupShards) => job.EvaluationSources
         .Select(source => RowsOfLargestGroup(source, TrainingJob.DefaultShards(source.BatchRows), 1))
         .Append(RowsOfLargestGroup(job.Train, job.Shards, groupShards))
         .Max();

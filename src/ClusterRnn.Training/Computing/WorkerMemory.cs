@@ -27,14 +27,13 @@ public sealed record WorkerMemory(long LimitBytes, int GroupShards, long Compute
     /// <param name="workers">How many share the shards.</param>
     /// <param name="servers">How many own the parameters: a worker keeps a copy where there are several.</param>
     /// <param name="limitBytes">What a worker's buffers may take; 0: no limit.</param>
-    /// <param name="maximumShards">The most shards that a worker is given at once; 0: all of them, as when the others are lost.</param>
-    public static WorkerMemory Of(TrainingJob job, int workers, int servers, long limitBytes, int maximumShards = 0)
+    public static WorkerMemory Of(TrainingJob job, int workers, int servers, long limitBytes)
     {
         ArgumentNullException.ThrowIfNull(job);
         ArgumentOutOfRangeException.ThrowIfLessThan(workers, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(servers, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(limitBytes);
-        int shards = maximumShards == 0 ? job.Shards : Math.Min(maximumShards, job.Shards);
+        int shards = job.Shards; // a worker goes on alone when the others are lost
         long vector = job.Layout.Length * sizeof(float), states = job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth * sizeof(float) : 0;
         // One worker is always given all shards, which are one subtree.
         long answer = ((workers == 1 ? 1 : MostSubtrees(job.Shards)) * vector) + (3 * states) + (servers > 1 ? vector : 0);

@@ -34,12 +34,26 @@ public sealed record ClusterConfig : IValidatableObject
     [JsonIgnore]
     public long WorkerMemoryBytes => WorkerMemory is null ? 0 : MemorySize.Parse(WorkerMemory);
 
+    /// <summary>Whether activations of long windows are computed twice instead of kept.</summary>
+    [Description("Train long spans in bounded memory (activation checkpointing): keep the recurrent state at every so many time steps and compute activations again on the way back. Takes about a third more time.")]
+    public bool Recompute { get; init; }
+
+    /// <summary>Time steps between kept states; null: the square root of the longest window.</summary>
+    [Description("Time steps between the states that recompute keeps. Default: the square root of the longest window, which needs the least memory.")]
+    [Range(1, 1 << 24)]
+    public int? RecomputeEvery { get; init; }
+
     /// <inheritdoc/>
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
         if (WorkerMemory is not null && WorkerMemoryBytes == 0)
         {
             yield return new ValidationResult($"'cluster.workerMemory' expects more than nothing; found {WorkerMemory}. Leave it out for no limit", [nameof(WorkerMemory)]);
+        }
+
+        if (RecomputeEvery is not null && !Recompute)
+        {
+            yield return new ValidationResult("'cluster.recomputeEvery' says how often 'cluster.recompute: true' keeps a state; recompute is off", [nameof(RecomputeEvery)]);
         }
     }
 }

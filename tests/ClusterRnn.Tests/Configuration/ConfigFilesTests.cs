@@ -97,6 +97,21 @@ public class ConfigFilesTests
     [Fact]
     public void Tiny_gives_the_same_model_again() => Assert.Equal(Tiny.Value, HashOfTiny());
 
+    // Where and in what memory it runs is not part of the answer.
+    [Theory]
+    [InlineData(0, "cluster.recompute=true")]
+    [InlineData(7, "cluster.recompute=true", "cluster.recomputeEvery=7")]
+    public void Recomputing_does_not_change_tiny(int every, params string[] set)
+    {
+        TrainingJob job = Open("configs/tiny.yaml", set).Job;
+        Assert.Equal(every == 0 ? 5 : every, job.RecomputeEvery); // of windows of 20: the square root, rounded up
+        Assert.Equal(Tiny.Value, HashOfTiny(set));
+    }
+
+    [Fact]
+    public void How_often_without_recomputing_is_an_error() =>
+        Assert.Contains("recompute is off", Assert.Throws<ConfigException>(() => Open("configs/tiny.yaml", "cluster.recomputeEvery=7")).Message, StringComparison.Ordinal);
+
     private static readonly Lazy<string> Tiny = new(() => HashOfTiny());
 
     private static string HashOfTiny(params string[] set)

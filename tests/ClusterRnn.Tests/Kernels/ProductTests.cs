@@ -148,6 +148,68 @@ public unsafe class ProductTests
         }
     }
 
+    // Time descending in several turns, each going on where the one before stopped: weights, biases, and a pair of weights.
+    [Theory]
+    [MemberData(nameof(Sets))]
+    public void SumsThatAreContinuedAreTheSameChains(InstructionSet set)
+    {
+        const int time = 130, batch = 11, shards = 4; // more cells a shard than one block, one shard without any
+        int[] first = [0, 5, 5, 6], counts = [5, 0, 1, 5];
+        var program = new MergeProgram(new ShardRange(0, shards), shards);
+        int* lengths = stackalloc int[batch];
+        for (int row = 0; row < batch; row++)
+        {
+            lengths[row] = time - (row * 17);
+        }
+
+        foreach ((int hidden, int inputs) in new[] { (1, 3), (20, 33), (50, 140) })
+        {
+            using var memory = new Numbers(set, ColumnGroups.Dense(1), ColumnGroups.Dense(1));
+            int padded = ColumnGroups.Pad(hidden), width = ColumnGroups.Pad(inputs), lda = 4 * padded, weights = 3 * hidden * inputs, squares = 3 * hidden * hidden, total = weights + (3 * hidden) + weights + squares;
+            ColumnGroups gates = ColumnGroups.Gates(3, hidden);
+            float* a = memory.Random(time * batch * lda), b = memory.Random(time * batch * width), h = memory.Random(time * batch * padded);
+            ReadOnlySpan<int> whole = Bits(0, time, []);
+            Assert.True(whole.SequenceEqual(Bits(0, time, [41])));
+            Assert.True(whole.SequenceEqual(Bits(0, time, [1, 2, 3, 64, 129])));
+            Assert.False(whole.SequenceEqual(Bits(1, time, [41])));
+
+            int[] Bits(int from, int end, int[] cuts)
+            {
+                float* outputs = memory.Random(shards * total);
+                float** pointers = stackalloc float*[shards];
+                for (int i = 0; i < shards; i++)
+                {
+                    pointers[i] = outputs + (i * total);
+                }
+
+                int[] bounds = [from, .. cuts, end];
+                for (int i = bounds.Length - 2; i >= 0; i--)
+                {
+                    ShardRows? rows = null;
+                    using var arena = Arena.Create(x => rows = new ShardRows(x, time, batch, shards));
+                    rows!.Build(bounds[i], bounds[i + 1], batch, first, counts, lengths);
+                    bool continues = bounds[i + 1] < end;
+                    WeightGradient.Compute(set, program.Apart, rows, a, lda, gates, b, width, ColumnGroups.Padded(inputs), pointers, 0, memory.Workspace, continues);
+                    WeightGradient.Compute(set, program.Apart, rows, a, lda, gates, null, 0, default, pointers, weights, memory.Workspace, continues);
+                    int pair = weights + (3 * hidden);
+                    WeightGradient.ComputePair(program.Apart, rows, a, lda, gates, b, width, ColumnGroups.Padded(inputs), pair, h, padded, ColumnGroups.Padded(hidden), pair + weights, pointers, memory.Workspace, continues);
+                }
+
+                return new ReadOnlySpan<int>(outputs, shards * total).ToArray();
+            }
+        }
+    }
+
+    [Fact]
+    public void JoinedSumsAreNotContinued()
+    {
+        using var memory = new Numbers(InstructionSets.Current, ColumnGroups.Dense(1), ColumnGroups.Dense(1));
+        ShardRows? rows = null;
+        using var arena = Arena.Create(x => rows = new ShardRows(x, 1, 2, 2));
+        rows!.Build(0, 1, 2, [0, 1], [1, 1], null);
+        Assert.Throws<ArgumentException>(() => WeightGradient.ColumnSums(new MergeProgram(new ShardRange(0, 2), 2), rows, null, 0, default, null, 0, memory.Workspace, continues: true));
+    }
+
     private readonly Dictionary<ShardRange, nint> parts = [];
 
     // A packed matrix, a workspace and arrays of random numbers that live as long as it.

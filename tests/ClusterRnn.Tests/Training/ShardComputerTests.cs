@@ -34,6 +34,20 @@ public sealed unsafe class ShardComputerTests
         Assert.Equal(Reference.Value, trainer.StateSha256());
     }
 
+    // Windows of 11 time steps, in segments; with evaluation, groups of shards, and carried state that is captured within one.
+    [Theory]
+    [InlineData(1, new int[0], 1, 0)]
+    [InlineData(3, new[] { 3 }, 2, 0)]
+    [InlineData(4, new[] { 1, 2, 4 }, 1, 1)]
+    [InlineData(10, new int[0], 3, 1)]
+    [InlineData(11, new int[0], 1, 0)]
+    public void RecomputedActivationsChangeNoBit(int every, int[] cuts, int servers, long memoryBytes)
+    {
+        using var trainer = new SmallTrainer(TextJob(1) with { RecomputeEvery = every }, servers, memoryBytes, cuts);
+        trainer.Run(Steps);
+        Assert.Equal(Reference.Value, trainer.StateSha256());
+    }
+
     [Fact]
     public void AnotherSeedOrNumberOfShardsGivesOtherBits()
     {

@@ -84,6 +84,23 @@ public sealed class WorkerMemoryTests
         Assert.InRange(free.WorkerMemoryBytes, 1, unlimited.TotalBytes);
     }
 
+    [Theory]
+    [InlineData(1, 0)]
+    [InlineData(2, 1)]
+    public async Task RecomputingChangesNoBitUnderALimitEither(int workers, long aboveTheLeast)
+    {
+        TrainingJob plain = NodeJobs.Text(rows: 61), job = plain with { RecomputeEvery = 4 };
+        var options = new EngineOptions { Workers = workers, SpeculationFloor = TimeSpan.FromMinutes(1) };
+        long limit = WorkerMemory.Of(job, workers, 1, 0).LeastBytes + aboveTheLeast;
+        Assert.True(limit < WorkerMemory.Of(plain, workers, 1, 0).LeastBytes);
+        using RunResult expected = await InProcessEngine.RunAsync(plain, options);
+        using RunResult result = await InProcessEngine.RunAsync(job, options with { WorkerMemoryBytes = limit });
+        Assert.InRange(result.WorkerMemoryBytes, 1, limit);
+        Assert.Equal(expected.StateSha256, result.StateSha256);
+        using RunResult other = await InProcessEngine.RunAsync(NodeJobs.Text(seed: 2, rows: 61) with { RecomputeEvery = 4 }, options);
+        Assert.NotEqual(expected.StateSha256, other.StateSha256);
+    }
+
     [Fact]
     public async Task ALimitThatIsTooLowSaysTheLeast()
     {
