@@ -4,6 +4,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using ClusterRnn.Engines.Tcp.Security;
+using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Wire;
 
 namespace ClusterRnn.Engines.Tcp.Transport;
@@ -57,6 +58,7 @@ internal sealed class Accepting<THandler>(
         deadline.CancelAfter(options.HandshakeTimeout);
         var seen = new PeerCertificate();
         Stream stream = plain;
+        Handshake? handshake = null;
         try
         {
             if (security is { UsesTls: true })
@@ -66,19 +68,19 @@ internal sealed class Accepting<THandler>(
                 await encrypted.AuthenticateAsServerAsync(security.ForAccepting(seen), deadline.Token).ConfigureAwait(false);
             }
 
-            var handshake = new Handshake(stream, security?.Token ?? []);
+            handshake = new Handshake(stream, security?.Token ?? []);
             LinkOffer offer = await handshake.HearAsync(purpose, self, seen.Role, remote, deadline.Token).ConfigureAwait(false);
             LinkAdmission<THandler> admission = admit(offer);
             if (admission.Handler is not { } handler)
             {
                 await handshake.RefuseAsync(admission.Reason, deadline.Token).ConfigureAwait(false);
                 Refuse(remote, admission.Reason);
-                await stream.DisposeAsync().ConfigureAwait(false);
-                return null;
             }
-
-            await handshake.AcceptAsync(admission.Number, admission.Answer, deadline.Token).ConfigureAwait(false);
-            return makeLink(stream, new LinkPeer(offer.Role, admission.Number, offer.Target.Number, remote, offer.AdvertisedBulk, default), handler);
+            else
+            {
+                await handshake.AcceptAsync(admission.Number, admission.Answer, deadline.Token).ConfigureAwait(false);
+                return makeLink(stream, new LinkPeer(offer.Role, admission.Number, offer.Target.Number, remote, offer.AdvertisedBulk, default), handler);
+            }
         }
         catch (OperationCanceledException) when (!stopping.IsCancellationRequested)
         {
@@ -105,8 +107,32 @@ internal sealed class Accepting<THandler>(
             Refuse(remote, $"the connection broke within the handshake ({error.Message})");
         }
 
+        if (handshake is { HasRefused: true })
+        {
+            await LingerAsync(stream, deadline.Token).ConfigureAwait(false);
+        }
+
         await stream.DisposeAsync().ConfigureAwait(false);
         return null;
+    }
+
+    // Cutting a connection at once can take the refusal from the peer before it is read: it gets the rest of the
+    // handshake's time to close it itself.
+    private static async Task LingerAsync(Stream stream, CancellationToken deadline)
+    {
+        byte[] scratch = new byte[1024];
+        try
+        {
+            for (int left = Limits.MaximumHelloBytes; left > 0;)
+            {
+                int read = await stream.ReadAsync(scratch, deadline).ConfigureAwait(false);
+                left -= read == 0 ? left : read;
+            }
+        }
+        catch (Exception error) when (error is IOException or SocketException or ObjectDisposedException or OperationCanceledException or InvalidOperationException)
+        {
+            // It is gone, or does not close.
+        }
     }
 
     private void Refuse(IPEndPoint remote, string why)

@@ -37,6 +37,9 @@ internal sealed class Handshake(Stream stream, byte[] token)
         Refused,
     }
 
+    /// <summary>Whether the peer was told that it may not come in.</summary>
+    public bool HasRefused { get; private set; }
+
     /// <summary>Opens the link from the dialing end.</summary>
     /// <returns>The number this end was given and the acceptor's answer.</returns>
     /// <exception cref="TransportException">The peer refused, and said why, or could not prove that it belongs to the job.</exception>
@@ -103,11 +106,14 @@ internal sealed class Handshake(Stream stream, byte[] token)
     /// <summary>Sends the dialing end away.</summary>
     public Task RefuseAsync(string reason, CancellationToken cancellation)
     {
+        HasRefused = true;
         byte[] text = Encoding.UTF8.GetBytes(reason.Length > 4096 ? reason[..4096] : reason);
         return WriteAsync(Kind.Refused, text, cancellation, isSaid: true);
     }
 
-    private static (int Version, LinkPurpose Purpose, LinkOffer Offer) ReadHello(ReadOnlySpan<byte> body, IPEndPoint remote)
+    /// <summary>Reads the body of a Hello.</summary>
+    /// <exception cref="WireException">The bytes are none.</exception>
+    internal static (int Version, LinkPurpose Purpose, LinkOffer Offer) ReadHello(ReadOnlySpan<byte> body, IPEndPoint remote)
     {
         var reader = new WireReader(body);
         int version = reader.Int32();

@@ -165,7 +165,7 @@ public ref struct WireReader(ReadOnlySpan<byte> bytes)
         for (int i = 0; i < segmentCount; i++)
         {
             int range = Below(rangeCount, "range");
-            int blocks = 1 + Below(Math.Max(0, next - covered), "block of a segment");
+            int blocks = Below(next - covered + 1, "number of blocks of a segment");
             segments.Add(new Segment(i, range, covered, blocks));
             covered += blocks;
         }
