@@ -159,7 +159,10 @@ public sealed class BulkLink : Link
                     }
                 }
 
-                RefuseQueued();
+                if (IsClosing)
+                {
+                    RefuseQueued();
+                }
             }
 
             if (!HasEnded)
@@ -169,6 +172,7 @@ public sealed class BulkLink : Link
         }
         finally
         {
+            // Nothing more is queued after this, so every send is completed or refused before the end is told.
             StopWriting();
             RefuseQueued();
         }
@@ -176,7 +180,7 @@ public sealed class BulkLink : Link
 
     private void RefuseQueued()
     {
-        while (IsClosing && _queue.Reader.TryRead(out Outgoing dropped))
+        while (_queue.Reader.TryRead(out Outgoing dropped))
         {
             Complete(dropped, false);
         }
