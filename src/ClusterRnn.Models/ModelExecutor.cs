@@ -117,7 +117,8 @@ public sealed unsafe class ModelExecutor : IDisposable
     /// <param name="stateOut">[rows, <see cref="Model.StateWidth"/>], overwritten; null if nobody needs it. It may be <paramref name="stateIn"/>.</param>
     /// <param name="subtreeGradients">For each of <c>slice.Merge.Subtrees</c> a flat vector: the gradient of the subtree's summed loss, overwritten, padding +0.</param>
     /// <param name="sums">Loss, metrics and counts of each shard, overwritten.</param>
-    public void Train(SpanBatch batch, TrainingSlice slice, float* stateIn, float* stateOut, float** subtreeGradients, ShardSums sums)
+    /// <param name="layerFinished">Is told the number of each layer, descending, as soon as the gradients of its tensors are final in all subtrees.</param>
+    public void Train(SpanBatch batch, TrainingSlice slice, float* stateIn, float* stateOut, float** subtreeGradients, ShardSums sums, Action<int>? layerFinished = null)
     {
         if (!training)
         {
@@ -139,6 +140,7 @@ public sealed unsafe class ModelExecutor : IDisposable
         for (int i = layers.Length - 1; i >= 0; i--)
         {
             layers[i].Backward(step);
+            layerFinished?.Invoke(layers[i].Index);
         }
 
         StoreState(slice.CaptureTime, stateOut);

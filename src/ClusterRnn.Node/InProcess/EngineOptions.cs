@@ -37,6 +37,13 @@ public sealed record EngineOptions
     /// <summary>What a worker's buffers may take in bytes; 0 means no limit. While it computes shards of a worker that was lost or late, one answer comes on top.</summary>
     public long WorkerMemoryBytes { get; init; }
 
+    /// <summary>
+    /// 0: gradients are reduced when the backward pass is through. Else layer by layer while it goes on, in segments of at
+    /// least so many blocks. Here, where gradients are passed by reference and the servers share the workers' cores, that
+    /// doesn't pay (two LSTM layers of 512, two workers on two cores: 1 to 4 % slower); over a network it does.
+    /// </summary>
+    public int LeastSegmentBlocks { get; init; }
+
     /// <summary>Whether shards are dealt evenly instead of by measured speed, so that a run is dealt the same each time.</summary>
     public bool DealsEvenly { get; init; }
 
@@ -92,6 +99,9 @@ public sealed class RunResult : IDisposable
 
     /// <summary>The last decision of this run, or null when it made no step.</summary>
     public required StepDecision? LastStep { get; init; }
+
+    /// <summary>Segments of gradients that went to their server while the rest was still being computed.</summary>
+    public required long EarlySegments { get; init; }
 
     /// <summary>Targets of the steps of this run.</summary>
     public required long Targets { get; init; }

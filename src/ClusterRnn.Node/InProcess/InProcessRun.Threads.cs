@@ -76,6 +76,13 @@ internal sealed partial class InProcessRun
         }
     }
 
+    /// <summary>Part of a worker's gradient is final while it computes on.</summary>
+    private void OnSegment(WorkerHost host, ComputeShards computing, int segment)
+    {
+        Interlocked.Increment(ref _earlySegments);
+        Post(new Arrival(new Envelope(host.Actor.Id, host.Actor.Id, new SegmentComputed(computing.Assignment, segment)), null, null));
+    }
+
     private void Serve()
     {
         try

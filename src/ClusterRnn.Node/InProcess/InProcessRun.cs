@@ -24,6 +24,7 @@ internal sealed partial class InProcessRun : IDisposable
     private readonly EngineOptions _options;
     private readonly JobShape _shape;
     private readonly RangeMap _map;
+    private readonly int[][] _segmentsByLayer; // empty where the exchange doesn't overlap
     private readonly ProtocolTimes _times;
     private readonly TrainingVerdictPolicy _policy;
     private readonly Coordinator _coordinator;
@@ -62,6 +63,7 @@ internal sealed partial class InProcessRun : IDisposable
     private long _actorBytesAtWarmUp;
     private long[] _computeBytesAtWarmUp = [];
     private long _targets;
+    private long _earlySegments;
     private string? _checkpoint;
     private long? _checkpointStep;
     private long _firstStepAt;
@@ -80,7 +82,8 @@ internal sealed partial class InProcessRun : IDisposable
         _job = job;
         _options = options;
         _shape = ProtocolJob.ShapeOf(job, options.Name);
-        _map = ProtocolJob.MapOf(job, options.Servers);
+        _map = ProtocolJob.MapOf(job, options.Servers, options.LeastSegmentBlocks);
+        _segmentsByLayer = options.LeastSegmentBlocks > 0 ? ProtocolJob.SegmentsByLayer(job.Layout, _map) : [];
         _times = new ProtocolTimes
         {
             // Losses are seen, not inferred, and no message is lost: heartbeats and repetitions would only cost.
@@ -182,6 +185,7 @@ internal sealed partial class InProcessRun : IDisposable
             StateSha256 = _copy.StateSha256(),
             Counters = _coordinator.Counters,
             LastStep = _policy.LastDecision,
+            EarlySegments = Interlocked.Read(ref _earlySegments),
             Targets = _targets,
             Elapsed = elapsed,
             Checkpoint = _checkpoint,
@@ -290,7 +294,7 @@ internal sealed partial class InProcessRun : IDisposable
     {
         int number = _workers.Count;
         var actor = new Worker(ActorId.Worker(number), ActorId.Coordinator, _shape, _times);
-        var host = new WorkerHost(number, actor, _job, _servers, _options, _ending, _cancelEvaluation.Token);
+        var host = new WorkerHost(number, actor, _job, _servers, _options, _segmentsByLayer, OnSegment, _ending, _cancelEvaluation.Token);
         var thread = new Thread(() => Work(host)) { IsBackground = true, Name = $"worker {number}" };
         lock (_gate)
         {

@@ -20,6 +20,9 @@ internal sealed unsafe class WorkerHost : IDisposable
     private readonly TrainingJob _job;
     private readonly ServerHost[] _servers;
     private readonly EngineOptions _options;
+    private readonly int[][] _segmentsByLayer;
+    private readonly Action<WorkerHost, ComputeShards, int> _onSegment;
+    private readonly Action<int>? _layerFinished;
     private readonly ManualResetEventSlim _ending;
     private readonly CancellationToken _cancelEvaluation;
     private readonly Dictionary<ShardRange, ShardRange[]> _subtrees = [];
@@ -37,13 +40,24 @@ internal sealed unsafe class WorkerHost : IDisposable
     private AnswerBuffers? _pendingAnswer;
 
     public WorkerHost(
-        int number, Worker actor, TrainingJob job, ServerHost[] servers, EngineOptions options, ManualResetEventSlim ending, CancellationToken cancelEvaluation)
+        int number,
+        Worker actor,
+        TrainingJob job,
+        ServerHost[] servers,
+        EngineOptions options,
+        int[][] segmentsByLayer,
+        Action<WorkerHost, ComputeShards, int> onSegment,
+        ManualResetEventSlim ending,
+        CancellationToken cancelEvaluation)
     {
         Number = number;
         Actor = actor;
         _job = job;
         _servers = servers;
         _options = options;
+        _segmentsByLayer = segmentsByLayer;
+        _onSegment = onSegment;
+        _layerFinished = segmentsByLayer.Any(segments => segments.Length > 0) ? OnLayer : null;
         _ending = ending;
         _cancelEvaluation = cancelEvaluation;
         int shards = Math.Max(job.Shards, job.EvaluationShards);
@@ -317,12 +331,35 @@ internal sealed unsafe class WorkerHost : IDisposable
 
             bool carries = _job.CarriesState;
             _computer!.Train(
-                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports.AsSpan(0, range.Count));
+                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports.AsSpan(0, range.Count), IsPoisoned(compute) ? null : _layerFinished);
             for (int i = 0; i < subtrees.Length; i++)
             {
                 _finite[i] = ShardComputer.DigestGradient(_job.Layout, gradients[i], _digests[i]);
             }
         }
+    }
+
+    private void OnLayer(int layer)
+    {
+        foreach (int segment in _segmentsByLayer[layer])
+        {
+            _onSegment(this, Computing!, segment);
+        }
+    }
+
+    /// <summary>Whether the answer will be spoilt at the end: then nothing of it may be sent before.</summary>
+    private bool IsPoisoned(ComputeShards compute)
+    {
+        IReadOnlyList<Fault> faults = _options.Faults.Faults;
+        for (int i = 0; i < faults.Count; i++)
+        {
+            if (faults[i] is PoisonWorker poison && poison.Worker == Number && compute.Version == poison.Step)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private bool Evaluate(ComputeShards compute)

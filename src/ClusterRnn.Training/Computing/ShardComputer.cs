@@ -102,12 +102,18 @@ public sealed unsafe class ShardComputer : IDisposable
     /// <param name="statesOut">For each shard of the range room for its next state. Null where the job carries no state.</param>
     /// <param name="subtreeGradients">For each of the maximal subtrees of <paramref name="range"/> a flat vector, overwritten, padding included.</param>
     /// <param name="reports">[range.Count], overwritten.</param>
-    public void Train(long version, ShardRange range, float** statesIn, float** statesOut, float** subtreeGradients, ReadOnlySpan<ShardReport> reports)
+    /// <param name="layerFinished">
+    /// Is told, on this thread, the number of each layer, descending, as soon as the gradients of its tensors are final in all
+    /// subtrees, so that they can be sent while the backward pass goes on. Not where a range is computed in several groups:
+    /// then nothing is final before the end.
+    /// </param>
+    public void Train(
+        long version, ShardRange range, float** statesIn, float** statesOut, float** subtreeGradients, ReadOnlySpan<ShardReport> reports, Action<int>? layerFinished = null)
     {
         StepPlan plan = job.Train.Plan(version);
         if (range.Count <= groupShards)
         {
-            TrainGroup(plan, range, statesIn, statesOut, subtreeGradients, reports);
+            TrainGroup(plan, range, statesIn, statesOut, subtreeGradients, reports, layerFinished);
             return;
         }
 
@@ -239,7 +245,8 @@ public sealed unsafe class ShardComputer : IDisposable
                 statesIn is null ? null : statesIn + first,
                 statesOut is null ? null : statesOut + first,
                 &into,
-                reports.Slice(first, node.Count));
+                reports.Slice(first, node.Count),
+                null);
             return;
         }
 
@@ -255,7 +262,7 @@ public sealed unsafe class ShardComputer : IDisposable
         ElementwiseFunctions.Add(job.Layout.Length, into, upper, into);
     }
 
-    private void TrainGroup(StepPlan plan, ShardRange range, float** statesIn, float** statesOut, float** into, ReadOnlySpan<ShardReport> reports)
+    private void TrainGroup(StepPlan plan, ShardRange range, float** statesIn, float** statesOut, float** into, ReadOnlySpan<ShardReport> reports, Action<int>? layerFinished)
     {
         Slice slice = SliceOf(range, job.Shards, job.Train.BatchRows);
         int stateWidth = job.Model.StateWidth;
@@ -277,7 +284,7 @@ public sealed unsafe class ShardComputer : IDisposable
         }
 
         var part = new TrainingSlice(slice.Merge, slice.RowStarts, job.Seed, plan.Version, plan.CaptureTime, !reads);
-        executor.Train(batch, part, stateIn.Pointer, carries ? stateOut.Pointer : null, into, sums);
+        executor.Train(batch, part, stateIn.Pointer, carries ? stateOut.Pointer : null, into, sums, layerFinished);
         for (int i = 0; i < range.Count; i++)
         {
             ShardReport report = reports[i];

@@ -28,6 +28,28 @@ public sealed class InProcessEngineTests
     public async Task TheClusterChangesNoBit(int workers, int servers)
         => Assert.Equal(await s_reference, await NodeJobs.HashOf(NodeJobs.Text(), workers, servers));
 
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(2, 1)]
+    [InlineData(3, 2)]
+    [InlineData(2, 40)]
+    public async Task GradientsThatTravelLayerByLayerChangeNoBit(int workers, int servers)
+    {
+        using RunResult result = await RunByLayer(workers, servers);
+        Assert.Equal(await s_reference, result.StateSha256);
+        Assert.True(result.EarlySegments >= 2 * NodeJobs.Steps, $"{result.EarlySegments} segments went early.");
+    }
+
+    [Fact]
+    public async Task WhatAWorkerSentBeforeItFailedIsComputedAgain()
+    {
+        using RunResult result = await RunByLayer(3, 2, new FailWorker(0, 4, Replace: true), new FailWorker(1, 9, Replace: true), new PoisonWorker(2, 6));
+        Assert.Equal(await s_reference, result.StateSha256);
+        Assert.Equal(2, result.Counters.LostWorkers);
+        Assert.True(result.Counters.LostShards > 0);
+        Assert.True(result.EarlySegments > 0);
+    }
+
     [Fact]
     public async Task AnotherSeedGivesAnotherModel()
         => Assert.NotEqual(await s_reference, await NodeJobs.HashOf(NodeJobs.Text(seed: 2), 2));
@@ -322,6 +344,21 @@ public sealed class InProcessEngineTests
         Assert.Equal(0, result.ComputeAllocatedBytes);
         TestContext.Current.TestOutputHelper?.WriteLine($"actors: {result.ActorAllocatedBytes / 107} bytes a step");
     }
+
+    private static async Task<RunResult> RunByLayer(int workers, int servers, params Fault[] faults)
+        => await InProcessEngine.RunAsync(
+            NodeJobs.Text(),
+            new EngineOptions
+            {
+                Workers = workers,
+                Servers = servers,
+                Faults = new FaultPlan(faults),
+                LeastSegmentBlocks = 1,
+                DealsEvenly = true,
+                SpeculationFloor = TimeSpan.FromSeconds(20),
+            },
+            null,
+            TestContext.Current.CancellationToken);
 
     private static async Task<RunResult> Run(int workers, int servers, params Fault[] faults)
         => await InProcessEngine.RunAsync(NodeJobs.Text(), new EngineOptions
