@@ -10,6 +10,7 @@ public sealed partial class Coordinator
     {
         if (reported.Epoch != _epoch)
         {
+            Counters.RefusedAnswers++;
             return;
         }
 
@@ -23,7 +24,11 @@ public sealed partial class Coordinator
         AssignmentEntry? entry = work?.Find(reported.Assignment);
         if (entry is null)
         {
-            CompareLate(from, reported, now, effects);
+            if (!CompareLate(from, reported, now, effects))
+            {
+                Counters.RefusedAnswers++;
+            }
+
             return;
         }
 
@@ -43,6 +48,7 @@ public sealed partial class Coordinator
         if (reported.Kind == WorkKind.Train)
         {
             worker?.Measure(reported.ComputeTicks, entry.Range.Count);
+            worker?.WaitTicks = Math.Max(0, now - entry.At - reported.ComputeTicks);
             _trainUsual.Observe(now - entry.At, entry.Attempts, _times);
         }
         else
@@ -51,12 +57,14 @@ public sealed partial class Coordinator
         }
     }
 
-    private void CompareLate(ActorId from, ShardsReported reported, Instant now, EffectList effects)
+    /// <summary>Compares a late answer with the committed one of the step before.</summary>
+    /// <returns>Whether it is of that step.</returns>
+    private bool CompareLate(ActorId from, ShardsReported reported, Instant now, EffectList effects)
     {
         if (_previous?.Find(reported.Assignment) is not { Report: null, Discarded: false } late || late.Worker != from
             || reported.Shards.Length != late.Range.Count)
         {
-            return;
+            return false;
         }
 
         late.Report = reported;
@@ -82,16 +90,18 @@ public sealed partial class Coordinator
                     if (!late.ReportOf(shard).Finite)
                     {
                         effects.Do(new Notice(NoticeKind.Faulty, from, $"{from} answered step {_previous.Version} late with values that are not finite, where another found finite ones."));
-                        return;
+                        return true;
                     }
 
                     End(now, effects, failed: true,
                         $"Step {_previous.Version} is committed, and a late answer to shard {shard} differs: {Evidence(_previous, shard)}. "
                         + "One of the two computes wrong bits; resume from a checkpoint without it.");
-                    return;
+                    return true;
                 }
             }
         }
+
+        return true;
     }
 
     private void OnAbandoned(ActorId from, AssignmentAbandoned abandoned, Instant now, EffectList effects)
@@ -224,10 +234,23 @@ public sealed partial class Coordinator
     private void SendDiscards(OpenWork work, RangeOwner range, EffectList effects)
         => effects.Send(range.Owner, new DiscardPieces(_epoch, work.Version, work.Attempt, [.. work.DiscardedIds]));
 
-    private void OnPrepared(Prepared prepared, Instant now, EffectList effects)
+    private void OnPrepared(ActorId from, Prepared prepared, Instant now, EffectList effects)
     {
-        if (_work is not { Kind: WorkKind.Train } work || prepared.Epoch != _epoch || prepared.Step != work.Version)
+        if (_work is not { Kind: WorkKind.Train } work || prepared.Epoch != _epoch || prepared.Step != work.Version
+            || (uint)prepared.Range >= (uint)_map.Ranges.Length)
         {
+            return;
+        }
+
+        RangeOwner range = _map.Ranges[prepared.Range];
+        if (range.Owner != from || range.Fence != prepared.Fence)
+        {
+            return; // of an owner that was replaced
+        }
+
+        if (range.Replica is { } replica && prepared.Step >= range.ReplicaSince && prepared.Replica != replica)
+        {
+            effects.Send(from, new ClaimEpoch(_epoch, _map)); // it doesn't know its replica yet, which has to hold the step as well
             return;
         }
 
@@ -273,6 +296,13 @@ public sealed partial class Coordinator
 
         for (int range = 0; range < work.Prepared.Length; range++)
         {
+            if (work.Prepared[range] is { } prepared && _map.Ranges[range] is { Replica: { } replica } of
+                && work.Version >= of.ReplicaSince && prepared.Replica != replica)
+            {
+                work.Prepared[range] = null;
+                return; // asked for again
+            }
+
             bool behind = work.Version > 0 && _verdict is not null && !HasApplied(_map.Ranges[range], work.Version - 1);
             if (behind || (work.Prepared[range] is null && _map.TakesPart(range, _shape)))
             {
@@ -366,9 +396,18 @@ public sealed partial class Coordinator
 
         // Writing the verdict to the journal, before it is sent, is the commit point.
         _verdict = new Verdict(_epoch, work.Version, decision, _policy.Capture());
-        effects.Do(new AppendJournal(new VerdictRecord(_verdict, 0, [.. reports.Select(report => report.RowsDigest)])));
+        if (_plan is null)
+        {
+            effects.Do(new AppendJournal(new VerdictRecord(_verdict, 0, [])));
+        }
+        else if (!Record(work, decision, reports, now, effects))
+        {
+            return;
+        }
+
         Version = work.Version + 1;
         Counters.Steps++;
+        NoteStepTime(now);
         if (decision.Kind == VerdictKind.Skip)
         {
             Counters.SkippedSteps++;
@@ -460,7 +499,7 @@ public sealed partial class Coordinator
                 effects.Send(range.Owner, verdict);
             }
 
-            if (range.Replica is { } replica && _replicaVersion[range.Range] <= verdict.Step)
+            if (range.Replica is { } replica && verdict.Step >= range.ReplicaSince && _replicaVersion[range.Range] <= verdict.Step)
             {
                 any = true;
                 effects.Send(replica, verdict);
@@ -475,24 +514,62 @@ public sealed partial class Coordinator
 
     private void OnApplied(ActorId from, Applied applied, Instant now, EffectList effects)
     {
-        long[] versions = _map.Ranges[applied.Range].Owner == from ? _appliedVersion : _replicaVersion;
-        if (applied.Epoch != _epoch || applied.Version <= versions[applied.Range])
+        if (applied.Epoch != _epoch || (uint)applied.Range >= (uint)_map.Ranges.Length || applied.Fence != _map.Ranges[applied.Range].Fence)
         {
             return;
         }
 
-        versions[applied.Range] = applied.Version;
-        if (_verdict is { } verdict && applied.Version == verdict.Step + 1)
+        RangeOwner of = _map.Ranges[applied.Range];
+        if (of.Owner != from && of.Replica != from)
+        {
+            return;
+        }
+
+        long[] versions = of.Owner == from ? _appliedVersion : _replicaVersion;
+        if (applied.Version <= versions[applied.Range])
+        {
+            return;
+        }
+
+        Reach(of, from, applied.Version, effects);
+        if (_verdict is { } verdict && applied.Version == verdict.Step + 1 && _phase != Phase.Filling)
         {
             _applyUsual.Observe(now - _verdictAt, _verdictAttempts - 1, _times);
-            bool all = true;
+        }
+
+        GoOnWhenApplied(now, effects);
+    }
+
+    /// <summary>A copy has come to a version, as its server says.</summary>
+    private void Reach(RangeOwner of, ActorId from, long version, EffectList effects)
+    {
+        long[] versions = of.Owner == from ? _appliedVersion : _replicaVersion;
+        if (version > versions[of.Range])
+        {
+            NoteFilled(of, from, versions[of.Range], version, effects);
+            versions[of.Range] = version;
+        }
+    }
+
+    /// <summary>Goes on with what waits for copies to come to a version.</summary>
+    private void GoOnWhenApplied(Instant now, EffectList effects)
+    {
+        if (_phase == Phase.Filling)
+        {
+            FillRanges(now, effects);
+        }
+        else if (_verdict is { } verdict && _phase is Phase.Working or Phase.Snapshotting or Phase.AwaitingSave)
+        {
             foreach (RangeOwner range in _map.Ranges)
             {
-                all &= HasApplied(range, verdict.Step);
+                if (!HasApplied(range, verdict.Step))
+                {
+                    return;
+                }
             }
 
-            _verdictRetryAt = all ? Instant.Never : _verdictRetryAt;
-            if (all && _work is { Kind: WorkKind.Train } work)
+            _verdictRetryAt = Instant.Never;
+            if (_work is { Kind: WorkKind.Train } work)
             {
                 Conclude(work, now, effects);
             }
@@ -500,5 +577,6 @@ public sealed partial class Coordinator
     }
 
     private bool HasApplied(RangeOwner range, long step)
-        => _appliedVersion[range.Range] > step && (range.Replica is null || _replicaVersion[range.Range] > step);
+        => _appliedVersion[range.Range] > step
+            && (range.Replica is null || step < range.ReplicaSince || _replicaVersion[range.Range] > step);
 }

@@ -1,119 +1,263 @@
-// How a coordinator takes over: claim the epoch, hear every owner out, adopt the highest verdict.
+// How a coordinator takes over: gather servers, claim the epoch, hear every owner out, adopt the highest verdict, and see to it
+// that every range has its content.
+//
+// At the start nobody owns anything: when enough servers are there the ranges are dealt to them, and filled from what the
+// coordinator's host has read. After a restart the journal says who owns what; whoever of them does not come back within a
+// lease counts as lost. After a rollback it is as at the start, with what the checkpoint holds.
 using ClusterRnn.Protocol.Messages;
 
 namespace ClusterRnn.Protocol;
 
 public sealed partial class Coordinator
 {
+    private void TakeUpJournal(JournalState? journal)
+    {
+        _unclaimed = journal?.Map is null;
+        if (journal?.Map is not { } map)
+        {
+            return;
+        }
+
+        if (map.Ranges.Length != _map.Ranges.Length || map.BlockCount != _map.BlockCount)
+        {
+            throw new ArgumentException(
+                $"The journal has {map.Ranges.Length} ranges of {map.BlockCount} blocks, the job {_map.Ranges.Length} of {_map.BlockCount}: go on with the number of servers it began with.",
+                nameof(journal));
+        }
+
+        if (journal.Epoch >= _epoch)
+        {
+            throw new ArgumentException($"Epoch {_epoch} was claimed before: the journal is at {journal.Epoch}.", nameof(journal));
+        }
+
+        _map = map;
+    }
+
+    private void BeginEpoch(Instant now, EffectList effects)
+    {
+        if (_plan is null)
+        {
+            foreach (RangeOwner range in _map.Ranges)
+            {
+                _servers.TryAdd(range.Owner, new ServerEntry());
+                if (range.Replica is { } replica)
+                {
+                    _servers.TryAdd(replica, new ServerEntry());
+                }
+            }
+        }
+
+        if (_unclaimed)
+        {
+            Gather(now, effects);
+        }
+        else
+        {
+            BeginClaim(now, effects);
+        }
+    }
+
+    /// <summary>Waits for servers to join.</summary>
+    private void Gather(Instant now, EffectList effects)
+    {
+        _phase = Phase.Gathering;
+        _phaseSince = now;
+        _claimRetryAt = now + _times.NoServersTicks;
+        if (AvailableServers() < WantedServers())
+        {
+            effects.Do(new Notice(NoticeKind.Waiting, Id,
+                $"Waiting up to {_times.NoServersTicks / Instant.TicksPerSecond} s for {WantedServers()} server(s); {AvailableServers()} there."));
+        }
+
+        DealWhenGathered(now, effects);
+    }
+
+    private int WantedServers() => _unclaimed ? _plan!.Servers : 1; // once begun, those that are left will do
+
+    private int AvailableServers()
+    {
+        int available = 0;
+        foreach (ServerEntry server in _servers.Values)
+        {
+            available += server.Draining ? 0 : 1;
+        }
+
+        return available;
+    }
+
+    private void DealWhenGathered(Instant now, EffectList effects)
+    {
+        if (_phase != Phase.Gathering || AvailableServers() < WantedServers())
+        {
+            return;
+        }
+
+        Version = _contentVersion;
+        _unclaimed = false;
+        _contentOrigin = _epoch;
+        DealRanges(effects);
+        BeginClaim(now, effects);
+    }
+
+    private void BeginClaim(Instant now, EffectList effects)
+    {
+        _phase = Phase.Claiming;
+        _phaseSince = now;
+        _phaseAttempts = 0;
+        Claim(now, effects);
+    }
+
     private void Claim(Instant now, EffectList effects)
     {
-        foreach (RangeOwner range in _map.Ranges)
+        foreach (ActorId server in _servers.Keys)
         {
-            if (_accepted[range.Range] is null)
+            if (!HasAccepted(server))
             {
-                effects.Send(range.Owner, new ClaimEpoch(_epoch, _map));
-            }
-
-            if (range.Replica is { } replica && _replicaAccepted[range.Range] is null)
-            {
-                effects.Send(replica, new ClaimEpoch(_epoch, _map));
+                effects.Send(server, new ClaimEpoch(_epoch, _map));
             }
         }
 
         _claimRetryAt = now + Math.Min(_times.RetryCeilingTicks, _times.RetryFloorTicks << Math.Min(_phaseAttempts++, 16));
+        if (_plan is not null)
+        {
+            _claimRetryAt = Instant.Earlier(_claimRetryAt, _phaseSince + (_times.LeaseTicks + 1));
+        }
     }
 
-    private string MissingOwners()
+    private bool HasAccepted(ActorId server)
+        => _servers.TryGetValue(server, out ServerEntry? entry) && entry.Epoch == _epoch && entry.Revision == _map.Revision;
+
+    private void TickEpoch(Instant now, EffectList effects)
+    {
+        if (_phase == Phase.Gathering && now >= _claimRetryAt)
+        {
+            End(now, effects, failed: true,
+                $"{AvailableServers()} of {WantedServers()} server(s) joined within {(now - _phaseSince) / Instant.TicksPerSecond} s."
+                + (_restoreReason is null ? " Start the others, or ask for fewer." : $" {_restoreReason} The last checkpoint can be resumed."));
+        }
+        else if (_phase == Phase.Claiming && now >= _claimRetryAt)
+        {
+            if (_plan is null && now - _phaseSince > _times.FailureFloorTicks)
+            {
+                End(now, effects, failed: true, $"{MissingServers()} did not accept epoch {_epoch} within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
+            }
+            else if (_plan is not null && now - _phaseSince > _times.LeaseTicks)
+            {
+                Establish(now, effects); // without those that have not come back
+            }
+            else
+            {
+                Claim(now, effects);
+            }
+        }
+        else if (_phase == Phase.Restoring && now - _phaseSince > _times.FirstFailureTicks)
+        {
+            End(now, effects, failed: true, $"{_restoreReason} No checkpoint was restored within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
+        }
+
+        if (now >= _fillRetryAt && _phase != Phase.Ended)
+        {
+            Array.Fill(_filledFence, -1);
+            FillRanges(now, effects);
+        }
+    }
+
+    private string MissingServers()
     {
         var names = new List<string>();
-        foreach (RangeOwner range in _map.Ranges)
+        foreach (ActorId server in MappedServers())
         {
-            if (_accepted[range.Range] is null)
+            if (!HasAccepted(server))
             {
-                names.Add(range.Owner.ToString());
-            }
-
-            if (range.Replica is { } replica && _replicaAccepted[range.Range] is null)
-            {
-                names.Add(replica.ToString());
+                names.Add(server.ToString());
             }
         }
 
         return string.Join(", ", names);
     }
 
-    private void OnServerHello(ActorId from, ServerHello hello, EffectList effects)
+    private List<ActorId> MappedServers()
     {
-        if (hello.ProtocolVersion != Limits.ProtocolVersion || hello.JobId != _shape.JobId)
+        var servers = new List<ActorId>();
+        foreach (RangeOwner range in _map.Ranges)
         {
-            effects.Send(from, new Refused(
-                $"The coordinator runs job {_shape.JobId} with protocol {Limits.ProtocolVersion}, this server job {hello.JobId} with protocol {hello.ProtocolVersion}."));
-            return;
+            if (!servers.Contains(range.Owner))
+            {
+                servers.Add(range.Owner);
+            }
+
+            if (range.Replica is { } replica && !servers.Contains(replica))
+            {
+                servers.Add(replica);
+            }
         }
 
-        effects.Send(from, new ClaimEpoch(_epoch, _map));
+        return servers;
     }
 
     private void OnEpochAccepted(ActorId from, EpochAccepted accepted, Instant now, EffectList effects)
     {
-        if (accepted.Epoch != _epoch || _phase != Phase.Claiming)
+        if (accepted.Epoch != _epoch)
         {
             return;
         }
 
+        if (!_servers.TryGetValue(from, out ServerEntry? server))
+        {
+            effects.Send(from, new Rejoin(_epoch));
+            return;
+        }
+
+        if (_plan is null && server.Epoch != _epoch)
+        {
+            _membership.Add(from, now);
+        }
+
+        server.Epoch = _epoch;
+        server.Revision = Math.Max(server.Revision, accepted.Revision);
+        if (accepted.Revision != _map.Revision)
+        {
+            return; // the newer map is on its way
+        }
+
         foreach (HeldRange held in accepted.Held)
         {
+            if ((uint)held.Range >= (uint)_map.Ranges.Length)
+            {
+                continue;
+            }
+
             RangeOwner of = _map.Ranges[held.Range];
-            if (of.Owner == from)
+            bool begun = _phase is Phase.Working or Phase.Snapshotting or Phase.AwaitingSave;
+            if (of.Owner == from && held.Version < 0 && _appliedVersion[held.Range] >= 0 && begun)
             {
-                _accepted[held.Range] = accepted;
-                _appliedVersion[held.Range] = held.Version;
-                _membership.Add(from, now);
-            }
-            else if (of.Replica == from)
-            {
-                _replicaAccepted[held.Range] = accepted;
-                _replicaVersion[held.Range] = held.Version;
-            }
-        }
-
-        long reached = 0;
-        foreach (RangeOwner range in _map.Ranges)
-        {
-            if (_accepted[range.Range] is null || (range.Replica is not null && _replicaAccepted[range.Range] is null))
-            {
+                LoseServer(from, $"it holds nothing of range {held.Range} any more", now, effects);
                 return;
             }
 
-            reached = Math.Max(reached, Math.Max(_appliedVersion[range.Range], _replicaVersion[range.Range]));
-            Adopt(_accepted[range.Range]!.Last);
-            Adopt(_replicaAccepted[range.Range]?.Last);
-        }
-
-        if (_verdict is { } adopted && adopted.Step + 1 >= reached)
-        {
-            reached = adopted.Step + 1;
-            if (!adopted.PolicyState.IsEmpty)
+            if (of.Owner == from || of.Replica == from)
             {
-                _policy.Restore(adopted.PolicyState);
+                Reach(of, from, held.Version, effects);
             }
         }
 
-        Version = reached;
-        foreach (RangeOwner range in _map.Ranges)
+        if (_phase == Phase.Claiming)
         {
-            long lowest = range.Replica is null ? _appliedVersion[range.Range] : Math.Min(_appliedVersion[range.Range], _replicaVersion[range.Range]);
-            if (lowest < reached && (_verdict is null || lowest != _verdict.Step))
+            Adopt(accepted.Last);
+            foreach (ActorId mapped in MappedServers())
             {
-                End(now, effects, failed: true,
-                    $"Range {range.Range} ({range.Owner}) is at step {lowest}, others at {reached}: it has to be restored from a checkpoint.");
-                return;
+                if (!HasAccepted(mapped) && !_gone.ContainsKey(mapped))
+                {
+                    return;
+                }
             }
-        }
 
-        _claimRetryAt = Instant.Never;
-        SendVerdict(now, effects, again: false);
-        Advance(now, effects);
+            Establish(now, effects);
+        }
+        else
+        {
+            GoOnWhenApplied(now, effects);
+        }
     }
 
     private void Adopt(Verdict? last)
@@ -122,5 +266,133 @@ public sealed partial class Coordinator
         {
             _verdict = last;
         }
+    }
+
+    /// <summary>Everyone was heard who can be: finds out which version the job is at, and whether all of it is there.</summary>
+    private void Establish(Instant now, EffectList effects)
+    {
+        _claimRetryAt = Instant.Never;
+        long reached = -1;
+        for (int range = 0; range < _appliedVersion.Length; range++)
+        {
+            reached = Math.Max(reached, Math.Max(_appliedVersion[range], _replicaVersion[range]));
+        }
+
+        if (_plan is not null && _verdict is not null && _verdict.Step > (_plan.Journal?.Verdict?.Step ?? -1) && _verdict.Epoch != _epoch)
+        {
+            effects.Do(new AppendJournal(new VerdictRecord(_verdict, 0, []))); // only servers knew of it: what it came to is not known
+        }
+
+        bool decided = _verdict is not null && _verdict.Step + 1 >= reached;
+        if (decided)
+        {
+            reached = _verdict!.Step + 1;
+            if (!_verdict.PolicyState.IsEmpty)
+            {
+                _policy.Restore(_verdict.PolicyState);
+            }
+        }
+
+        Version = reached < 0 ? Math.Max(0, _contentVersion) : reached;
+        if (_plan is null)
+        {
+            foreach (RangeOwner range in _map.Ranges)
+            {
+                long lowest = range.Replica is null ? _appliedVersion[range.Range] : Math.Min(_appliedVersion[range.Range], _replicaVersion[range.Range]);
+                if (lowest < reached && (_verdict is null || lowest != _verdict.Step))
+                {
+                    End(now, effects, failed: true,
+                        $"Range {range.Range} ({range.Owner}) is at step {lowest}, others at {reached}: it has to be restored from a checkpoint.");
+                    return;
+                }
+            }
+        }
+        else if (!decided && Version != _contentVersion)
+        {
+            RollBack($"The servers are at step {Version}, of which no verdict is known.", now, effects); // and so nobody knows the policy's state there
+            return;
+        }
+
+        foreach (ActorId mapped in MappedServers())
+        {
+            if (!HasAccepted(mapped))
+            {
+                _servers.Remove(mapped);
+                _membership.Remove(mapped);
+                if (_gone.TryAdd(mapped, true))
+                {
+                    NoteLostServer(mapped, $"it did not come back within {(now - _phaseSince) / Instant.TicksPerMillisecond} ms", effects);
+                }
+            }
+        }
+
+        _phase = Phase.Filling;
+        _phaseSince = now;
+        if (RepairMap(now, effects))
+        {
+            _gone.Clear();
+            FillRanges(now, effects);
+        }
+    }
+
+    /// <summary>Has owners without content sent it; goes on when there are none.</summary>
+    private void FillRanges(Instant now, EffectList effects)
+    {
+        bool missing = false;
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            if (_appliedVersion[range.Range] >= 0)
+            {
+                continue;
+            }
+
+            missing = true;
+            if (_filledFence[range.Range] != range.Fence && HasAccepted(range.Owner))
+            {
+                _filledFence[range.Range] = range.Fence;
+                effects.Do(new SendRangeCopy(range.Owner, _epoch, range.Range, range.Fence, Version));
+            }
+        }
+
+        if (!missing)
+        {
+            _fillRetryAt = Instant.Never;
+            _fillAttempts = 0;
+            if (_phase == Phase.Filling)
+            {
+                SendVerdict(now, effects, again: false);
+                Advance(now, effects);
+            }
+
+            return;
+        }
+
+        if (_fillRetryAt <= now || _fillRetryAt == Instant.Never)
+        {
+            if (_fillAttempts++ == 0)
+            {
+                _fillSince = now;
+            }
+            else if (now - _fillSince > _fillUsual.FailAfter(_times))
+            {
+                End(now, effects, failed: true, $"{UnfilledOwner()} did not take the content of its range within {(now - _fillSince) / Instant.TicksPerSecond} s.");
+                return;
+            }
+
+            _fillRetryAt = now + Math.Max(_times.RetryCeilingTicks, _fillUsual.Count == 0 ? 0 : _fillUsual.Expected * Limits.RetryFactor);
+        }
+    }
+
+    private ActorId UnfilledOwner()
+    {
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            if (_appliedVersion[range.Range] < 0)
+            {
+                return range.Owner;
+            }
+        }
+
+        return Id;
     }
 }

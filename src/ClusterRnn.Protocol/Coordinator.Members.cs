@@ -50,13 +50,27 @@ public sealed partial class Coordinator
         }
     }
 
+    private void SayAlive(ActorId to, EffectList effects)
+    {
+        _alive = _alive?.Epoch == _epoch ? _alive : new Alive(_epoch);
+        effects.Send(to, _alive);
+    }
+
     private void OnHeartbeat(ActorId from, Heartbeat heartbeat, EffectList effects)
     {
         if (!_workers.TryGetValue(from, out WorkerEntry? worker))
         {
             effects.Send(from, new Rejoin(_epoch));
+            return;
         }
-        else if (worker.Behind >= 0 && heartbeat.Epoch == _epoch && heartbeat.Running != worker.Behind)
+
+        SayAlive(from, effects);
+        if (heartbeat.Epoch < _epoch)
+        {
+            effects.Send(from, new Welcome(_epoch, _map)); // the one of this epoch was lost
+        }
+
+        if (worker.Behind >= 0 && heartbeat.Epoch == _epoch && heartbeat.Running != worker.Behind)
         {
             worker.Behind = -1; // it is through with what it was late with; the answer was lost on the way
         }
@@ -70,6 +84,7 @@ public sealed partial class Coordinator
             return;
         }
 
+        SayAlive(from, effects);
         if (!worker.Draining)
         {
             worker.Draining = true;
@@ -116,15 +131,7 @@ public sealed partial class Coordinator
     {
         if (actor.Role == ActorRole.Server)
         {
-            foreach (RangeOwner range in _map.Ranges)
-            {
-                if (range.Owner == actor)
-                {
-                    End(now, effects, failed: true, $"{actor} is lost ({reason}) and its range has no other live copy.");
-                    return;
-                }
-            }
-
+            LoseServer(actor, reason, now, effects);
             return;
         }
 
@@ -180,15 +187,18 @@ public sealed partial class Coordinator
             ActorId worker = _workers.GetKeyAtIndex(i);
             if (_membership.IsExpired(worker, now))
             {
+                Counters.Evictions++;
                 OnDown(worker, $"silent for {_membership.Silence(worker, now) / Instant.TicksPerMillisecond} ms, longer than its lease", now, effects);
             }
         }
 
-        foreach (RangeOwner range in _map.Ranges)
+        for (int i = _servers.Count - 1; i >= 0 && i < _servers.Count; i--)
         {
-            if (_phase != Phase.Claiming && _phase != Phase.Ended && _membership.IsExpired(range.Owner, now))
+            ActorId server = _servers.GetKeyAtIndex(i);
+            if (_phase != Phase.Ended && _membership.IsExpired(server, now))
             {
-                OnDown(range.Owner, $"silent for {_membership.Silence(range.Owner, now) / Instant.TicksPerMillisecond} ms, longer than its lease", now, effects);
+                Counters.Evictions++;
+                OnDown(server, $"silent for {_membership.Silence(server, now) / Instant.TicksPerMillisecond} ms, longer than its lease", now, effects);
             }
         }
     }
@@ -225,8 +235,13 @@ public sealed partial class Coordinator
 
         public long TicksPerShard => ScaledTicksPerShard / Scale;
 
+        public long ComputeTicks { get; private set; }
+
+        public long WaitTicks { get; set; }
+
         public void Measure(long ticks, int shards)
         {
+            ComputeTicks = ticks;
             long measured = Math.Max(1, ticks * Scale / Math.Max(1, shards));
             ScaledTicksPerShard = ScaledTicksPerShard == 0 ? measured : Math.Max(1, ScaledTicksPerShard + ((measured - ScaledTicksPerShard) / 8));
         }

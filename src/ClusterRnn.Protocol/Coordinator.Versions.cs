@@ -40,6 +40,11 @@ public sealed partial class Coordinator
             return;
         }
 
+        if (next == NextAction.Train)
+        {
+            ArrangeServers(now, effects);
+        }
+
         Open(next == NextAction.Evaluate ? WorkKind.Evaluate : WorkKind.Train, now, effects);
     }
 
@@ -106,6 +111,19 @@ public sealed partial class Coordinator
         return Id;
     }
 
+    private void SendShutdowns(string reason, EffectList effects)
+    {
+        foreach (ActorId worker in _workers.Keys)
+        {
+            effects.Send(worker, new Shutdown(_epoch, reason));
+        }
+
+        foreach (ActorId server in _servers.Keys)
+        {
+            effects.Send(server, new Shutdown(_epoch, reason));
+        }
+    }
+
     private void OnSnapshotTaken(SnapshotTaken taken, Instant now, EffectList effects)
     {
         if (_phase != Phase.Snapshotting || taken.Epoch != _epoch || taken.Version != _snapshotVersion)
@@ -130,6 +148,12 @@ public sealed partial class Coordinator
     private void OnStop(string reason, Instant now, EffectList effects)
     {
         _stopReason ??= reason;
+        if (_phase == Phase.Gathering)
+        {
+            End(now, effects, failed: false, reason); // nothing is lost by it: the checkpoint is where it was
+            return;
+        }
+
         if (_work is { } work && (work.Kind == WorkKind.Evaluate || ActiveWorkers == 0))
         {
             _work = null; // nothing of it is committed; whoever resumes does it again
@@ -144,20 +168,7 @@ public sealed partial class Coordinator
         _phase = Phase.Ended;
         _endReason = reason;
         _work = null;
-        foreach (ActorId worker in _workers.Keys)
-        {
-            effects.Send(worker, new Shutdown(_epoch, reason));
-        }
-
-        foreach (RangeOwner range in _map.Ranges)
-        {
-            effects.Send(range.Owner, new Shutdown(_epoch, reason));
-            if (range.Replica is { } replica)
-            {
-                effects.Send(replica, new Shutdown(_epoch, reason));
-            }
-        }
-
+        SendShutdowns(reason, effects);
         effects.Do(new EndJob(Version, failed, reason));
     }
 }

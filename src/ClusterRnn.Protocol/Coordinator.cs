@@ -1,6 +1,11 @@
 // The coordinator: opens a step, deals its shards, judges the answers, decides once, goes on.
 //
-//   claim the epoch -> [ at each version: evaluate? save? end? ] -> deal shards -> reports + Prepared -> Verdict -> version + 1
+//   gather servers -> claim the epoch -> fill ranges without content
+//     -> [ at each version: evaluate? save? end? name new replicas ] -> deal shards -> reports + Prepared -> Verdict -> version + 1
+//   a range without a live copy: restore a checkpoint, in the next epoch, and fill all ranges again
+//
+// Epochs: taking over. Servers: who owns what, promotion, refill. Rollback: going back. Members: workers. Dealing: who computes
+// what. Answers: judging and deciding. Versions: what happens between steps. Deadlines: what is late. Status: what is told.
 //
 // It drives everything that can stall. Whatever is not answered in a time derived from what was observed is asked again:
 // a worker that holds the answer sends it again, an owner says what it misses, a shard nobody has is computed elsewhere.
@@ -13,17 +18,15 @@ namespace ClusterRnn.Protocol;
 public sealed partial class Coordinator : IActor
 {
     private readonly JobShape _shape;
-    private readonly RangeMap _map;
     private readonly IVerdictPolicy _policy;
     private readonly ProtocolTimes _times;
-    private readonly long _epoch;
     private readonly ServerPlan? _plan;
-    private readonly Membership _membership;
+        private readonly Membership _membership;
     private readonly SortedList<ActorId, WorkerEntry> _workers = [];
     private readonly SortedList<ActorId, string> _quarantined = [];
-    private readonly EpochAccepted?[] _accepted;
-    private readonly EpochAccepted?[] _replicaAccepted;
-    private readonly long[] _appliedVersion;
+    private readonly SortedList<ActorId, ServerEntry> _servers = [];
+    private readonly StepDigests _digests;
+    private readonly long[] _appliedVersion; // of owners, -1 without content
     private readonly long[] _replicaVersion;
     private readonly bool[] _snapshotTaken;
     private readonly List<ShardRange> _cut = [];
@@ -32,7 +35,17 @@ public sealed partial class Coordinator : IActor
     private readonly List<WorkerEntry> _planned = [];
     private readonly List<AssignmentEntry> _odd = [];
 
+    private RangeMap _map;
+    private long _epoch;
+    private Alive? _alive; // the answer to heartbeats
     private Phase _phase = Phase.Claiming;
+    private bool _unclaimed; // no map has been given out yet: its owners are only names
+    private long _contentOrigin = -1; // of the content that the coordinator's host can send
+    private long _contentVersion = -1;
+    private string? _restoreReason;
+    private Instant _fillRetryAt = Instant.Never;
+    private int _fillAttempts;
+    private ObservedTime _fillUsual;
     private OpenWork? _work;
     private OpenWork? _previous;
     private Verdict? _verdict;
@@ -96,17 +109,33 @@ public sealed partial class Coordinator : IActor
         _epoch = epoch;
         _verdict = journaled;
         _membership = new Membership(times);
-        _accepted = new EpochAccepted?[map.Ranges.Length];
-        _replicaAccepted = new EpochAccepted?[map.Ranges.Length];
+        _digests = plan?.Journal?.Digests ?? new StepDigests();
         _appliedVersion = new long[map.Ranges.Length];
         _replicaVersion = new long[map.Ranges.Length];
+        _filledFence = new long[map.Ranges.Length];
+        _refilling = new bool[map.Ranges.Length];
+        Array.Fill(_appliedVersion, -1);
+        Array.Fill(_replicaVersion, -1);
         _snapshotTaken = new bool[map.Ranges.Length];
         _nextAssignment = epoch << 40; // rises from epoch to epoch as well
+        if (plan is not null)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(plan.Servers, 1);
+            ArgumentOutOfRangeException.ThrowIfLessThan(plan.Replicas, 1);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(plan.Replicas, 2);
+            ArgumentOutOfRangeException.ThrowIfNegative(plan.Version);
+            _verdict = plan.Journal?.Verdict ?? journaled;
+            _contentVersion = plan.Version;
+            TakeUpJournal(plan.Journal);
+        }
     }
 
     private enum Phase : byte
     {
+        Gathering,
         Claiming,
+        Restoring,
+        Filling,
         Working,
         Snapshotting,
         AwaitingSave,
@@ -126,7 +155,13 @@ public sealed partial class Coordinator : IActor
     public int ActiveWorkers { get; private set; }
 
     /// <summary>Whether something is to be computed that nobody has computed yet.</summary>
-    public bool NeedsWorkers => _phase == Phase.Claiming || _work is { Unsettled: > 0 };
+    public bool NeedsWorkers => _phase is Phase.Gathering or Phase.Claiming or Phase.Restoring or Phase.Filling || _work is { Unsettled: > 0 };
+
+    /// <summary>The epoch it acts in; a rollback raises it.</summary>
+    public long Epoch => _epoch;
+
+    /// <summary>Who owns what.</summary>
+    public RangeMap Map => _map;
 
     /// <inheritdoc/>
     public Instant NextTick
@@ -138,7 +173,7 @@ public sealed partial class Coordinator : IActor
                 return Instant.Never;
             }
 
-            Instant next = Instant.Earlier(_claimRetryAt, Instant.Earlier(_verdictRetryAt, _coverageAt));
+            Instant next = Instant.Earlier(Instant.Earlier(_claimRetryAt, _fillRetryAt), Instant.Earlier(_verdictRetryAt, _coverageAt));
             if (_membership.Watches)
             {
                 next = Instant.Earlier(next, _membership.NextTick(_now));
@@ -167,16 +202,22 @@ public sealed partial class Coordinator : IActor
     /// <inheritdoc/>
     public void Start(Instant now, EffectList effects)
     {
-        _phaseSince = now;
+        _now = now;
         _noWorkersSince = now;
         effects.Do(new AppendJournal(new EpochRecord(_epoch, _plan?.Predecessor ?? -1, _plan?.AdoptedBytes ?? 0)));
-        Claim(now, effects);
+        BeginEpoch(now, effects);
     }
 
     /// <inheritdoc/>
     public void Handle(in Envelope envelope, Instant now, EffectList effects)
     {
         _now = now;
+        if (envelope.Message is StatusRequest)
+        {
+            effects.Send(envelope.From, Status(now));
+            return;
+        }
+
         if (_phase == Phase.Ended)
         {
             if (envelope.Message is WorkerHello or ServerHello or ShardsReported or Heartbeat or Leave)
@@ -187,6 +228,8 @@ public sealed partial class Coordinator : IActor
             return;
         }
 
+        _membership.Wake(now);
+
         _membership.Heard(envelope.From, now);
         switch (envelope.Message)
         {
@@ -194,7 +237,7 @@ public sealed partial class Coordinator : IActor
                 OnReport(envelope.From, reported, now, effects);
                 break;
             case Prepared prepared:
-                OnPrepared(prepared, now, effects);
+                OnPrepared(envelope.From, prepared, now, effects);
                 break;
             case Applied applied:
                 OnApplied(envelope.From, applied, now, effects);
@@ -202,17 +245,23 @@ public sealed partial class Coordinator : IActor
             case Heartbeat heartbeat when envelope.From.Role == ActorRole.Worker:
                 OnHeartbeat(envelope.From, heartbeat, effects);
                 break;
+            case Heartbeat heartbeat when envelope.From.Role == ActorRole.Server:
+                OnServerHeartbeat(envelope.From, heartbeat, effects);
+                break;
             case WorkerHello hello:
                 OnWorkerHello(envelope.From, hello, now, effects);
                 break;
             case ServerHello hello:
-                OnServerHello(envelope.From, hello, effects);
+                OnServerHello(envelope.From, hello, now, effects);
                 break;
             case EpochAccepted accepted:
                 OnEpochAccepted(envelope.From, accepted, now, effects);
                 break;
             case EpochRefused refused when refused.Epoch > _epoch: // else it is the answer to a predecessor
                 End(now, effects, failed: true, $"{envelope.From} follows epoch {refused.Epoch}; this coordinator's is {_epoch}. Another coordinator runs this job.");
+                break;
+            case Leave when envelope.From.Role == ActorRole.Server:
+                OnServerLeave(envelope.From, now, effects);
                 break;
             case Leave:
                 OnLeave(envelope.From, now, effects);
@@ -226,7 +275,7 @@ public sealed partial class Coordinator : IActor
             case Coverage coverage:
                 OnCoverage(coverage, now, effects);
                 break;
-            case SnapshotTaken taken:
+            case SnapshotTaken taken when (uint)taken.Range < (uint)_map.Ranges.Length && _map.Ranges[taken.Range].Owner == envelope.From:
                 OnSnapshotTaken(taken, now, effects);
                 break;
             case CheckpointSaved saved:
@@ -241,6 +290,12 @@ public sealed partial class Coordinator : IActor
             case StopRequested stop:
                 OnStop(stop.Reason, now, effects);
                 break;
+            case CheckpointRestored restored:
+                OnRestored(restored, now, effects);
+                break;
+            case RestoreFailed failed when _phase == Phase.Restoring && failed.Epoch == _epoch + 1:
+                End(now, effects, failed: true, $"{_restoreReason} No checkpoint could be restored: {failed.Reason}");
+                break;
         }
     }
 
@@ -253,20 +308,16 @@ public sealed partial class Coordinator : IActor
             return;
         }
 
+        _membership.Wake(now);
         if (_membership.Watches)
         {
             EvictSilent(now, effects);
         }
 
-        if (_phase == Phase.Claiming && now >= _claimRetryAt)
+        TickEpoch(now, effects);
+        if (_phase == Phase.Ended)
         {
-            if (now - _phaseSince > _times.FailureFloorTicks)
-            {
-                End(now, effects, failed: true, $"{MissingOwners()} did not accept epoch {_epoch} within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
-                return;
-            }
-
-            Claim(now, effects);
+            return;
         }
 
         if (_phase == Phase.Snapshotting && now >= _claimRetryAt)
@@ -290,9 +341,15 @@ public sealed partial class Coordinator : IActor
     {
         var text = new System.Text.StringBuilder();
         text.Append($"{_phase} at version {Version}, next tick {NextTick}, verdict again {_verdictRetryAt}, coverage {_coverageAt}");
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            text.Append($"\n  range {range.Range}: {range.Owner} at {_appliedVersion[range.Range]}, fence {range.Fence} since {range.Since}");
+            text.Append(range.Replica is { } replica ? $"; {replica} at {_replicaVersion[range.Range]} since {range.ReplicaSince}" : "");
+        }
+
         if (_work is { } work)
         {
-            text.Append($"; {work.Kind} {work.Version}, attempt {work.Attempt}, {work.Unsettled} unsettled, prepared");
+            text.Append($"\n  {work.Kind} {work.Version}, attempt {work.Attempt}, {work.Unsettled} unsettled, prepared");
             foreach (Prepared? prepared in work.Prepared)
             {
                 text.Append(prepared is null ? " no" : $" [{string.Join(',', prepared.Assignments)}]");

@@ -125,6 +125,14 @@ public sealed class Counters
         new("steps", Steps),
     ];
 
+    /// <summary>The job goes back: these steps, and what was begun of the one that was open, are executed again.</summary>
+    internal void NoteRollbackTo(long steps, long openShards, int shards)
+    {
+        Rollbacks++;
+        RollbackShards += (steps * shards) + openShards;
+        Steps -= Math.Min(Steps, steps);
+    }
+
     /// <summary>The job goes back: these steps, and the one that failed, will be executed again.</summary>
     /// <param name="steps">From the checkpoint's step to the one that was reached.</param>
     /// <param name="shards">S.</param>

@@ -224,7 +224,7 @@ public sealed record EpochRecord(long Epoch, long Predecessor, long AdoptedBytes
 /// </summary>
 /// <param name="Verdict">The verdict.</param>
 /// <param name="Digest">Over everything the step came to: when it is executed again after a rollback, it must come to the same.</param>
-/// <param name="RowDigests">The digest of the rows each shard read, in shard order.</param>
+/// <param name="RowDigests">The digest of the rows each shard read, in shard order; empty (and <paramref name="Digest"/> 0) for a verdict that was lost here and that a server knew.</param>
 public sealed record VerdictRecord(Verdict Verdict, ulong Digest, ulong[] RowDigests) : JournalRecord;
 
 /// <summary>Ranges have other owners, fences or replicas from here on. Flushed.</summary>

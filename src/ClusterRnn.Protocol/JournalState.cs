@@ -8,8 +8,6 @@ namespace ClusterRnn.Protocol;
 /// <summary>What a new coordinator has to know of its predecessors.</summary>
 public sealed class JournalState
 {
-    private readonly SortedList<long, ulong> _digests = [];
-
     /// <summary>The epoch of the last journal, -1 before the first record.</summary>
     public long Epoch { get; private set; } = -1;
 
@@ -29,7 +27,7 @@ public sealed class JournalState
     public long Rollbacks { get; private set; }
 
     /// <summary>What committed steps came to, by step. A rollback keeps them: the steps executed again must come to the same.</summary>
-    public IReadOnlyDictionary<long, ulong> Digests => _digests;
+    public StepDigests Digests { get; } = new();
 
     /// <summary>Folds records, oldest first.</summary>
     public static JournalState Of(IEnumerable<JournalRecord> records)
@@ -59,13 +57,17 @@ public sealed class JournalState
                 Epoch = epoch.Epoch;
                 break;
             case VerdictRecord committed:
-                if (Verdict is { } last && committed.Verdict.Step != last.Step + 1)
+                if (Verdict is { } last && (committed.RowDigests.Length > 0 ? committed.Verdict.Step != last.Step + 1 : committed.Verdict.Step <= last.Step))
                 {
                     throw new ArgumentException($"Step {committed.Verdict.Step} follows step {last.Step}: a record is missing, or a journal was adopted beyond its length.", nameof(record));
                 }
 
                 Verdict = committed.Verdict;
-                Remember(_digests, committed.Verdict.Step, committed.Digest);
+                if (committed.RowDigests.Length > 0)
+                {
+                    Digests.Add(committed.Verdict.Step, committed.Digest);
+                }
+
                 break;
             case CheckpointRecord saved:
                 CheckpointVersion = saved.Version;
@@ -77,16 +79,6 @@ public sealed class JournalState
                 Verdict = null; // the step of the checkpoint comes next
                 Rollbacks++;
                 break;
-        }
-    }
-
-    /// <summary>Keeps the digest of a step, and no more of them than are ever executed again.</summary>
-    internal static void Remember(SortedList<long, ulong> digests, long step, ulong digest)
-    {
-        digests[step] = digest;
-        if (digests.Count > Limits.RememberedDigests)
-        {
-            digests.RemoveAt(0);
         }
     }
 }

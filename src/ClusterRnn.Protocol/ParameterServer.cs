@@ -1,12 +1,12 @@
-// The owner of a range: collects pieces and leaves version v untouched until the step is decided, then applies it.
+// A parameter server: holds copies of ranges, as their owner or as a replica.
 //
-//   Collecting --all segments and states covered--> reducing --> (replica holds it) --> Prepared --Verdict--> applying --> v+1
+// The map says which; a server that has none is a spare. Copies that it is given begin without content and get it in one way,
+// as a RangeCopy: an owner from the coordinator (at the start, after a rollback), a replica from the owner. What a copy does is
+// in ServerRange; here is what the server does as a whole: join, follow the highest epoch, wait for a coordinator, leave.
 //
 // Safety does not depend on leases or on who is believed to be alive: a message of a lower epoch, of another step or with
 // another fence is refused here. Applying is idempotent, and a verdict is kept until the next one.
-using ClusterRnn.Kernels.Reduction;
 using ClusterRnn.Protocol.Messages;
-using ClusterRnn.Protocol.Pieces;
 
 namespace ClusterRnn.Protocol;
 
@@ -16,107 +16,142 @@ public sealed class ParameterServer : IActor
     private readonly ActorId _coordinator;
     private readonly JobShape _shape;
     private readonly ProtocolTimes _times;
-    private readonly List<PendingRead> _pendingReads = [];
-    private readonly List<HeldPiece> _released = [];
-    private readonly List<long> _discarded = [];
+    private readonly long _broughtVersion;
+    private readonly CoordinatorWatch _watch;
+    private readonly ServerContext _context;
+    private readonly SortedList<int, ServerRange> _ranges = []; // those once given stay, without a role
+    private readonly SortedList<int, RangeCopy> _early = []; // content that came before the map that gives it
 
-    private long _epoch;
-    private RangeMap? _map;
-    private int _range = -1;
-    private bool _isReplica;
-    private OpenSegment[] _segments = [];
-    private HeldState?[] _states = []; // by place: shard = range + place x ranges
-    private int _statesHeld;
-    private bool _statesAsked;
-    private bool _statesStored;
-    private int _attempt;
-    private long _ticket;
-    private long _openEpoch;
-    private bool _replicaAsked;
-    private bool _replicaHolds;
-    private Prepared? _prepared;
-    private ReducedCopy? _copy;
-    private Verdict? _verdict;
-    private bool _applying;
-    private long _snapshotWanted = -1;
     private bool _ended;
+    private bool _draining;
     private Instant _helloAt = Instant.Never;
+    private int _helloAttempts;
     private Instant _heartbeatAt = Instant.Never;
-    private Instant _replicaRetryAt = Instant.Never;
-    private Instant _replicaAskedAt;
-    private int _attempts;
-    private ObservedTime _replicaUsual;
 
-    /// <summary>A server that holds a range at a version and waits for a coordinator to claim it.</summary>
+    /// <summary>A server that waits for a coordinator to claim it.</summary>
     /// <param name="id">Its address.</param>
     /// <param name="coordinator">The coordinator's address.</param>
     /// <param name="shape">The job.</param>
     /// <param name="times">The host's times.</param>
-    /// <param name="version">The version its parameters and states are at: 0, or that of the checkpoint.</param>
+    /// <param name="version">The version of the content that its host brings with it, for a fixed map; -1 when it starts empty.</param>
     public ParameterServer(ActorId id, ActorId coordinator, JobShape shape, ProtocolTimes times, long version)
     {
         Id = id;
         _coordinator = coordinator;
         _shape = shape;
         _times = times;
-        Version = version;
+        _broughtVersion = version;
+        _watch = new CoordinatorWatch(id, times);
+        _context = new ServerContext(id, coordinator, shape, times);
     }
 
     /// <inheritdoc/>
     public ActorId Id { get; }
 
-    /// <summary>How many steps are applied.</summary>
-    public long Version { get; private set; }
+    /// <summary>The version of its first copy; what it brought before the first claim, -1 while it holds nothing.</summary>
+    public long Version
+    {
+        get
+        {
+            for (int i = 0; i < _ranges.Count; i++)
+            {
+                if (_ranges.GetValueAtIndex(i).IsHeld)
+                {
+                    return _ranges.GetValueAtIndex(i).Version;
+                }
+            }
 
-    /// <summary>How many pieces and verdicts were refused because they were of another epoch, step or fence.</summary>
-    public long RefusedMessages { get; private set; }
+            return _context.Map is null ? _broughtVersion : -1;
+        }
+    }
+
+    /// <summary>The epoch it follows.</summary>
+    public long Epoch => _context.Epoch;
+
+    /// <summary>How many pieces, copies and verdicts were refused because they were of another epoch, step or fence.</summary>
+    public long RefusedMessages => _context.Refused;
 
     /// <summary>How many pieces were not needed because others covered their shards.</summary>
-    public long SuperfluousPieces { get; private set; }
+    public long SuperfluousPieces => _context.Superfluous;
 
     /// <inheritdoc/>
     public Instant NextTick
-        => _ended ? Instant.Never : Instant.Earlier(_helloAt, Instant.Earlier(_heartbeatAt, _replicaRetryAt));
+    {
+        get
+        {
+            if (_ended)
+            {
+                return Instant.Never;
+            }
 
-    private long Fence => _map!.Ranges[_range].Fence;
+            Instant next = Instant.Earlier(_watch.NextTick, Instant.Earlier(_helloAt, _heartbeatAt));
+            for (int i = 0; i < _ranges.Count; i++)
+            {
+                next = Instant.Earlier(next, _ranges.GetValueAtIndex(i).NextTick);
+            }
+
+            return next;
+        }
+    }
+
+    /// <summary>The version of its copy of a range, -1 when it has none or waits for its content.</summary>
+    public long VersionOf(int range) => _ranges.TryGetValue(range, out ServerRange? held) && held.IsHeld ? held.Version : -1;
+
+    /// <summary>Whether it owns the range, as far as it knows.</summary>
+    public bool Owns(int range) => _ranges.TryGetValue(range, out ServerRange? held) && held.IsOwner;
 
     /// <inheritdoc/>
-    public void Start(Instant now, EffectList effects) => Hello(now, effects);
+    public void Start(Instant now, EffectList effects)
+    {
+        _watch.Start(now);
+        Hello(now, effects);
+    }
 
     /// <inheritdoc/>
     public void Handle(in Envelope envelope, Instant now, EffectList effects)
     {
         if (_ended)
         {
-            if (envelope.Message is VerdictApplied last && _applying && last.Step == Version)
+            if (envelope.Message is VerdictApplied last && Find(last.Range) is { } applied)
             {
-                _applying = false;
-                Version++;
+                applied.FinishApplying(last.Step);
             }
 
             return;
         }
 
+        _context.Now = now;
+        if (envelope.From == _coordinator && envelope.Message is not ActorDown)
+        {
+            _watch.Heard(now);
+        }
+
         switch (envelope.Message)
         {
+            case Piece piece when _context.Map is { } map && (uint)piece.Key.Segment < (uint)map.Segments.Length
+                && Find(map.Segments[piece.Key.Segment].Range) is { } range:
+                range.OnPiece(piece, effects);
+                break;
             case Piece piece:
-                OnPiece(piece, effects);
+                _context.RefuseAndRelease(piece.Payload, effects);
+                break;
+            case StatePiece state when _context.Map is { } map && (uint)state.Shard < (uint)_shape.Shards && Find(map.StateRange(state.Shard)) is { } range:
+                range.OnStatePiece(state, effects);
                 break;
             case StatePiece state:
-                OnStatePiece(state, effects);
+                _context.RefuseAndRelease(state.Payload, effects);
                 break;
-            case SegmentReduced reduced:
-                OnReduced(reduced, now, effects);
+            case SegmentReduced reduced when _context.Map is { } map:
+                Find(map.Segments[reduced.Segment].Range)?.OnReduced(reduced, effects);
                 break;
-            case StatesStored stored when stored.Step == Version && stored.Ticket == _ticket && _statesAsked:
-                _statesStored = true;
-                PrepareWhenComplete(now, effects);
+            case StatesStored stored:
+                Find(stored.Range)?.OnStatesStored(stored, effects);
                 break;
             case Verdict verdict:
                 OnVerdict(verdict, effects);
                 break;
             case VerdictApplied applied:
-                OnApplied(applied, effects);
+                Find(applied.Range)?.OnApplied(applied, effects);
                 break;
             case ReadParameters read:
                 OnRead(envelope.From, read.Epoch, read.Range, read.Fence, read.Version, null, effects);
@@ -124,32 +159,69 @@ public sealed class ParameterServer : IActor
             case ReadState read:
                 OnRead(envelope.From, read.Epoch, read.Range, read.Fence, read.Version, read.Shards, effects);
                 break;
-            case DiscardPieces discard:
-                OnDiscard(discard, effects);
+            case DiscardPieces discard when discard.Epoch == _context.Epoch:
+                for (int i = 0; i < _ranges.Count; i++)
+                {
+                    _ranges.GetValueAtIndex(i).OnDiscard(discard, effects);
+                }
+
                 break;
-            case CoverageRequest request:
-                OnCoverageRequest(request, effects);
+            case CoverageRequest request when request.Epoch == _context.Epoch:
+                for (int i = 0; i < _ranges.Count; i++)
+                {
+                    _ranges.GetValueAtIndex(i).OnCoverageRequest(request, effects);
+                }
+
+                break;
+            case ReducedCopy copy when Find(copy.Range) is { } range:
+                range.OnReducedCopy(envelope.From, copy, effects);
                 break;
             case ReducedCopy copy:
-                OnReducedCopy(envelope.From, copy, effects);
+                _context.RefuseAndRelease(copy.Payload, effects);
                 break;
             case ReplicaHolds holds:
-                OnReplicaHolds(holds, now, effects);
+                Find(holds.Range)?.OnReplicaHolds(envelope.From, holds, effects);
                 break;
-            case TakeSnapshot take when take.Epoch == _epoch:
-                _snapshotWanted = take.Version;
-                SnapshotWhenReached(effects);
+            case RangeCopy copy:
+                OnRangeCopy(copy, effects);
+                break;
+            case RangeLoaded loaded:
+                Find(loaded.Range)?.OnLoaded(loaded, effects);
+                break;
+            case RangeFilled filled:
+                Find(filled.Range)?.OnFilled(envelope.From, filled, effects);
+                break;
+            case TakeSnapshot take when take.Epoch == _context.Epoch:
+                for (int i = 0; i < _ranges.Count; i++)
+                {
+                    _ranges.GetValueAtIndex(i).OnTakeSnapshot(take, effects);
+                }
+
                 break;
             case RangeSnapshotted kept:
-                effects.Send(_coordinator, new SnapshotTaken(_epoch, kept.Version, _range));
+                Find(kept.Range)?.OnSnapshotted(kept, effects);
                 break;
             case ClaimEpoch claim:
                 OnClaim(envelope.From, claim, now, effects);
                 break;
+            case Rejoin rejoin when rejoin.Epoch >= _context.Epoch:
+                Hello(now, effects);
+                break;
+            case ActorDown down when down.Actor == _coordinator:
+                _watch.Lose(now, down.Reason, effects);
+                Hello(now, effects);
+                break;
+            case Drain:
+                _draining = true;
+                effects.Send(_coordinator, new Leave());
+                break;
+            case Released released when released.Epoch >= _context.Epoch && _draining:
+                End(effects, failed: false, "left as asked");
+                break;
             case Refused refused:
                 End(effects, failed: true, refused.Reason);
                 break;
-            case Shutdown shutdown when shutdown.Epoch >= _epoch:
+            case Shutdown shutdown when shutdown.Epoch >= _context.Epoch:
                 End(effects, failed: false, shutdown.Reason);
                 break;
         }
@@ -163,7 +235,14 @@ public sealed class ParameterServer : IActor
             return;
         }
 
-        if (now >= _helloAt)
+        _context.Now = now;
+        if (_watch.Tick(now, effects, out bool lostNow) is { } reason)
+        {
+            End(effects, failed: true, reason);
+            return;
+        }
+
+        if (now >= _helloAt || lostNow)
         {
             Hello(now, effects);
         }
@@ -171,19 +250,21 @@ public sealed class ParameterServer : IActor
         if (now >= _heartbeatAt)
         {
             _heartbeatAt = now + _times.HeartbeatTicks;
-            effects.Send(_coordinator, new Heartbeat(_epoch, -1, RefusedMessages));
+            effects.Send(_coordinator, _draining ? new Leave() : new Heartbeat(_context.Epoch, -1, RefusedMessages));
         }
 
-        if (now >= _replicaRetryAt)
+        for (int i = 0; i < _ranges.Count; i++)
         {
-            AskReplica(now, effects);
+            _ranges.GetValueAtIndex(i).Tick(effects);
         }
     }
+
+    private ServerRange? Find(int range) => _ranges.TryGetValue(range, out ServerRange? found) ? found : null;
 
     private void Hello(Instant now, EffectList effects)
     {
         effects.Send(_coordinator, new ServerHello(Limits.ProtocolVersion, _shape.JobId));
-        _helloAt = now + Math.Min(_times.RetryCeilingTicks, _times.RetryFloorTicks << Math.Min(_attempts++, 16));
+        _helloAt = now + Math.Min(_times.RetryCeilingTicks, _times.RetryFloorTicks << Math.Min(_helloAttempts++, 16));
     }
 
     private void End(EffectList effects, bool failed, string reason)
@@ -194,566 +275,129 @@ public sealed class ParameterServer : IActor
 
     private void OnClaim(ActorId from, ClaimEpoch claim, Instant now, EffectList effects)
     {
-        if (claim.Epoch < _epoch)
+        if (claim.Epoch < _context.Epoch)
         {
-            effects.Send(from, new EpochRefused(_epoch));
+            effects.Send(from, new EpochRefused(_context.Epoch));
             return;
         }
 
-        if (claim.Epoch > _epoch || _map is null)
+        bool newEpoch = claim.Epoch > _context.Epoch || _context.Map is null;
+        if (newEpoch || claim.Map.Revision > _context.Map!.Revision)
         {
-            int range = -1;
-            bool replica = false;
-            foreach (RangeOwner owner in claim.Map.Ranges)
+            bool first = _context.Map is null;
+            _context.Epoch = claim.Epoch;
+            _context.Map = claim.Map;
+            foreach (RangeOwner entry in claim.Map.Ranges)
             {
-                if (owner.Owner == Id || owner.Replica == Id)
+                bool mine = entry.Owner == Id || entry.Replica == Id;
+                ServerRange? range = Find(entry.Range);
+                if (mine && range is null)
                 {
-                    range = owner.Range;
-                    replica = owner.Replica == Id;
+                    range = new ServerRange(_context, first && claim.Map.Origin == 0 ? _broughtVersion : -1);
+                    _ranges.Add(entry.Range, range);
                 }
-            }
 
-            if (range < 0)
-            {
-                effects.Do(new Notice(NoticeKind.Warning, Id, "No range is given to this server in the claimed epoch."));
-                return;
+                range?.Adopt(entry, newEpoch, effects);
             }
+        }
 
-            // What is prepared stays until something of the new epoch replaces it: a verdict that was decided but not
-            // delivered is sent again under the new epoch and must find its gradient.
-            _epoch = claim.Epoch;
-            _map = claim.Map;
-            _range = range;
-            _isReplica = replica;
-            _pendingReads.Clear();
-            _snapshotWanted = -1;
-            if (_prepared is null && _copy is null)
-            {
-                OpenStep(effects);
-            }
+        for (int i = _early.Count - 1; i >= 0; i--)
+        {
+            RangeCopy copy = _early.GetValueAtIndex(i);
+            _early.RemoveAt(i);
+            OnRangeCopy(copy, effects);
         }
 
         _helloAt = Instant.Never;
-        _attempts = 0;
-        _heartbeatAt = _times.HeartbeatTicks > 0 ? now + _times.HeartbeatTicks : Instant.Never;
-        effects.Send(from, new EpochAccepted(_epoch, _map.Revision, [new HeldRange(_range, Version)], _verdict));
-    }
-
-    /// <summary>Begins to collect step <see cref="Version"/> from nothing.</summary>
-    private void OpenStep(EffectList effects)
-    {
-        int ranges = _map!.Ranges.Length;
-        int own = 0;
-        foreach (Segment segment in _map.Segments)
+        _helloAttempts = 0;
+        if (_heartbeatAt == Instant.Never && _times.HeartbeatTicks > 0)
         {
-            own += segment.Range == _range ? 1 : 0;
+            _heartbeatAt = now + _times.HeartbeatTicks;
         }
 
-        if (_segments.Length != own)
+        if (_draining)
         {
-            _segments = new OpenSegment[own];
-            int next = 0;
-            foreach (Segment segment in _map.Segments)
+            effects.Send(_coordinator, new Leave());
+        }
+
+        var held = new List<HeldRange>();
+        for (int i = 0; i < _ranges.Count; i++)
+        {
+            if (_ranges.GetValueAtIndex(i).IsHeld)
             {
-                if (segment.Range == _range)
-                {
-                    _segments[next++] = new OpenSegment(segment, _shape.Shards);
-                }
+                held.Add(new HeldRange(_ranges.GetKeyAtIndex(i), _ranges.GetValueAtIndex(i).Version));
             }
         }
 
-        foreach (OpenSegment segment in _segments)
-        {
-            segment.Pieces.Clear(_released);
-            segment.Result = null;
-            segment.Asked = false;
-        }
+        effects.Send(from, new EpochAccepted(_context.Epoch, _context.Map!.Revision, [.. held], _context.Verdict));
+    }
 
-        Release(effects);
-        int states = _shape.CarriesState && _range < _shape.Shards ? (_shape.Shards - _range + ranges - 1) / ranges : 0;
-        if (_states.Length != states)
+    private void OnRangeCopy(RangeCopy copy, EffectList effects)
+    {
+        ServerRange? range = Find(copy.Range);
+        if (range is not null && range.Expects(copy))
         {
-            _states = new HeldState?[states];
+            range.OnRangeCopy(copy, effects);
         }
-
-        for (int i = 0; i < _states.Length; i++)
+        else if (range is null ? copy.Epoch >= _context.Epoch && (uint)copy.Range < Limits.MaximumRanges : range.MayExpect(copy))
         {
-            if (_states[i] is { } held)
+            if (_early.TryGetValue(copy.Range, out RangeCopy? before))
             {
-                effects.Do(new ReleasePayload(held.Payload));
-                _states[i] = null;
-            }
-        }
-
-        if (_copy is { } copy)
-        {
-            effects.Do(new ReleasePayload(copy.Payload));
-            _copy = null;
-        }
-
-        _statesHeld = 0;
-        _statesAsked = false;
-        _statesStored = states == 0;
-        _attempt = 0;
-        _openEpoch = _epoch;
-        _discarded.Clear();
-        Reopen();
-    }
-
-    private void Reopen()
-    {
-        _ticket++;
-        _prepared = null;
-        _replicaAsked = false;
-        _replicaHolds = false;
-        _replicaRetryAt = Instant.Never;
-    }
-
-    /// <summary>Whether something of (epoch, step, fence) belongs to the step that is open here; refuses it if not.</summary>
-    private bool IsOpen(long epoch, long step, long fence, EffectList effects)
-    {
-        if (_map is null || epoch != _epoch || step != Version || fence != Fence || _isReplica || _applying)
-        {
-            RefusedMessages++;
-            return false;
-        }
-
-        if (_openEpoch != _epoch)
-        {
-            OpenStep(effects); // prepared under an older epoch, and the step is being computed again
-        }
-
-        return true;
-    }
-
-    private void OnPiece(Piece piece, EffectList effects)
-    {
-        OpenSegment? open = null;
-        if (IsOpen(piece.Key.Epoch, piece.Key.Step, piece.Key.Fence, effects) && !_discarded.Contains(piece.Key.Assignment))
-        {
-            foreach (OpenSegment segment in _segments)
-            {
-                open = segment.Segment.Index == piece.Key.Segment ? segment : open;
-            }
-        }
-
-        if (open is null || !CanonicalTree.IsNode(piece.Key.Subtree, _shape.Shards))
-        {
-            effects.Do(new ReleasePayload(piece.Payload));
-            return;
-        }
-
-        if (!open.Pieces.Add(new HeldPiece(piece.Key.Subtree, piece.Key.Assignment, piece.Payload), _released))
-        {
-            SuperfluousPieces++;
-        }
-
-        Release(effects);
-        Reduce(open, effects);
-    }
-
-    private void Reduce(OpenSegment open, EffectList effects)
-    {
-        if (open.Pieces.IsComplete && !open.Asked)
-        {
-            open.Asked = true;
-            effects.Do(new ReduceSegment(Version, _ticket, open.Segment, [.. open.Pieces.Held]));
-        }
-    }
-
-    private void OnStatePiece(StatePiece state, EffectList effects)
-    {
-        int place = _map is null ? -1 : (state.Shard - _range) / _map.Ranges.Length;
-        if (!IsOpen(state.Epoch, state.Step, state.Fence, effects) || _discarded.Contains(state.Assignment)
-            || _map!.StateRange(state.Shard) != _range || place >= _states.Length || _states[place] is not null)
-        {
-            effects.Do(new ReleasePayload(state.Payload));
-            return;
-        }
-
-        _states[place] = new HeldState(state.Shard, state.Assignment, state.Payload);
-        _statesHeld++;
-        StoreStatesWhenComplete(effects);
-    }
-
-    private void StoreStatesWhenComplete(EffectList effects)
-    {
-        if (_statesHeld == _states.Length && _states.Length > 0 && !_statesAsked)
-        {
-            _statesAsked = true;
-            var states = new HeldState[_states.Length];
-            for (int i = 0; i < states.Length; i++)
-            {
-                states[i] = _states[i]!.Value;
+                effects.Do(new ReleasePayload(before.Payload));
             }
 
-            effects.Do(new StoreStates(Version, _ticket, states, _range));
+            _early[copy.Range] = copy;
         }
-    }
-
-    private void OnReduced(SegmentReduced reduced, Instant now, EffectList effects)
-    {
-        if (reduced.Step != Version || reduced.Ticket != _ticket || _applying)
+        else
         {
-            return;
+            _context.RefuseAndRelease(copy.Payload, effects);
         }
-
-        foreach (OpenSegment open in _segments)
-        {
-            if (open.Segment.Index == reduced.Segment && open.Asked)
-            {
-                open.Result = reduced;
-            }
-        }
-
-        PrepareWhenComplete(now, effects);
-    }
-
-    private void PrepareWhenComplete(Instant now, EffectList effects)
-    {
-        if (_prepared is not null || !_statesStored)
-        {
-            return;
-        }
-
-        ulong digest = 14695981039346656037; // FNV-1a over the segments' digests
-        int sums = 0;
-        bool finite = true;
-        foreach (OpenSegment open in _segments)
-        {
-            if (open.Result is not { } result)
-            {
-                return;
-            }
-
-            digest = (digest ^ result.Digest) * 1099511628211;
-            sums += result.Squares.Length;
-            finite &= result.Finite;
-        }
-
-        RangeOwner own = _map!.Ranges[_range];
-        if (own.Replica is not null && !_replicaHolds)
-        {
-            if (!_replicaAsked)
-            {
-                _replicaAsked = true;
-                _replicaAskedAt = now;
-                _attempts = 0;
-                AskReplica(now, effects);
-            }
-
-            return;
-        }
-
-        var squares = new BlockSum[sums];
-        int next = 0;
-        foreach (OpenSegment open in _segments)
-        {
-            BlockSum[] part = open.Result!.Squares;
-            part.CopyTo(squares, next);
-            next += part.Length;
-        }
-
-        _prepared = new Prepared(_epoch, Version, _attempt, _range, squares, finite, digest, SummedAssignments(), Fence, own.Replica);
-        effects.Send(_coordinator, _prepared);
-    }
-
-    private long[] SummedAssignments()
-    {
-        var all = new List<long>();
-        foreach (OpenSegment open in _segments)
-        {
-            foreach (HeldPiece piece in open.Pieces.Held)
-            {
-                if (!all.Contains(piece.Assignment))
-                {
-                    all.Add(piece.Assignment);
-                }
-            }
-        }
-
-        foreach (HeldState? state in _states)
-        {
-            if (!all.Contains(state!.Value.Assignment))
-            {
-                all.Add(state.Value.Assignment);
-            }
-        }
-
-        all.Sort();
-        return [.. all];
-    }
-
-    private void AskReplica(Instant now, EffectList effects)
-    {
-        RangeOwner own = _map!.Ranges[_range];
-        ulong digest = 0;
-        foreach (OpenSegment open in _segments)
-        {
-            digest ^= open.Result?.Digest ?? 0;
-        }
-
-        effects.Do(new SendReducedCopy(own.Replica!.Value, _epoch, Version, _attempt, _range, own.Fence, digest));
-        _replicaRetryAt = now + _replicaUsual.RetryAfter(_times, _attempts++);
-    }
-
-    private void OnReplicaHolds(ReplicaHolds holds, Instant now, EffectList effects)
-    {
-        if (holds.Epoch == _epoch && holds.Step == Version && holds.Attempt == _attempt && _replicaAsked && !_replicaHolds)
-        {
-            _replicaUsual.Observe(now - _replicaAskedAt, _attempts - 1, _times);
-            _replicaHolds = true;
-            _replicaRetryAt = Instant.Never;
-            PrepareWhenComplete(now, effects);
-        }
-    }
-
-    private void OnReducedCopy(ActorId from, ReducedCopy copy, EffectList effects)
-    {
-        if (_map is null || copy.Epoch != _epoch || copy.Step != Version || copy.Fence != Fence || !_isReplica || _applying)
-        {
-            RefusedMessages++;
-            effects.Do(new ReleasePayload(copy.Payload));
-            return;
-        }
-
-        if (_copy is { } held)
-        {
-            bool older = copy.Epoch == held.Epoch && copy.Attempt < held.Attempt;
-            effects.Do(new ReleasePayload(older ? copy.Payload : held.Payload));
-            copy = older ? held : copy;
-        }
-
-        _copy = copy;
-        effects.Send(from, new ReplicaHolds(_epoch, copy.Step, copy.Attempt, copy.Range));
-    }
-
-    private void OnDiscard(DiscardPieces discard, EffectList effects)
-    {
-        if (_map is null || discard.Epoch != _epoch || discard.Step != Version || discard.Attempt <= _attempt || _applying || _isReplica)
-        {
-            return;
-        }
-
-        _attempt = discard.Attempt;
-        _discarded.Clear();
-        _discarded.AddRange(discard.Assignments);
-        foreach (OpenSegment open in _segments)
-        {
-            open.Pieces.Discard(_discarded, _released);
-            open.Asked = false;
-            open.Result = null;
-        }
-
-        Release(effects);
-        for (int i = 0; i < _states.Length; i++)
-        {
-            if (_states[i] is { } held && _discarded.Contains(held.Assignment))
-            {
-                effects.Do(new ReleasePayload(held.Payload));
-                _states[i] = null;
-                _statesHeld--;
-            }
-        }
-
-        _statesAsked = false;
-        _statesStored = _states.Length == 0;
-        Reopen();
-        foreach (OpenSegment open in _segments)
-        {
-            Reduce(open, effects);
-        }
-
-        StoreStatesWhenComplete(effects);
-    }
-
-    private void OnCoverageRequest(CoverageRequest request, EffectList effects)
-    {
-        if (_map is null || request.Epoch != _epoch || _isReplica)
-        {
-            return;
-        }
-
-        if (request.Step < Version)
-        {
-            effects.Send(_coordinator, new Applied(_epoch, Version, _range, Fence));
-            return;
-        }
-
-        if (request.Step > Version || _applying)
-        {
-            return; // it will be told the verdict again first
-        }
-
-        if (_openEpoch != _epoch)
-        {
-            OpenStep(effects);
-        }
-
-        if (_prepared is not null)
-        {
-            effects.Send(_coordinator, _prepared);
-            return;
-        }
-
-        var covered = new bool[_shape.Shards];
-        Array.Fill(covered, true);
-        foreach (OpenSegment open in _segments)
-        {
-            open.Pieces.ClearMissing(covered);
-        }
-
-        for (int i = 0; i < _states.Length; i++)
-        {
-            if (_states[i] is null)
-            {
-                covered[_range + (i * _map.Ranges.Length)] = false;
-            }
-        }
-
-        var missing = new List<ShardRange>();
-        for (int shard = 0; shard < covered.Length; shard++)
-        {
-            if (!covered[shard])
-            {
-                int start = shard;
-                while (shard < covered.Length && !covered[shard])
-                {
-                    shard++;
-                }
-
-                missing.Add(new ShardRange(start, shard));
-            }
-        }
-
-        effects.Send(_coordinator, new Coverage(_epoch, Version, _attempt, _range, [.. missing]));
     }
 
     private void OnVerdict(Verdict verdict, EffectList effects)
     {
-        if (_map is null || verdict.Epoch != _epoch)
+        if (_context.Map is null || verdict.Epoch != _context.Epoch)
         {
-            RefusedMessages++;
+            _context.Refused++;
             return;
         }
 
-        if (verdict.Step < Version)
+        for (int i = 0; i < _ranges.Count; i++)
         {
-            effects.Send(_coordinator, new Applied(_epoch, Version, _range, Fence));
-            return;
+            _ranges.GetValueAtIndex(i).OnVerdict(verdict, effects);
         }
-
-        bool takesPart = _map.TakesPart(_range, _shape);
-        if (verdict.Step > Version || _applying || (takesPart && (_isReplica ? _copy is null : _prepared is null)))
-        {
-            return; // a verdict is only given when everyone was prepared, so this one is from a step not reached yet
-        }
-
-        _verdict = verdict;
-        _applying = true;
-        effects.Do(new ApplyVerdict(verdict.Step, verdict.Decision, _isReplica ? _copy?.Payload ?? 0 : 0, _range));
-    }
-
-    private void OnApplied(VerdictApplied applied, EffectList effects)
-    {
-        if (!_applying || applied.Step != Version)
-        {
-            return;
-        }
-
-        _applying = false;
-        Version++;
-        OpenStep(effects);
-        for (int i = 0; i < _pendingReads.Count; i++)
-        {
-            PendingRead read = _pendingReads[i];
-            if (read.Version <= Version)
-            {
-                Answer(read, effects);
-            }
-        }
-
-        _pendingReads.RemoveAll(read => read.Version <= Version);
-        effects.Send(_coordinator, new Applied(_epoch, Version, _range, Fence));
-        SnapshotWhenReached(effects);
     }
 
     private void OnRead(ActorId from, long epoch, int range, long fence, long version, int[]? shards, EffectList effects)
     {
-        if (_map is null || epoch != _epoch || range != _range || fence != Fence || _isReplica)
+        if (_context.Map is null || epoch != _context.Epoch || Find(range) is not { } held)
         {
-            RefusedMessages++;
+            _context.Refused++;
             return;
         }
 
-        var read = new PendingRead(from, version, shards);
-        long readable = _applying ? Version + 1 : Version;
-        if (version > Version)
-        {
-            // A worker asks again when it has waited long: one entry for each question.
-            for (int i = 0; i < _pendingReads.Count; i++)
-            {
-                if (_pendingReads[i].From == from && (_pendingReads[i].Shards is null) == (shards is null))
-                {
-                    _pendingReads[i] = read;
-                    return;
-                }
-            }
-
-            _pendingReads.Add(read);
-        }
-        else if (version < readable)
-        {
-            effects.Send(from, new ReadRefused(_epoch, _range, version));
-        }
-        else
-        {
-            Answer(read, effects);
-        }
+        held.OnRead(from, fence, version, shards, effects);
     }
+}
 
-    private void Answer(PendingRead read, EffectList effects)
+/// <summary>What the copies of a server share.</summary>
+internal sealed class ServerContext(ActorId id, ActorId coordinator, JobShape shape, ProtocolTimes times)
+{
+    public readonly ActorId Id = id;
+    public readonly ActorId Coordinator = coordinator;
+    public readonly JobShape Shape = shape;
+    public readonly ProtocolTimes Times = times;
+    public long Epoch;
+    public RangeMap? Map;
+    public Verdict? Verdict; // the last one that was applied, or is being applied
+    public long Tickets;
+    public long Refused;
+    public long Superfluous;
+    public Instant Now;
+
+    public void RefuseAndRelease(long payload, EffectList effects)
     {
-        if (read.Version < Version)
-        {
-            effects.Send(read.From, new ReadRefused(_epoch, _range, read.Version));
-        }
-        else if (read.Shards is null)
-        {
-            effects.Do(new SendParameters(read.From, _epoch, _range, Version));
-        }
-        else
-        {
-            effects.Do(new SendState(read.From, _epoch, _range, Version, read.Shards));
-        }
+        Refused++;
+        effects.Do(new ReleasePayload(payload));
     }
-
-    private void SnapshotWhenReached(EffectList effects)
-    {
-        if (_snapshotWanted == Version && !_applying)
-        {
-            _snapshotWanted = -1;
-            effects.Do(new SnapshotRange(Version, _range));
-        }
-    }
-
-    private void Release(EffectList effects)
-    {
-        foreach (HeldPiece piece in _released)
-        {
-            effects.Do(new ReleasePayload(piece.Payload));
-        }
-
-        _released.Clear();
-    }
-
-    private sealed class OpenSegment(Segment segment, int shards)
-    {
-        public readonly Segment Segment = segment;
-        public readonly Antichain Pieces = new(shards);
-        public bool Asked;
-        public SegmentReduced? Result;
-    }
-
-    private readonly record struct PendingRead(ActorId From, long Version, int[]? Shards);
 }

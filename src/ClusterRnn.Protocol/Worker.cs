@@ -2,6 +2,9 @@
 //
 // Its answers are held until the next step begins, so a piece that got lost, or that an owner needs again after a
 // promotion, is sent again and not computed again. It asks for version v+1 as soon as its work on v is sent.
+//
+// When the map changes within an epoch (another owner, a raised fence) what was computed stays: open questions go to the new
+// owner, and the pieces of changed ranges are sent there once more. Another epoch makes it forget everything.
 using ClusterRnn.Kernels.Reduction;
 using ClusterRnn.Protocol.Messages;
 
@@ -32,6 +35,8 @@ public sealed class Worker : IActor
     private Instant _helloAt;
     private int _helloAttempts;
     private Instant _heartbeatAt = Instant.Never;
+    private Instant _mapAskedAt = Instant.Never;
+    private readonly CoordinatorWatch _watch;
     private Instant _stateReadAt = Instant.Never;
     private int _stateReadAttempts;
 
@@ -42,6 +47,7 @@ public sealed class Worker : IActor
         _coordinator = coordinator;
         _shape = shape;
         _times = times;
+        _watch = new CoordinatorWatch(id, times);
         _cachedVersion = [new long[shape.Shards], new long[shape.Shards]];
         ForgetStates();
     }
@@ -68,10 +74,10 @@ public sealed class Worker : IActor
 
             if (_status == Status.Joining)
             {
-                return _helloAt;
+                return Instant.Earlier(_helloAt, _watch.NextTick);
             }
 
-            Instant next = Instant.Earlier(_heartbeatAt, _stateReadAt);
+            Instant next = Instant.Earlier(_watch.NextTick, Instant.Earlier(_heartbeatAt, _stateReadAt));
             foreach (RangeRead read in _reads)
             {
                 next = Instant.Earlier(next, read.RetryAt);
@@ -82,7 +88,11 @@ public sealed class Worker : IActor
     }
 
     /// <inheritdoc/>
-    public void Start(Instant now, EffectList effects) => Hello(now, effects);
+    public void Start(Instant now, EffectList effects)
+    {
+        _watch.Start(now);
+        Hello(now, effects);
+    }
 
     /// <inheritdoc/>
     public void Handle(in Envelope envelope, Instant now, EffectList effects)
@@ -90,6 +100,11 @@ public sealed class Worker : IActor
         if (_status == Status.Ended)
         {
             return;
+        }
+
+        if (envelope.From == _coordinator && envelope.Message is not ActorDown)
+        {
+            _watch.Heard(now);
         }
 
         switch (envelope.Message)
@@ -118,6 +133,10 @@ public sealed class Worker : IActor
             case Rejoin rejoin when rejoin.Epoch >= _epoch && _status == Status.Active:
                 Hello(now, effects);
                 break;
+            case ActorDown down when down.Actor == _coordinator:
+                _watch.Lose(now, down.Reason, effects);
+                Hello(now, effects);
+                break;
             case Drain:
                 _draining = true;
                 effects.Send(_coordinator, new Leave());
@@ -140,6 +159,17 @@ public sealed class Worker : IActor
         if (_status == Status.Ended)
         {
             return;
+        }
+
+        if (_watch.Tick(now, effects, out bool lostNow) is { } reason)
+        {
+            End(effects, failed: true, reason);
+            return;
+        }
+
+        if (lostNow)
+        {
+            Hello(now, effects);
         }
 
         if (_status == Status.Joining)
@@ -191,11 +221,13 @@ public sealed class Worker : IActor
 
     private void OnWelcome(Welcome welcome, Instant now, EffectList effects)
     {
-        if (welcome.Epoch < _epoch || (_status == Status.Active && welcome.Epoch == _epoch))
+        bool newer = _map is null || welcome.Epoch > _epoch || welcome.Map.Revision > _map.Revision;
+        if (welcome.Epoch < _epoch || (_status == Status.Active && !newer))
         {
             return;
         }
 
+        RangeMap? before = welcome.Epoch == _epoch ? _map : null;
         if (welcome.Epoch > _epoch || _map is null)
         {
             // Another epoch: what was read or computed under the old one doesn't count any more.
@@ -214,21 +246,104 @@ public sealed class Worker : IActor
             _sentSegments = new bool[welcome.Map.Segments.Length];
         }
 
-        _map = welcome.Map;
+        _map = newer ? welcome.Map : _map;
         _status = Status.Active;
         _helloAttempts = 0;
+        _mapAskedAt = Instant.Never;
         _heartbeatAt = _times.HeartbeatTicks > 0 ? now + _times.HeartbeatTicks : Instant.Never;
         if (_draining)
         {
             effects.Send(_coordinator, new Leave());
         }
+
+        if (before is not null && newer)
+        {
+            FollowChanges(before, now, effects);
+        }
+    }
+
+    /// <summary>The welcome with the present map was lost on the way, or is late.</summary>
+    private void AskForMap(Instant now, EffectList effects)
+    {
+        if (_mapAskedAt == Instant.Never || now - _mapAskedAt >= _times.RetryFloorTicks)
+        {
+            _mapAskedAt = now;
+            effects.Send(_coordinator, new WorkerHello(Limits.ProtocolVersion, _shape.JobId, _shape.DataSha256));
+        }
+    }
+
+    /// <summary>Owners or fences changed within the epoch.</summary>
+    private void FollowChanges(RangeMap before, Instant now, EffectList effects)
+    {
+        bool any = false;
+        foreach (RangeOwner range in _map!.Ranges)
+        {
+            RangeOwner old = before.Ranges[range.Range];
+            if (old.Owner == range.Owner && old.Fence == range.Fence)
+            {
+                continue;
+            }
+
+            any = true;
+            RangeRead read = _reads[range.Range];
+            if (read.RetryAt != Instant.Never)
+            {
+                effects.Send(range.Owner, new ReadParameters(_epoch, range.Range, range.Fence, read.Wanted));
+                read.RetryAt = now + read.Usual.RetryAfter(_times, ++read.Attempts);
+            }
+
+            for (int segment = 0; segment < _sentSegments.Length; segment++)
+            {
+                _sentSegments[segment] &= _map.Segments[segment].Range != range.Range; // once more, when it is computed
+            }
+
+            foreach (Answer held in _answers)
+            {
+                if (held.Assign.Kind == WorkKind.Train)
+                {
+                    SendPiecesOf(range.Range, held, effects);
+                }
+            }
+        }
+
+        if (any)
+        {
+            _stateReadAt = Instant.Never; // asked anew
+            Proceed(now, effects);
+        }
+    }
+
+    private void SendPiecesOf(int range, Answer held, EffectList effects)
+    {
+        for (int segment = 0; segment < _map!.Segments.Length; segment++)
+        {
+            if (_map.Segments[segment].Range == range)
+            {
+                foreach (SubtreeReport subtree in held.Subtrees)
+                {
+                    SendSegment(held.Assign, subtree.Subtree, segment, effects);
+                }
+            }
+        }
+
+        SendStates(held.Assign, range, effects);
     }
 
     private void OnAssign(Assign assign, Instant now, EffectList effects)
     {
+        if (_status == Status.Active && assign.Epoch > _epoch)
+        {
+            AskForMap(now, effects);
+        }
+
         if (_status != Status.Active || assign.Epoch != _epoch)
         {
             return; // before the welcome, or from a coordinator that was replaced: it asks again
+        }
+
+        if (assign.Revision > _map!.Revision)
+        {
+            AskForMap(now, effects); // what is computed doesn't depend on it
         }
 
         bool sameWork = assign.Version == _workVersion && assign.Kind == _workKind;
@@ -578,11 +693,17 @@ public sealed class Worker : IActor
             }
         }
 
-        if (_shape.CarriesState)
+        SendStates(assign, -1, effects);
+    }
+
+    /// <summary>Sends the states of an answer to one range, or to all.</summary>
+    private void SendStates(Assign assign, int range, EffectList effects)
+    {
+        for (int shard = assign.Range.Start; shard < assign.Range.End && _shape.CarriesState; shard++)
         {
-            for (int shard = assign.Range.Start; shard < assign.Range.End; shard++)
+            RangeOwner owner = _map!.Ranges[_map.StateRange(shard)];
+            if (range < 0 || owner.Range == range)
             {
-                RangeOwner owner = _map.Ranges[_map.StateRange(shard)];
                 effects.Do(new SendStatePiece(owner.Owner, _epoch, assign.Version, owner.Fence, shard, assign.Assignment));
             }
         }

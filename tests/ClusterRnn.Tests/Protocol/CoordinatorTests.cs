@@ -349,7 +349,7 @@ public class CoordinatorTests
     [Fact]
     public void ANewCoordinatorAdoptsTheHighestVerdictAndSendsItAgain()
     {
-        var verdict = new Verdict(1, 4, new Decision(VerdictKind.Apply, 1, 1, 0.5, 5, null), BitConverter.GetBytes(77UL));
+        var verdict = new Verdict(1, 4, new Decision(VerdictKind.Apply, 1, 1, 0.5, 5, null), (byte[])[.. BitConverter.GetBytes(77UL), .. BitConverter.GetBytes(-1L)]);
         var probe = new Probe(new Coordinator(ActorId.Coordinator, CoordinatorProbe.Shape, RangeMap.Spread(2, 2, []), new FakePolicy(9), new ProtocolTimes(), 2));
         probe.Tell(ActorId.Server(0), new EpochAccepted(2, 0, [new HeldRange(0, 5)], verdict)); // has applied it
         Assert.Empty(probe.SentOf<Verdict>());

@@ -1,5 +1,6 @@
 // The real state machines under virtual time, on a network that delays, reorders, duplicates and drops, with workers that
-// crash, stall, join and leave and a coordinator that crashes. Everything random comes from one seed.
+// crash, stall, join and leave, servers that crash, join and leave, a coordinator that crashes and a disk that fails.
+// Everything random comes from one seed.
 //
 // The "gradient" of a shard is a hash of everything it may depend on, and the "sum" of two subtrees is a hash that does not
 // commute, so an answer formed from another version, with a shard twice or in another order is another number. A reference
@@ -27,6 +28,12 @@ internal sealed record SimulationPlan
     public double Stall { get; init; } // a computation
     public double NotFinite { get; init; } // a computation
     public bool SegmentsEarly { get; init; }
+    public bool Elastic { get; init; } // servers come and go
+    public int Spares { get; init; }
+    public double ServerCrash { get; init; } // a step
+    public double ServerLeave { get; init; } // a step
+    public double TornJournal { get; init; } // a crash of the coordinator
+    public double DiskFull { get; init; } // a checkpoint
 
     public static SimulationPlan FromSeed(int seed)
     {
@@ -48,6 +55,12 @@ internal sealed record SimulationPlan
             Stall = Chance(0.4) ? random.NextDouble() * 0.2 : 0,
             NotFinite = Chance(0.3) ? random.NextDouble() * 0.1 : 0,
             SegmentsEarly = Chance(0.3),
+            Elastic = Chance(0.6),
+            Spares = random.Next(0, 3),
+            ServerCrash = Chance(0.6) ? random.NextDouble() * 0.4 : 0,
+            ServerLeave = Chance(0.3) ? random.NextDouble() * 0.3 : 0,
+            TornJournal = Chance(0.5) ? 0.5 : 0,
+            DiskFull = Chance(0.2) ? 0.3 : 0,
         };
     }
 }
@@ -190,12 +203,12 @@ internal sealed class FakePolicy(int steps) : IVerdictPolicy
 
     public void Saved(long version) => _saved = version;
 
-    public ReadOnlyMemory<byte> Capture() => BitConverter.GetBytes(_memory);
+    public ReadOnlyMemory<byte> Capture() => (byte[])[.. BitConverter.GetBytes(_memory), .. BitConverter.GetBytes(_evaluated)];
 
     public void Restore(ReadOnlyMemory<byte> state)
     {
         _memory = BitConverter.ToUInt64(state.Span);
-        _evaluated = -1;
+        _evaluated = BitConverter.ToInt64(state.Span[8..]);
     }
 }
 
@@ -213,6 +226,8 @@ internal sealed class ProtocolSimulation
         RetryCeilingTicks = 300_000,
         FailureFloorTicks = 60_000_000,
         NoWorkersTicks = 60_000_000,
+        NoServersTicks = 60_000_000,
+        NoCoordinatorTicks = 60_000_000,
     };
 
     private readonly SimulationPlan _plan;
@@ -224,7 +239,14 @@ internal sealed class ProtocolSimulation
     private readonly SortedList<ActorId, Node> _nodes = [];
     private readonly Dictionary<long, object> _payloads = [];
     private readonly EffectList _effects = new();
-    private readonly List<VerdictRecord> _journal = [];
+    private readonly List<JournalRecord> _journal = []; // what counts of it
+    private readonly SortedDictionary<(long Version, int Range), Content> _snapshots = []; // on the coordinator's disk
+    private readonly SortedDictionary<int, Content> _start = []; // what every coordinator can read: the state the job starts from
+    private Checkpoint? _checkpoint; // the newest whole one
+    private Checkpoint? _saving; // what becomes the newest whole one
+    private SortedDictionary<int, Content> _sendable = []; // what the coordinator's host has at hand
+    private FakePolicy? _policy;
+    private int _nextServer;
     private Instant _now;
     private long _order;
     private long _nextPayload = 1;
@@ -244,11 +266,20 @@ internal sealed class ProtocolSimulation
         _reference = new Reference(plan, _map);
         foreach (RangeOwner range in _map.Ranges)
         {
-            AddServer(range.Owner, range.Range);
-            if (range.Replica is { } replica)
+            _start[range.Range] = StartOf(range.Range);
+            if (!plan.Elastic)
             {
-                AddServer(replica, range.Range);
+                AddServer(range.Owner, range.Range);
+                if (range.Replica is { } replica)
+                {
+                    AddServer(replica, range.Range);
+                }
             }
+        }
+
+        for (int i = 0; plan.Elastic && i < plan.Servers + plan.Spares; i++)
+        {
+            AddServer();
         }
 
         StartCoordinator();
@@ -316,24 +347,96 @@ internal sealed class ProtocolSimulation
         }
 
         Drain();
-        foreach (Node node in _nodes.Values)
+        var coordinator = (Coordinator)_nodes[ActorId.Coordinator].Actor;
+        foreach (RangeOwner range in coordinator.Map.Ranges)
         {
             // The job may end before the last verdict has reached a replica.
-            if (node.Actor is ParameterServer server
-                && (server.Version < _plan.Steps - (server.Id.Number >= _plan.Servers ? 1 : 0) || !node.Segments.SequenceEqual(SegmentsOf(node.Range, server.Version))))
+            var owner = (ParameterServer)_nodes[range.Owner].Actor;
+            if (owner.VersionOf(range.Range) != _plan.Steps)
             {
-                throw Failure($"{server.Id} ended at version {server.Version} with other parameters than the reference");
+                throw Failure($"{owner.Id} ended at version {owner.VersionOf(range.Range)} of range {range.Range}");
             }
         }
 
-        for (int i = 0; i < _journal.Count; i++)
+        foreach (Node node in _nodes.Values)
         {
-            if (_journal[i].Verdict.Step != i)
+            for (int range = 0; node.Actor is ParameterServer server && range < _map.Ranges.Length; range++)
             {
-                throw Failure($"the journal has step {_journal[i].Verdict.Step} at place {i}: a step was committed twice or not at all");
+                if (server.VersionOf(range) is >= 0 and long version && !node.Held[range].Segments.SequenceEqual(SegmentsOf(range, version)))
+                {
+                    throw Failure($"{server.Id} ended at version {version} of range {range} with other parameters than the reference");
+                }
             }
         }
+
+        CountAll();
+        CheckLedger();
     }
+
+    /// <summary>Every step is committed once in the history that counts, and its rows are those of the permutation.</summary>
+    private void CheckLedger()
+    {
+        var steps = new List<VerdictRecord?>();
+        void Pad(long count)
+        {
+            while (steps.Count < count)
+            {
+                steps.Add(_plan.TornJournal > 0 ? null : throw Failure($"the journal lacks step {steps.Count}"));
+            }
+        }
+
+        foreach (JournalRecord record in _journal)
+        {
+            if (record is RollbackRecord rollback)
+            {
+                steps.RemoveRange((int)Math.Min(rollback.Version, steps.Count), (int)Math.Max(0, steps.Count - rollback.Version));
+                Pad(rollback.Version);
+            }
+            else if (record is VerdictRecord verdict)
+            {
+                if (verdict.RowDigests.Length == 0)
+                {
+                    Pad(verdict.Verdict.Step); // what was torn, and a server still knew of
+                }
+
+                if (verdict.Verdict.Step != steps.Count)
+                {
+                    throw Failure($"the journal has step {verdict.Verdict.Step} at place {steps.Count}: a step was committed twice or not at all");
+                }
+
+                steps.Add(verdict);
+                for (int shard = 0; shard < verdict.RowDigests.Length; shard++)
+                {
+                    ulong[] parameters = _reference.Parameters[(int)verdict.Verdict.Step], states = _reference.States[(int)verdict.Verdict.Step];
+                    if (verdict.RowDigests[shard] != _reference.Train(parameters, states, verdict.Verdict.Step, shard, 0).RowsDigest)
+                    {
+                        throw Failure($"shard {shard} of step {verdict.Verdict.Step} read other rows");
+                    }
+                }
+            }
+        }
+
+        if (steps.Count != _plan.Steps)
+        {
+            throw Failure($"the journal ends at step {steps.Count}");
+        }
+
+        if (_plan.Elastic && JournalState.Of(_journal).Verdict?.Step != _plan.Steps - 1)
+        {
+            throw Failure("the journal does not read as it was written");
+        }
+    }
+
+    /// <summary>Adds up what a coordinator counted, when it ends.</summary>
+    private void CountAll()
+    {
+        foreach (NamedCount counter in Counters!.ToNamed())
+        {
+            Seen[counter.Name] = Seen.GetValueOrDefault(counter.Name) + counter.Count;
+        }
+    }
+
+    private Content StartOf(int range) => new(SegmentsOf(range, 0), [.. _reference.States[0]]);
 
     /// <summary>Lets messages arrive that were on the way when the job ended: the last verdict to replicas, shutdowns.</summary>
     private void Drain()
@@ -382,12 +485,17 @@ internal sealed class ProtocolSimulation
 
     private void AddServer(ActorId id, int range)
     {
-        var node = new Node(new ParameterServer(id, ActorId.Coordinator, _shape, Times, 0))
-        {
-            Range = range,
-            Segments = SegmentsOf(range, 0),
-            States = [.. _reference.States[0]],
-        };
+        var node = new Node(new ParameterServer(id, ActorId.Coordinator, _shape, Times, 0));
+        node.Held[range] = new Held(StartOf(range));
+        _nodes.Add(id, node);
+        node.Actor.Start(_now, _effects);
+        Perform(node);
+    }
+
+    private void AddServer()
+    {
+        var id = ActorId.Server(100 + _nextServer++);
+        var node = new Node(new ParameterServer(id, ActorId.Coordinator, _shape, Times, -1));
         _nodes.Add(id, node);
         node.Actor.Start(_now, _effects);
         Perform(node);
@@ -404,10 +512,16 @@ internal sealed class ProtocolSimulation
 
     private void StartCoordinator()
     {
-        _nodes.Remove(ActorId.Coordinator);
-        var policy = new FakePolicy(_plan.Steps) { Saves = true };
+        _policy = new FakePolicy(_plan.Steps) { Saves = true };
+        ServerPlan? plan = null;
+        if (_plan.Elastic)
+        {
+            Load(_policy);
+            plan = new ServerPlan(_plan.Servers, _plan.Replicas ? 2 : 1, _checkpoint?.Version ?? 0, _journal.Count > 0 ? JournalState.Of(_journal) : null, _epoch);
+        }
+
         var coordinator = new Coordinator(
-            ActorId.Coordinator, _shape, _map, policy, Times, ++_epoch, _journal.Count > 0 ? _journal[^1].Verdict : null);
+            ActorId.Coordinator, _shape, _map, _policy, Times, ++_epoch, _journal.OfType<VerdictRecord>().LastOrDefault()?.Verdict, null, plan);
         Counters = coordinator.Counters;
         var node = new Node(coordinator);
         _nodes.Add(ActorId.Coordinator, node);
@@ -415,8 +529,24 @@ internal sealed class ProtocolSimulation
         Perform(node);
     }
 
+    /// <summary>What a coordinator's host does with the newest whole checkpoint.</summary>
+    private void Load(FakePolicy policy)
+    {
+        _sendable = _checkpoint?.Ranges ?? _start;
+        if (_checkpoint is { } checkpoint)
+        {
+            policy.Restore(checkpoint.Policy);
+        }
+    }
+
     private void Deliver(Flight flight)
     {
+        if (flight.Envelope.Message is Drain && flight.Incarnation < 0)
+        {
+            flight.Before!.Invoke();
+            return;
+        }
+
         if (_nodes.TryGetValue(flight.Envelope.To, out Node? node) && (flight.Incarnation == 0 || flight.Incarnation == node.Incarnation))
         {
             if (flight.Content is not null && flight.Envelope.Message is ParametersArrived arrived)
@@ -449,6 +579,7 @@ internal sealed class ProtocolSimulation
                 StatePiece piece => piece with { Payload = Keep(content!) },
                 StateArrived state => state with { Payload = Keep(content!) },
                 ReducedCopy reduced => reduced with { Payload = Keep(content!) },
+                RangeCopy range => range with { Payload = Keep(content!) },
                 _ => message,
             };
             long delay = _random.Next(10) == 0 ? _random.Next(1, 40_000) : _random.Next(1, 2_000);
@@ -503,7 +634,7 @@ internal sealed class ProtocolSimulation
     /// <summary>What happened last is printed with a failure.</summary>
     private void Trace(object what)
     {
-        if (what is Envelope { Message: Heartbeat or Leave or Welcome } or (ActorId, ActorId, Heartbeat or Leave or ReleasePayload or SendParameters or SendPiece or SendStatePiece or ReleaseAnswer))
+        if (what is Envelope { Message: Heartbeat or Leave or Welcome or Alive } or (ActorId, ActorId, Alive) or (ActorId, ActorId, Heartbeat or Leave or ReleasePayload or SendParameters or SendPiece or SendStatePiece or ReleaseAnswer))
         {
             return;
         }
@@ -551,13 +682,14 @@ internal sealed class ProtocolSimulation
                 Reduce(node, reduce);
                 break;
             case StoreStates store:
-                ulong[] pending = [.. node.States];
+                Held holder = node.Held[store.Range];
+                ulong[] pending = [.. holder.States];
                 foreach (HeldState state in store.States)
                 {
                     pending[state.Shard] = (ulong)Payload(state.Payload);
                 }
 
-                Local(node, _random.Next(1, 500), new StatesStored(store.Step, store.Ticket, store.Range), () => node.PendingStates = pending);
+                Local(node, _random.Next(1, 500), new StatesStored(store.Step, store.Ticket, store.Range), () => holder.PendingStates = pending);
                 break;
             case ReleasePayload release:
                 if (!_payloads.Remove(release.Payload))
@@ -568,43 +700,84 @@ internal sealed class ProtocolSimulation
                 break;
             case SendReducedCopy send:
                 Network(node.Actor.Id, send.To, new ReducedCopy(send.Epoch, send.Step, send.Attempt, send.Range, send.Fence, send.Digest, 0),
-                    new Copy([.. node.Reduced.Values], node.PendingStates is null ? null : [.. node.PendingStates]));
+                    new Copy([.. node.Held[send.Range].Reduced.Values], node.Held[send.Range].PendingStates?.ToArray()));
+                break;
+            case SendRangeCopy send when node.Actor is Coordinator:
+                Content content = _sendable[send.Range];
+                Network(node.Actor.Id, send.To, new RangeCopy(send.Epoch, send.Range, send.Fence, send.Version, 0),
+                    new Content([.. content.Segments], [.. content.States]));
+                break;
+            case SendRangeCopy send:
+                Held source = node.Held[send.Range];
+                if (((ParameterServer)node.Actor).VersionOf(send.Range) != send.Version)
+                {
+                    throw Failure($"{node.Actor.Id} sends version {send.Version} of range {send.Range}, and has another");
+                }
+
+                Network(node.Actor.Id, send.To, new RangeCopy(send.Epoch, send.Range, send.Fence, send.Version, 0),
+                    new Content([.. source.Segments], [.. source.States]));
+                break;
+            case LoadRange load:
+                var loaded = (Content)Payload(load.Payload);
+                if (!loaded.Segments.SequenceEqual(SegmentsOf(load.Range, load.Version)))
+                {
+                    throw Failure($"{node.Actor.Id} loads version {load.Version} of range {load.Range}, and it is not that version");
+                }
+
+                Local(node, _random.Next(1, 3_000), new RangeLoaded(load.Range, load.Version), () =>
+                    node.Held[load.Range] = new Held(new Content([.. loaded.Segments], [.. loaded.States])));
+                break;
+            case DropRange drop:
+                Count("dropped ranges");
+                node.Held.Remove(drop.Range);
+                break;
+            case RestoreCheckpoint restore:
+                _epoch = restore.Epoch;
+                FinishSaving(); // a host waits for it
+                Load(_policy!);
+                Local(node, _random.Next(1, 50_000), new CheckpointRestored(restore.Epoch, _checkpoint?.Version ?? 0, (_checkpoint?.Policy ?? new FakePolicy(_plan.Steps).Capture()), 0));
                 break;
             case ApplyVerdict apply:
                 Apply(node, apply);
                 break;
             case SendParameters send:
-                if (send.Version != ((ParameterServer)node.Actor).Version)
+                if (send.Version != ((ParameterServer)node.Actor).VersionOf(send.Range))
                 {
-                    throw Failure($"{node.Actor.Id} at {((ParameterServer)node.Actor).Version} sends parameters of version {send.Version}");
+                    throw Failure($"{node.Actor.Id} at {((ParameterServer)node.Actor).VersionOf(send.Range)} sends parameters of version {send.Version}");
                 }
 
-                Network(node.Actor.Id, send.To, new ParametersArrived(send.Epoch, send.Range, send.Version), node.Segments.ToArray());
+                Network(node.Actor.Id, send.To, new ParametersArrived(send.Epoch, send.Range, send.Version), node.Held[send.Range].Segments.ToArray());
                 break;
             case SendState send:
                 Network(node.Actor.Id, send.To, new StateArrived(send.Epoch, send.Version, send.Shards, 0),
-                    send.Shards.Select(s => (s, node.States[s])).ToArray());
+                    send.Shards.Select(s => (s, node.Held[send.Range].States[s])).ToArray());
                 break;
             case SnapshotRange snapshot:
-                if (!node.Segments.SequenceEqual(SegmentsOf(node.Range, snapshot.Version)))
+                Held kept = node.Held[snapshot.Range];
+                if (!kept.Segments.SequenceEqual(SegmentsOf(snapshot.Range, snapshot.Version)))
                 {
                     throw Failure($"{node.Actor.Id} keeps a copy of version {snapshot.Version} that is not that version");
                 }
 
-                Local(node, _random.Next(1, 1_000), new RangeSnapshotted(snapshot.Version, snapshot.Range));
+                var snapped = new Content([.. kept.Segments], [.. kept.States]);
+                Local(node, _random.Next(1, 1_000), new RangeSnapshotted(snapshot.Version, snapshot.Range),
+                    () => _snapshots[(snapshot.Version, snapshot.Range)] = snapped);
                 break;
             case SaveCheckpoint save:
-                Count("checkpoints");
-                Local(node, _random.Next(1, 20_000), new CheckpointSaved(save.Version));
+                Save(node, save.Version);
                 break;
-            case AppendJournal { Record: VerdictRecord verdict } when node.Actor == _nodes[ActorId.Coordinator].Actor:
-                _journal.Add(verdict);
+            case AppendJournal append when node.Actor == _nodes[ActorId.Coordinator].Actor:
+                _journal.Add(append.Record);
                 break;
             case StepCommitted committed:
                 Disturb(committed.Version);
                 break;
             case EndJob end when node.Actor == _nodes[ActorId.Coordinator].Actor:
                 _end = end;
+                break;
+            case EndActor ended when node.Actor is ParameterServer && _end is null:
+                Count(ended.Failed ? "server refused" : "server left");
+                _nodes.Remove(node.Actor.Id);
                 break;
             case EndActor ended when node.Actor is Worker:
                 _nodes.Remove(node.Actor.Id);
@@ -695,8 +868,36 @@ internal sealed class ProtocolSimulation
         });
     }
 
+    private void Save(Node node, long version)
+    {
+        ReadOnlyMemory<byte> policy = _policy!.Capture();
+        bool fails = !_faultsAreOver && _random.NextDouble() < _plan.DiskFull;
+        long delay = _random.Next(1, 20_000);
+        if (fails)
+        {
+            Local(node, delay, new CheckpointFailed(version, "no space left on device"));
+            return;
+        }
+
+        var ranges = new SortedDictionary<int, Content>();
+        foreach (RangeOwner range in _map.Ranges)
+        {
+            ranges[range.Range] = _snapshots[(version, range.Range)];
+        }
+
+        _saving = new Checkpoint(version, policy.ToArray(), ranges);
+        Local(node, delay, new CheckpointSaved(version), FinishSaving);
+    }
+
+    private void FinishSaving()
+    {
+        _checkpoint = _saving ?? _checkpoint;
+        _saving = null;
+    }
+
     private void Reduce(Node node, ReduceSegment reduce)
     {
+        Held holder = node.Held[reduce.Segment.Range];
         int covered = 0;
         foreach (HeldPiece piece in reduce.Pieces)
         {
@@ -726,14 +927,15 @@ internal sealed class ProtocolSimulation
         var blocks = new ShardRange(reduce.Segment.FirstBlock, reduce.Segment.FirstBlock + reduce.Segment.BlockCount);
         Local(node, _random.Next(1, 500),
             new SegmentReduced(reduce.Step, reduce.Ticket, reduce.Segment.Index, BlockSums.Fold(squares, blocks, _map.BlockCount), true, sum),
-            () => node.Reduced[reduce.Segment.Index] = sum);
+            () => holder.Reduced[reduce.Segment.Index] = sum);
     }
 
     private void Apply(Node node, ApplyVerdict apply)
     {
         var server = (ParameterServer)node.Actor;
-        ulong[] reduced = [.. node.Reduced.Values];
-        ulong[]? states = node.PendingStates;
+        Held held = node.Held[apply.Range];
+        ulong[] reduced = [.. held.Reduced.Values];
+        ulong[]? states = held.PendingStates;
         if (apply.Payload != 0)
         {
             var copy = (Copy)Payload(apply.Payload);
@@ -741,26 +943,26 @@ internal sealed class ProtocolSimulation
             states = copy.States;
         }
 
-        ulong[] after = new ulong[node.Segments.Length];
+        ulong[] after = new ulong[held.Segments.Length];
         for (int i = 0; i < after.Length; i++)
         {
-            after[i] = Reference.Apply(node.Segments[i], reduced[i], apply.Decision);
+            after[i] = Reference.Apply(held.Segments[i], reduced[i], apply.Decision);
         }
 
-        if (apply.Step != server.Version || !after.SequenceEqual(SegmentsOf(node.Range, apply.Step + 1)))
+        if (apply.Step != server.VersionOf(apply.Range) || !after.SequenceEqual(SegmentsOf(apply.Range, apply.Step + 1)))
         {
             throw Failure($"{server.Id} applies step {apply.Step} and is not at the reference's version {apply.Step + 1}");
         }
 
         Local(node, _random.Next(1, 1_000), new VerdictApplied(apply.Step, apply.Range), () =>
         {
-            node.Segments = after;
-            node.Reduced.Clear();
+            held.Segments = after;
+            held.Reduced.Clear();
             if (states is not null)
             {
-                for (int shard = node.Range; shard < _plan.Shards; shard += _plan.Servers)
+                for (int shard = apply.Range; shard < _plan.Shards; shard += _plan.Servers)
                 {
-                    node.States[shard] = states[shard];
+                    held.States[shard] = states[shard];
                     if (_plan.CarriesState && states[shard] != _reference.States[(int)apply.Step + 1][shard])
                     {
                         throw Failure($"{server.Id} commits another state of shard {shard} at step {apply.Step}");
@@ -800,6 +1002,11 @@ internal sealed class ProtocolSimulation
                 if (_random.Next(4) == 0)
                 {
                     Count("drains");
+                    if (workers.Length == 1)
+                    {
+                        Later(AddWorker); // what it leaves open, another one has to do
+                    }
+
                     _flights.Enqueue(new Flight(new Envelope(id, id, new Drain()), null, 0, null), (_now.Ticks, _order++));
                     return;
                 }
@@ -821,29 +1028,121 @@ internal sealed class ProtocolSimulation
 
         if (_random.NextDouble() < _plan.CoordinatorCrash)
         {
+            Later(CrashCoordinator);
+        }
+
+        if (_plan.Elastic && _random.NextDouble() < _plan.ServerCrash)
+        {
+            int victim = _random.Next(1000);
+            bool isNoticed = _random.Next(2) == 0, isReplaced = _random.Next(3) > 0;
+            Later(() => CrashServer(victim, isNoticed, isReplaced));
+        }
+
+        if (_plan.Elastic && _random.NextDouble() < _plan.ServerLeave)
+        {
+            int victim = _random.Next(1000);
             Later(() =>
             {
-                if (_end is null && _nodes.ContainsKey(ActorId.Coordinator))
+                ActorId[] servers = [.. _nodes.Keys.Where(id => id.Role == ActorRole.Server)];
+                AddServer();
+                if (servers.Length == 0)
                 {
-                    Count("coordinator crashes");
-                    StartCoordinator();
+                    return;
                 }
+
+                Count("server drains");
+                _flights.Enqueue(new Flight(new Envelope(servers[victim % servers.Length], servers[victim % servers.Length], new Drain()), null, 0, null), (_now.Ticks, _order++));
             });
+        }
+    }
+
+    private void CrashCoordinator()
+    {
+        if (_end is not null || !_nodes.Remove(ActorId.Coordinator))
+        {
+            return;
+        }
+
+        Count("coordinator crashes");
+        CountAll();
+        _saving = null;
+        if (_plan.Elastic && _random.NextDouble() < _plan.TornJournal)
+        {
+            while (_journal.Count > 0 && _journal[^1] is VerdictRecord && _random.Next(2) == 0)
+            {
+                Count("torn records");
+                _journal.RemoveAt(_journal.Count - 1); // it was written and not flushed
+            }
+        }
+
+        if (!_plan.Elastic || _random.Next(2) == 0)
+        {
+            StartCoordinator();
+            return;
+        }
+
+        foreach (ActorId id in _nodes.Keys)
+        {
+            if (_random.Next(3) == 0)
+            {
+                Network(ActorId.Coordinator, id, new ActorDown(ActorId.Coordinator, "connection closed"));
+            }
+        }
+
+        Later(() =>
+        {
+            if (_end is null)
+            {
+                StartCoordinator();
+            }
+        });
+    }
+
+    private void CrashServer(int victim, bool isNoticed, bool isReplaced)
+    {
+        ActorId[] servers = [.. _nodes.Keys.Where(id => id.Role == ActorRole.Server)];
+        if (_end is not null || servers.Length == 0)
+        {
+            return;
+        }
+
+        Count("server crashes");
+        ActorId id = servers[victim % servers.Length];
+        _nodes.Remove(id);
+        if (isNoticed)
+        {
+            Network(id, ActorId.Coordinator, new ActorDown(id, "connection closed"));
+        }
+
+        if (isReplaced || servers.Length == 1)
+        {
+            Later(AddServer);
         }
     }
 
     private void Later(Action action)
     {
         // A host event rather than a message: it happens at a random moment whoever is there.
-        ActorId host = ActorId.Server(0);
-        Node node = _nodes[host];
         _flights.Enqueue(
-            new Flight(new Envelope(host, host, new Heartbeat(0, -1, 0)), null, node.Incarnation, action), (_now.Ticks + _random.Next(1, 60_000), _order++));
+            new Flight(new Envelope(default, default, new Drain()), null, -1, action), (_now.Ticks + _random.Next(1, 60_000), _order++));
     }
 
     private sealed record Flight(Envelope Envelope, object? Content, long Incarnation, Action? Before);
 
     private sealed record Copy(ulong[] Reduced, ulong[]? States);
+
+    private sealed record Content(ulong[] Segments, ulong[] States);
+
+    private sealed record Checkpoint(long Version, byte[] Policy, SortedDictionary<int, Content> Ranges);
+
+    /// <summary>A server's memory of a range.</summary>
+    private sealed class Held(Content content)
+    {
+        public ulong[] Segments = content.Segments;
+        public readonly ulong[] States = content.States;
+        public ulong[]? PendingStates;
+        public readonly SortedDictionary<int, ulong> Reduced = [];
+    }
 
     private sealed class Node(IActor actor)
     {
@@ -851,12 +1150,8 @@ internal sealed class ProtocolSimulation
 
         public readonly IActor Actor = actor;
         public readonly long Incarnation = Interlocked.Increment(ref s_incarnations);
-        public int Range;
         public long BusyUntil;
-        public ulong[] Segments = [];
-        public ulong[] States = [];
-        public ulong[]? PendingStates;
-        public readonly SortedDictionary<int, ulong> Reduced = [];
+        public readonly SortedDictionary<int, Held> Held = [];
         public readonly Dictionary<(int Range, long Version), ulong[]> Parameters = [];
         public readonly Dictionary<(long, int, ShardRange), object> Gradients = [];
         public readonly Dictionary<(long, int), object> NextStates = [];
