@@ -34,6 +34,10 @@ public sealed class CommandLine
         _root.Add(PredictCommand.Make(terminal));
         _root.Add(InspectCommand.Make(terminal));
         _root.Add(EnginesCommand.Make(terminal, engines));
+        _root.Add(NodeCommands.Coordinator(terminal));
+        _root.Add(NodeCommands.Worker(terminal));
+        _root.Add(NodeCommands.Server(terminal));
+        _root.Add(StatusCommand.Make(terminal));
         _root.Add(BenchCommand.Make(terminal));
         foreach (HelpOption help in _root.Options.OfType<HelpOption>())
         {

@@ -56,14 +56,41 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(data);
         config = config.Resolve();
+        var widths = data.InputVocabulary > 0
+            ? new ModelWidths(InputKind.Tokens, data.InputVocabulary, data.OutputWidth)
+            : new ModelWidths(InputKind.Features, data.FeatureWidth, data.OutputWidth);
+        TrainingJob job = Assemble(config, widths, data.Training, data.Validation, data.Test, data.Sha256, json);
+        CheckTargets(job.Model, data);
+        return new ResolvedJob(config, data, job, baseFolder);
+    }
+
+    /// <summary>A job over sources of rows, wherever they come from.</summary>
+    /// <param name="config">The config.</param>
+    /// <param name="widths">What the model reads and writes.</param>
+    /// <param name="train">The training data.</param>
+    /// <param name="validation">The validation data, or null.</param>
+    /// <param name="test">The test data, or null.</param>
+    /// <param name="dataSha256">The hash of all data.</param>
+    /// <param name="json">What checkpoints keep of the config.</param>
+    /// <exception cref="ModelException">The layers don't fit each other or the widths.</exception>
+    public static TrainingJob Assemble(
+        JobConfig config, ModelWidths widths, IBatchSource train, IBatchSource? validation, IBatchSource? test, string dataSha256, string json)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(widths);
+        ArgumentNullException.ThrowIfNull(train);
+        config = config.Resolve();
         BatchConfig batch = config.Batch;
         int shards = batch.Shards ?? BatchConfig.DefaultShards(batch.Size);
+
+        // The model's algorithms are chosen by the config's shards, never by the workers.
+        long positions = (long)train.MaximumTime * train.BatchRows / shards;
         var job = new TrainingJob
         {
-            Model = BuildModel(config, data, shards),
-            Train = data.Training,
-            Validation = data.Validation,
-            Test = data.Test,
+            Model = Model.Build(config.Model, widths.Input, widths.InputWidth, widths.OutputWidth, positions),
+            Train = train,
+            Validation = validation,
+            Test = test,
             Settings = new TrainingSettings
             {
                 Optimizer = config.Optimizer,
@@ -76,28 +103,17 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
                 Checkpoint = config.Checkpoint,
                 NonFinite = config.NonFinite,
                 BatchRows = batch.Size,
-                StepsPerPass = data.Training.StepsPerPass,
-                HasValidation = data.Validation is not null,
+                StepsPerPass = train.StepsPerPass,
+                HasValidation = validation is not null,
             },
             Seed = config.Seed,
             Shards = shards,
-            DataSha256 = data.Sha256,
+            DataSha256 = dataSha256,
             Config = json,
         };
         ClusterConfig cluster = config.Cluster;
         int every = cluster.Recompute ? cluster.RecomputeEvery ?? (int)Math.Ceiling(Math.Sqrt(job.MaximumTime)) : 0;
-        return new ResolvedJob(config, data, job with { RecomputeEvery = every }, baseFolder);
-    }
-
-    /// <summary>A model for data that is open; its algorithms are chosen by the config's shards, never by the workers.</summary>
-    private static Model BuildModel(JobConfig config, Dataset data, int shards)
-    {
-        long positions = (long)data.Training.MaximumTime * data.Training.BatchRows / shards;
-        Model model = data.InputVocabulary > 0
-            ? Model.Build(config.Model, InputKind.Tokens, data.InputVocabulary, data.OutputWidth, positions)
-            : Model.Build(config.Model, InputKind.Features, data.FeatureWidth, data.OutputWidth, positions);
-        CheckTargets(model, data);
-        return model;
+        return job with { RecomputeEvery = every };
     }
 
     /// <summary>What a model can be built with, but not trained: outputs or a loss that the data's targets don't fit.</summary>

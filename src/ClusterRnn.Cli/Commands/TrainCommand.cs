@@ -19,31 +19,59 @@ internal static class TrainCommand
 {
     public static Command Make(Terminal terminal, IReadOnlyList<IEngine> engines)
     {
+        var command = new GroupedCommand("train", "Train a model as a config file says.", CommandGroup.Train);
+        command.Examples.Add(("train configs/quickstart.yaml", "Train a small character model with two workers in this process."));
+        command.Examples.Add(("train configs/char-lm.yaml --set data.path='texts/**/*.txt'", "Train on any text."));
+        command.Examples.Add(("train configs/quickstart.yaml --engine tcp --workers 3", "The same model from three worker processes."));
+        command.Examples.Add(("train configs/quickstart.yaml --resume", "Go on where the newest run of this config was stopped."));
+        var engine = new Option<string?>("--engine") { Description = "What runs the job (cluster.engine): in-process, or tcp for worker and server processes. The result is the same.", HelpName = "NAME" };
+        Fill(command, terminal, engine, (_, config) => Choose(engines, config.Cluster.Engine));
+        return command;
+    }
+
+    /// <summary>Gives a command everything that training has on the command line.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="terminal">Where it writes.</param>
+    /// <param name="engine">The option that names the engine, or null where the command decides.</param>
+    /// <param name="choose">Gives the engine.</param>
+    public static void Fill(GroupedCommand command, Terminal terminal, Option<string?>? engine, Func<ParseResult, JobConfig, IEngine> choose)
+    {
         var config = new Argument<string?>("CONFIG") { Description = "The job's config file (YAML); with --resume RUN it may be left out.", Arity = ArgumentArity.ZeroOrOne };
         var dryRun = new Option<bool>("--dry-run") { Description = "Check everything; print the resolved config, parameters, memory and shards; train nothing." };
         var workers = new Option<string?>("--workers") { Description = "Workers (cluster.workers). The result is the same for any number.", HelpName = "N" };
         var servers = new Option<string?>("--servers") { Description = "Parameter servers (cluster.servers). The result is the same for any number.", HelpName = "N" };
+        var replicas = new Option<string?>("--replicas") { Description = "Copies of each server's parameters (cluster.replicas), 1 or 2, where servers can be lost.", HelpName = "N" };
         var memory = new Option<string?>("--memory") { Description = "What each worker's buffers may take, such as 512MB (cluster.workerMemory). The result is the same for any limit.", HelpName = "LIMIT" };
         var set = new Option<string[]>("--set") { Description = "Set a config key, as often as needed: --set batch.size=32.", HelpName = "KEY=VALUE", AllowMultipleArgumentsPerToken = false };
         var output = new Option<string?>("--out", "-o") { Description = "The run folder. Default: a new folder runs/NAME-N.", HelpName = "FOLDER" };
         var seed = new Option<string?>("--seed") { Description = "The seed of everything random (seed).", HelpName = "N" };
         Option<long?> steps = NumberOption.Of<long>("--steps", "Stop after step N, with a checkpoint, as if interrupted there; --resume goes on.", 0);
         var resume = new Option<string?>("--resume") { Description = "Go on from the newest whole checkpoint of RUN; without RUN: of --out, or of this config's newest run.", HelpName = "RUN", Arity = ArgumentArity.ZeroOrOne };
-        var command = new GroupedCommand("train", "Train a model as a config file says.", CommandGroup.Train) { config, dryRun, workers, servers, memory, set, output, seed, steps, resume };
-        command.Examples.Add(("train configs/quickstart.yaml", "Train a small character model with two workers in this process."));
-        command.Examples.Add(("train configs/char-lm.yaml --set data.path='texts/**/*.txt'", "Train on any text."));
-        command.Examples.Add(("train configs/quickstart.yaml --resume", "Go on where the newest run of this config was stopped."));
+        command.Add(config);
+        command.Add(dryRun);
+        if (engine is not null)
+        {
+            command.Add(engine);
+        }
+
+        foreach (Option option in new Option[] { workers, servers, replicas, memory, set, output, seed, steps, resume })
+        {
+            command.Add(option);
+        }
+
         command.SetAction((parsed, cancellation) =>
         {
             var assignments = new List<ConfigAssignment>();
+            Assign("--engine", "cluster.engine", engine is null ? null : parsed.GetValue(engine));
             Assign("--workers", "cluster.workers", parsed.GetValue(workers));
             Assign("--servers", "cluster.servers", parsed.GetValue(servers));
+            Assign("--replicas", "cluster.replicas", parsed.GetValue(replicas));
             Assign("--memory", "cluster.workerMemory", parsed.GetValue(memory));
             Assign("--seed", "seed", parsed.GetValue(seed));
             assignments.AddRange((parsed.GetValue(set) ?? []).Select(ConfigAssignment.Parse));
             bool resumes = parsed.GetResult(resume) is not null;
             var request = new Request(parsed.GetValue(config), assignments, parsed.GetValue(output), parsed.GetValue(steps), resumes, parsed.GetValue(resume));
-            return Task.Run(() => RunAsync(terminal, engines, request, parsed.GetValue(dryRun), cancellation), CancellationToken.None);
+            return Task.Run(() => RunAsync(terminal, job => choose(parsed, job), request, parsed.GetValue(dryRun), cancellation), CancellationToken.None);
 
             void Assign(string option, string key, string? value)
             {
@@ -53,10 +81,13 @@ internal static class TrainCommand
                 }
             }
         });
-        return command;
     }
 
-    private static async Task<int> RunAsync(Terminal terminal, IReadOnlyList<IEngine> engines, Request request, bool isDryRun, CancellationToken cancellation)
+    private static IEngine Choose(IReadOnlyList<IEngine> engines, string? name)
+        => (name is null ? engines.FirstOrDefault() : engines.FirstOrDefault(engine => engine.Name == name))
+            ?? throw new UsageException(name is null ? "this build has no engine to train with" : $"this build has no engine '{name}'; `clusterrnn engines` lists those it has");
+
+    private static async Task<int> RunAsync(Terminal terminal, Func<JobConfig, IEngine> choose, Request request, bool isDryRun, CancellationToken cancellation)
     {
         BoundConfig<JobConfig> bound = Load(request);
         JobConfig config = bound.Value;
@@ -98,7 +129,7 @@ internal static class TrainCommand
             return ExitCode.Success;
         }
 
-        IEngine engine = engines.Count > 0 ? engines[0] : throw new UsageException("this build has no engine to train with");
+        IEngine engine = choose(config);
         (RunFolder folder, Checkpoint? from) = Place(terminal, request, job);
         cancellation.ThrowIfCancellationRequested();
         return await new TrainingRun(terminal, engine, job, folder, from, request.Config, request.Assignments).RunAsync(request.StopAfter, cancellation).ConfigureAwait(false);
@@ -135,6 +166,12 @@ internal static class TrainCommand
                 ?? throw new UsageException($"--resume: expected a run of {job.Config.Name} in {Path.GetFullPath(job.Config.Output.Folder)}, found none");
         if (!Directory.Exists(folder.Path))
         {
+            if (request.ResumeRun is null && request.Out is not null)
+            {
+                terminal.Say($"{folder.Path} is not there yet: starting from the beginning");
+                return (RunFolder.CreateNamed(request.Out), null);
+            }
+
             throw new UsageException($"--resume {folder.Path}: expected a run's folder, found nothing there");
         }
 

@@ -42,6 +42,7 @@ internal sealed partial class TrainingRun(
                 ResumeFrom = from,
                 Workers = Config.Cluster.Workers,
                 Servers = Config.Cluster.Servers,
+                Replicas = Config.Cluster.Replicas,
                 StopAfterStep = stopAfter,
             };
             result = await ProgressPresenter.ShowAsync(terminal, shown =>

@@ -122,5 +122,6 @@ internal static class Dialing
             ? "it closed the connection during the handshake: it may want no TLS, or not accept this node's certificate (its log says why)"
             : "it closed the connection during the handshake: it may want TLS (`--certs FOLDER`), or be something else";
 
-    private static TransportException Failed(HostPort address, ActorId target, string why, Exception cause) => new($"{target} at {address}: {why}", cause);
+    private static TransportException Failed(HostPort address, ActorId target, string why, Exception cause)
+        => new($"{target} at {address}: {why}", cause) { IsRefusal = cause is TransportException { IsRefusal: true } };
 }

@@ -218,7 +218,7 @@ internal sealed class Handshake(Stream stream, byte[] token)
         await stream.ReadExactlyAsync(body, cancellation).ConfigureAwait(false);
         if (kind == Kind.Refused)
         {
-            throw new TransportException($"it refuses us: {Encoding.UTF8.GetString(body)}");
+            throw new TransportException($"it refuses us: {Encoding.UTF8.GetString(body)}") { IsRefusal = true };
         }
 
         if (!keep)

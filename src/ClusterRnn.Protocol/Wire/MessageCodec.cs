@@ -88,6 +88,20 @@ public static class MessageCodec
             61,
             (w, m) => w.Int64(m.Epoch).Int64(m.Version).Reason(m.Activity).Int64(m.StepTicks).Bool(m.Ended).Nodes(m.Nodes).Counters(m.Counters),
             (ref r) => new StatusReply(r.Int64(), r.Int64(), r.Text(), r.Int64(), r.Bool(), r.Nodes(), r.Counters())),
+        Of<AddressBook>(70, (w, m) => w.Addresses(m.Peers), (ref r) => new AddressBook(r.Addresses())),
+        Of<RangePushed>(71, (w, m) => w.Int64(m.Epoch).Int64(m.Version).Int32(m.Range), (ref r) => new RangePushed(r.Int64(), r.Int64(), r.RangeNumber(), 0)),
+        Of<ReadRows>(
+            72,
+            (w, m) => w.Int32(m.Part).Int64(m.Version).Int32(m.FirstRow).Int32(m.Rows),
+            (ref r) => new ReadRows(r.Below(3, "part of the data"), r.Int64(), r.Below(int.MaxValue, "row"), r.Below(int.MaxValue, "number of rows"))),
+        Of<RowsArrived>(
+            73,
+            (w, m) => w.Int32(m.Part).Int64(m.Version).Int32(m.FirstRow).Int32(m.Rows).Int64(m.Pass).Int64(m.StepInPass)
+                .Int32(m.Time).Int32(m.TargetTime).Int64(m.StartTime).Int32(m.CaptureTime).Bool(m.ResetState),
+            (ref r) => new RowsArrived(
+                r.Below(3, "part of the data"), r.Int64(), r.Below(int.MaxValue, "row"), r.Below(int.MaxValue, "number of rows"), r.Int64(), r.Int64(),
+                r.Below(int.MaxValue, "number of time steps"), r.Below(int.MaxValue, "number of time steps"), r.Int64(), r.Int32(), r.Bool(), 0)),
+        Of<RowsRefused>(74, (w, m) => w.Int32(m.Part).Int64(m.Version).Reason(m.Reason), (ref r) => new RowsRefused(r.Below(3, "part of the data"), r.Int64(), r.Text())),
     ];
 
     private static readonly Entry?[] ByTag = IndexByTag();

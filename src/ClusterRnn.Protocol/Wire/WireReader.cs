@@ -280,6 +280,18 @@ public ref struct WireReader(ReadOnlySpan<byte> bytes)
         return nodes;
     }
 
+    /// <summary>Where servers take blocks.</summary>
+    public PeerAddress[] Addresses()
+    {
+        var peers = new PeerAddress[Count(Limits.MaximumNodes, 9, "addresses")];
+        for (int i = 0; i < peers.Length; i++)
+        {
+            peers[i] = new PeerAddress(Actor(), Text());
+        }
+
+        return peers;
+    }
+
     /// <summary>Counters by name.</summary>
     public NamedCount[] Counters()
     {

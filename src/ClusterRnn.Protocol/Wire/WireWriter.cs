@@ -260,6 +260,18 @@ public readonly struct WireWriter(IBufferWriter<byte> into)
         return this;
     }
 
+    /// <summary>Where servers take blocks.</summary>
+    public WireWriter Addresses(PeerAddress[] peers)
+    {
+        Count(peers.Length, Limits.MaximumNodes);
+        foreach (PeerAddress peer in peers)
+        {
+            Actor(peer.Actor).Name(peer.Address);
+        }
+
+        return this;
+    }
+
     /// <summary>Counters by name.</summary>
     public WireWriter Counters(NamedCount[] counters)
     {

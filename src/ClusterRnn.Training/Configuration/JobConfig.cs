@@ -25,6 +25,16 @@ public sealed record ClusterConfig : IValidatableObject
     [Range(1, 4096)]
     public int Servers { get; init; } = 1;
 
+    /// <summary>What runs the job: see <c>clusterrnn engines</c>. Null: the default.</summary>
+    [Description("The engine that runs the job: in-process, or tcp for several processes. Default: in-process.")]
+    [RegularExpression("in-process|tcp", ErrorMessage = "in-process or tcp")]
+    public string? Engine { get; init; }
+
+    /// <summary>Copies of each server's range.</summary>
+    [Description("Copies of each range of parameters: with 2, another server holds a replica, and a lost server costs nothing. The in-process engine needs none.")]
+    [Range(1, 2)]
+    public int Replicas { get; init; } = 1;
+
     /// <summary>What a worker's buffers may take (<see cref="MemorySize"/>); null: no limit.</summary>
     [Description("What each worker's buffers may take, such as 512MB or 1GiB: its shards are computed in groups that fit. Default: no limit.")]
     [RegularExpression(MemorySize.Pattern, ErrorMessage = MemorySize.Words)]

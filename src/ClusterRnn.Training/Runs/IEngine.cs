@@ -22,6 +22,9 @@ public sealed record EngineRequest
     /// <summary>Parameter servers.</summary>
     public int Servers { get; init; } = 1;
 
+    /// <summary>Copies of each server's range: 1, or 2 with a replica. Engines whose servers can't be lost ignore it.</summary>
+    public int Replicas { get; init; } = 1;
+
     /// <summary>Stop once so many steps are committed, with a checkpoint, as if interrupted there; null runs to the job's own end.</summary>
     public long? StopAfterStep { get; init; }
 

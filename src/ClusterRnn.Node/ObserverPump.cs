@@ -2,13 +2,13 @@ using System.Collections.Concurrent;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Runs;
 
-namespace ClusterRnn.Node.InProcess;
+namespace ClusterRnn.Node;
 
 /// <summary>
 /// Calls an observer from one thread of its own, in order. It looks for news every few milliseconds, so a step of a small
 /// model doesn't pay for waking it. An observer that throws ends the run, and so does one that doesn't come back.
 /// </summary>
-internal sealed class ObserverPump : IDisposable
+public sealed class ObserverPump : IDisposable
 {
     private const int PauseMs = 15;
     private const int LongestBacklog = 4096;
@@ -25,6 +25,9 @@ internal sealed class ObserverPump : IDisposable
     private volatile bool _broken;
     private volatile bool _ending;
 
+    /// <summary>Starts the thread.</summary>
+    /// <param name="observer">Is told.</param>
+    /// <param name="failed">Is told what the observer threw, or that it does not come back.</param>
     public ObserverPump(IRunObserver observer, Action<Exception> failed)
     {
         _observer = observer;

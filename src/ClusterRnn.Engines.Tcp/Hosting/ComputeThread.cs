@@ -1,0 +1,268 @@
+// A worker's computations, on a thread of their own: the actor goes on answering while it computes.
+using System.Diagnostics;
+using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Kernels.Reduction;
+using ClusterRnn.Models;
+using ClusterRnn.Protocol;
+using ClusterRnn.Protocol.Messages;
+using ClusterRnn.Training;
+using ClusterRnn.Training.Computing;
+using TrainingReport = ClusterRnn.Training.Computing.ShardReport;
+
+namespace ClusterRnn.Engines.Tcp.Hosting;
+
+/// <summary>Computes shards and keeps the recurrent states they lead to.</summary>
+internal sealed unsafe class ComputeThread : IDisposable
+{
+    private readonly TrainingJob _job;
+    private readonly ParameterStore _parameters;
+    private readonly Action<Message> _tell;
+    private readonly Action<Exception> _failed;
+    private readonly TimeSpan _delay;
+    private readonly Dictionary<ShardRange, ShardRange[]> _subtrees = [];
+    private readonly NativeBuffer<float>[] _states; // by parity of the version: [rows, StateWidth]
+    private readonly TrainingReport[] _reports;
+    private readonly ulong[][] _digests; // by subtree: one a layer
+    private readonly bool[] _finite; // by subtree
+    private readonly nint[] _pointers;
+    private readonly Thread _thread;
+    private readonly ManualResetEventSlim _ready = new();
+    private readonly CancellationTokenSource _ending = new();
+    private readonly object _gate = new();
+    private ShardComputer? _computer;
+    private long _heldVersion = -1;
+    private ComputeShards? _pending; // guarded by _gate
+    private AnswerBuffers? _pendingAnswer;
+
+    /// <summary>Makes the thread; it reserves the model's buffers on its own.</summary>
+    /// <param name="job">The job.</param>
+    /// <param name="parameters">Where the parameters of a version are found.</param>
+    /// <param name="memoryBytes">What the model's buffers may take, 0 for no limit.</param>
+    /// <param name="delay">How long each computation is made to last longer, for experiments.</param>
+    /// <param name="tell">Tells the actor what came of it.</param>
+    /// <param name="failed">Is told why the thread ended, if it failed.</param>
+    public ComputeThread(TrainingJob job, ParameterStore parameters, long memoryBytes, TimeSpan delay, Action<Message> tell, Action<Exception> failed)
+    {
+        _job = job;
+        _parameters = parameters;
+        _delay = delay;
+        _tell = tell;
+        _failed = failed;
+        _reports = ShardComputer.CreateReports(job, Math.Max(job.Shards, job.EvaluationShards));
+        int layers = 1;
+        foreach (ParameterTensor tensor in job.Layout.Tensors)
+        {
+            layers = Math.Max(layers, tensor.Layer + 1);
+        }
+
+        int subtrees = 2 * (33 - int.LeadingZeroCount(job.Shards)); // the most that cover a contiguous range
+        _digests = new ulong[subtrees][];
+        for (int i = 0; i < subtrees; i++)
+        {
+            _digests[i] = new ulong[layers];
+        }
+
+        _finite = new bool[subtrees];
+        _pointers = new nint[(2 * job.Shards) + subtrees];
+        long floats = job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth : 0;
+        _states = [new NativeBuffer<float>(floats), new NativeBuffer<float>(floats)];
+        _thread = new Thread(() => Run(memoryBytes)) { IsBackground = true, Name = "compute" };
+        _thread.Start();
+    }
+
+    /// <summary>Waits until the model's buffers are reserved.</summary>
+    /// <returns>Whether they were in time.</returns>
+    public bool WaitUntilReady(TimeSpan timeout) => _ready.Wait(timeout);
+
+    /// <summary>The subtrees of a range. Of the actor's thread.</summary>
+    public ShardRange[] SubtreesOf(ShardRange range)
+    {
+        if (!_subtrees.TryGetValue(range, out ShardRange[]? subtrees))
+        {
+            subtrees = new MergeProgram(range, _job.Shards).Subtrees;
+            _subtrees.Add(range, subtrees);
+        }
+
+        return subtrees;
+    }
+
+    /// <summary>Gives it a computation; the one before has ended. Of the actor's thread.</summary>
+    public void Give(ComputeShards compute, AnswerBuffers? answer)
+    {
+        lock (_gate)
+        {
+            _pendingAnswer = answer;
+            _pending = compute;
+            Monitor.Pulse(_gate);
+        }
+    }
+
+    /// <summary>Keeps committed states that arrived. Only called while nothing is computed.</summary>
+    /// <param name="version">The version they are of.</param>
+    /// <param name="shards">The shards, ascending.</param>
+    /// <param name="values">Their rows, one shard after the other.</param>
+    public void HoldStates(long version, int[] shards, float* values)
+    {
+        float* into = _states[version & 1].Pointer;
+        foreach (int shard in shards)
+        {
+            long floats = _job.StateFloats(shard);
+            Copy(values, into + _job.StateOffset(shard), floats);
+            values += floats;
+        }
+    }
+
+    /// <summary>Ends the thread after the shard it computes.</summary>
+    public void Dispose()
+    {
+        _ending.Cancel();
+        lock (_gate)
+        {
+            Monitor.Pulse(_gate);
+        }
+
+        if (_thread.Join(TimeSpan.FromMinutes(1)))
+        {
+            _computer?.Dispose();
+            _states[0].Dispose();
+            _states[1].Dispose();
+        }
+    }
+
+    private void Run(long memoryBytes)
+    {
+        try
+        {
+            _computer = _job.CreateComputer(_job.Shards, memoryBytes);
+            _ready.Set();
+            while (!_ending.IsCancellationRequested)
+            {
+                ComputeShards? compute;
+                AnswerBuffers? answer;
+                lock (_gate)
+                {
+                    while (_pending is null && !_ending.IsCancellationRequested)
+                    {
+                        Monitor.Wait(_gate, 1000);
+                    }
+
+                    (compute, answer, _pending) = (_pending, _pendingAnswer, null);
+                }
+
+                if (compute is not null)
+                {
+                    _tell(Compute(compute, answer));
+                }
+            }
+        }
+        catch (OperationCanceledException) when (_ending.IsCancellationRequested)
+        {
+            // The node ends: nobody waits for the evaluation.
+        }
+        catch (Exception error)
+        {
+            _failed(error);
+        }
+    }
+
+    private Computed Compute(ComputeShards compute, AnswerBuffers? answer)
+    {
+        long started = Stopwatch.GetTimestamp();
+        Load(compute.Version);
+        if (_delay > TimeSpan.Zero)
+        {
+            _ending.Token.WaitHandle.WaitOne(_delay);
+        }
+
+        SubtreeReport[] subtrees = [];
+        if (compute.Kind == WorkKind.Train)
+        {
+            Train(compute, answer!);
+            subtrees = new SubtreeReport[answer!.Subtrees.Length];
+            for (int i = 0; i < subtrees.Length; i++)
+            {
+                subtrees[i] = new SubtreeReport(answer.Subtrees[i], [.. _digests[i]], _finite[i]);
+            }
+        }
+        else
+        {
+            _computer!.Evaluate(compute.Range, _reports.AsSpan(0, compute.Range.Count), _ending.Token);
+        }
+
+        var shards = new Protocol.Messages.ShardReport[compute.Range.Count];
+        for (int i = 0; i < shards.Length; i++)
+        {
+            TrainingReport report = _reports[i];
+            shards[i] = new Protocol.Messages.ShardReport(
+                report.Shard, [.. report.Sums], [.. report.Counts], report.RowsDigest, report.StateDigest, report.Finite);
+        }
+
+        long ticks = (Stopwatch.GetTimestamp() - started) * Instant.TicksPerSecond / Stopwatch.Frequency;
+        return new Computed(compute.Assignment, true, shards, subtrees, ticks);
+    }
+
+    private void Load(long version)
+    {
+        if (_heldVersion == version)
+        {
+            return;
+        }
+
+        _parameters.Release(_heldVersion);
+        _heldVersion = -1;
+        float* values = _parameters.Hold(version);
+        if (values is null)
+        {
+            throw new TrainingException($"The parameters of step {version} were announced, but are not there.");
+        }
+
+        _heldVersion = version;
+        _computer!.LoadParameters(values);
+    }
+
+    private void Train(ComputeShards compute, AnswerBuffers answer)
+    {
+        ShardRange range = compute.Range;
+        bool carries = _job.CarriesState;
+        float* held = _states[compute.Version & 1].Pointer;
+        fixed (nint* pointers = _pointers)
+        {
+            float** statesIn = (float**)pointers;
+            float** statesOut = (float**)(pointers + _job.Shards);
+            float** gradients = (float**)(pointers + (2 * _job.Shards));
+            for (int i = 0; i < range.Count; i++)
+            {
+                long offset = _job.StateOffset(range.Start + i);
+                statesIn[i] = held + offset;
+                statesOut[i] = answer.States + offset;
+            }
+
+            for (int i = 0; i < answer.Subtrees.Length; i++)
+            {
+                gradients[i] = answer.Gradient(i);
+            }
+
+            _computer!.Train(
+                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports.AsSpan(0, range.Count));
+            for (int i = 0; i < answer.Subtrees.Length; i++)
+            {
+                _finite[i] = ShardComputer.DigestGradient(_job.Layout, gradients[i], _digests[i]);
+            }
+        }
+
+        if (!carries)
+        {
+            return;
+        }
+
+        float* next = _states[(compute.Version + 1) & 1].Pointer;
+        for (int shard = range.Start; shard < range.End; shard++)
+        {
+            long offset = _job.StateOffset(shard);
+            Copy(answer.States + offset, next + offset, _job.StateFloats(shard));
+        }
+    }
+
+    private static void Copy(float* from, float* into, long floats)
+        => Buffer.MemoryCopy(from, into, floats * sizeof(float), floats * sizeof(float));
+}

@@ -1,0 +1,41 @@
+// A cluster of processes with nothing else installed: the coordinator in this one, workers and servers in others, which it
+// starts itself or which join from elsewhere.
+using ClusterRnn.Engines.Tcp.Nodes;
+using ClusterRnn.Engines.Tcp.Processes;
+using ClusterRnn.Training.Runs;
+
+namespace ClusterRnn.Engines.Tcp;
+
+/// <summary>Runs jobs on a cluster of processes.</summary>
+/// <param name="options">Where it listens and on what terms.</param>
+public sealed class TcpEngine(TcpEngineOptions options) : IEngine
+{
+    /// <summary>Its name on the command line.</summary>
+    public const string EngineName = "tcp";
+
+    /// <inheritdoc/>
+    public string Name => EngineName;
+
+    /// <inheritdoc/>
+    public string Description => "several processes, containers or machines: control over Kestrel connections, blocks over plain sockets";
+
+    /// <inheritdoc/>
+    public Task<EngineResult> RunAsync(EngineRequest request, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        return CoordinatorNode.RunAsync(
+            request,
+            options,
+            (address, node) =>
+            {
+                if (options.Nodes is { } nodes)
+                {
+                    return new ProcessSupervisor(nodes, address, request.Workers, request.Servers, node.Note, node.Fail);
+                }
+
+                node.Note($"listening on {address}: waiting for {request.Servers} server{(request.Servers == 1 ? "" : "s")} and workers to join");
+                return null;
+            },
+            cancellation);
+    }
+}
