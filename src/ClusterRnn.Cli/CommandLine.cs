@@ -38,6 +38,7 @@ public sealed class CommandLine
         _root.Add(NodeCommands.Worker(terminal));
         _root.Add(NodeCommands.Server(terminal));
         _root.Add(StatusCommand.Make(terminal));
+        _root.Add(CertsCommand.Make(terminal));
         _root.Add(BenchCommand.Make(terminal));
         foreach (HelpOption help in _root.Options.OfType<HelpOption>())
         {

@@ -20,11 +20,18 @@ internal static class BenchCommand
         var json = new Option<string?>("--json") { Description = "Write everything to FILE as well.", HelpName = "FILE" };
         var noTorch = new Option<bool>("--no-torch") { Description = "Don't look for PyTorch." };
         var python = new Option<string?>("--python") { Description = "The Python whose PyTorch is measured. Default: the first that has one.", HelpName = "PROGRAM" };
-        var command = new GroupedCommand("bench", "Measure whole training steps, beside PyTorch where it is found.", CommandGroup.Experiment) { cells, shapes, sweep, workers, repetitions, seconds, json, noTorch, python };
+        var network = new Option<bool>("--network") { Description = "Instead: blocks over loopback, beside a bare socket and a bare SslStream." };
+        var command = new GroupedCommand("bench", "Measure whole training steps, beside PyTorch where it is found.", CommandGroup.Experiment) { cells, shapes, sweep, workers, repetitions, seconds, json, noTorch, python, network };
         command.Examples.Add(("bench --cells lstm --shape 1 --shape 2", "Two shapes of the LSTM, about a minute."));
+        command.Examples.Add(("bench --network", "The tcp engine's bulk path, half a minute."));
         command.Examples.Add(("bench --json results.json", "Everything; ten minutes and more."));
         command.SetAction((parsed, cancellation) =>
         {
+            if (parsed.GetValue(network))
+            {
+                return Task.Run(() => RunNetworkAsync(terminal, parsed.GetValue(repetitions) ?? 9, cancellation), CancellationToken.None);
+            }
+
             BenchRequest request = new()
             {
                 Cells = ReadCells(parsed.GetValue(cells)),
@@ -37,6 +44,12 @@ internal static class BenchCommand
             return Task.Run(() => RunAsync(terminal, request, parsed.GetValue(noTorch), parsed.GetValue(python), parsed.GetValue(json), cancellation), CancellationToken.None);
         });
         return command;
+    }
+
+    private static async Task<int> RunNetworkAsync(Terminal terminal, int repetitions, CancellationToken cancellation)
+    {
+        await NetworkBench.RunAsync(terminal, [1, 8, 32], repetitions, 256L << 20, cancellation).ConfigureAwait(false);
+        return ExitCode.Success;
     }
 
     private static async Task<int> RunAsync(Terminal terminal, BenchRequest request, bool withoutTorch, string? asked, string? json, CancellationToken cancellation)

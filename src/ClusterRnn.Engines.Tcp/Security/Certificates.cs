@@ -23,6 +23,10 @@ public static class Certificates
     /// <summary>Whether a folder holds a whole set.</summary>
     public static bool Exist(string folder) => AllFiles().All(f => File.Exists(Path.Combine(folder, f)));
 
+    /// <summary>Whether a folder holds a file of a set and nothing else.</summary>
+    public static bool HasPart(string folder)
+        => Directory.EnumerateFileSystemEntries(folder).Select(f => Path.GetFileName(f)).ToArray() is { Length: > 0 } found && found.All(f => AllFiles().Contains(f));
+
     /// <summary>Writes an authority, certificates and keys of every role, and a token. Files that are there are replaced.</summary>
     /// <param name="folder">Where to; made if it is missing.</param>
     /// <param name="days">For how many days they are valid.</param>
