@@ -40,7 +40,7 @@ internal sealed class Accepting<THandler>(
                 return;
             }
 
-            if (await OpenAsync(plain, remote, makeLink, stopping).ConfigureAwait(false) is { } link)
+            if (await OpenAsync(plain, remote, cut, makeLink, stopping).ConfigureAwait(false) is { } link)
             {
                 await link.RunAsync().ConfigureAwait(false);
             }
@@ -52,10 +52,12 @@ internal sealed class Accepting<THandler>(
         }
     }
 
-    private async Task<Link?> OpenAsync(Stream plain, IPEndPoint remote, Func<Stream, LinkPeer, THandler, Link> makeLink, CancellationToken stopping)
+    private async Task<Link?> OpenAsync(Stream plain, IPEndPoint remote, Action cut, Func<Stream, LinkPeer, THandler, Link> makeLink, CancellationToken stopping)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         deadline.CancelAfter(options.HandshakeTimeout);
+        // A read that blocks its thread ends with the connection only.
+        using CancellationTokenRegistration cutting = deadline.Token.Register(cut);
         var seen = new PeerCertificate();
         Stream stream = plain;
         Handshake? handshake = null;
@@ -82,13 +84,13 @@ internal sealed class Accepting<THandler>(
                 return makeLink(stream, new LinkPeer(offer.Role, admission.Number, offer.Target.Number, remote, offer.AdvertisedBulk, default), handler);
             }
         }
-        catch (OperationCanceledException) when (!stopping.IsCancellationRequested)
+        catch (Exception error) when (deadline.IsCancellationRequested
+            && error is OperationCanceledException or IOException or SocketException or ObjectDisposedException or InvalidOperationException or AuthenticationException)
         {
-            Refuse(remote, $"the handshake was not complete within {options.HandshakeTimeout.TotalSeconds:0.#} s");
-        }
-        catch (OperationCanceledException)
-        {
-            // The listener ends.
+            if (!stopping.IsCancellationRequested)
+            {
+                Refuse(remote, $"the handshake was not complete within {options.HandshakeTimeout.TotalSeconds:0.#} s");
+            }
         }
         catch (AuthenticationException error)
         {

@@ -1,11 +1,11 @@
 // A link for blocks. Either end sends; a block goes from the sender's memory to the socket and from the socket to the
-// receiver's memory with nothing in between, and each chunk of it is summed while it is in cache.
+// receiver's memory with nothing in between, and each chunk of it is summed while it is in cache. Each direction has a
+// thread of its own, which blocks in the system (see BlockingStream): the tasks here never wait.
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
-using System.Threading.Channels;
 using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Wire;
@@ -19,7 +19,9 @@ public sealed class BulkLink : Link
     private const int SmallBytes = 8 << 10;
 
     private readonly IBulkHandler _handler;
-    private readonly Channel<Outgoing> _queue;
+    private readonly object _gate = new();
+    private readonly Queue<Outgoing> _queue = new(); // under the gate, as the next
+    private bool _accepts = true;
     private readonly ArrayBufferWriter<byte> _head = new(1024);
     private readonly NativeWindow _sending = new(), _receiving = new();
     private Envelope _arrived; // the reading loop's own, as the next four
@@ -30,10 +32,7 @@ public sealed class BulkLink : Link
 
     internal BulkLink(Stream stream, Action cut, LinkPeer peer, IBulkHandler handler, TransportOptions options)
         : base(stream, cut, peer, options)
-    {
-        _handler = handler;
-        _queue = Channel.CreateBounded<Outgoing>(new BoundedChannelOptions(options.BulkQueueBlocks) { SingleReader = true });
-    }
+        => _handler = handler;
 
     /// <summary>Blocks that arrived with a wrong checksum: at most one, since it closes the link.</summary>
     public long DamagedBlocks => Volatile.Read(ref _damaged);
@@ -52,7 +51,7 @@ public sealed class BulkLink : Link
     {
         (Stream stream, Action cut, LinkPeer peer) = await Dialing.OpenAsync(address, LinkPurpose.Bulk, target, self, security, options, cancellation).ConfigureAwait(false);
         var link = new BulkLink(stream, cut, peer, handler, options);
-        _ = link.RunAsync();
+        _ = BlockingStream.OnThread(link.RunAsync);
         return link;
     }
 
@@ -80,7 +79,7 @@ public sealed class BulkLink : Link
             throw new ArgumentException($"{message.GetType().Name} does not travel between actors.", nameof(message));
         }
 
-        return !IsClosing && _queue.Writer.TryWrite(new Outgoing(FrameKind.Bulk, new Envelope(from, to, message), epoch, step, (nint)payload, floats * sizeof(float), completed, state));
+        return !IsClosing && Enqueue(new Outgoing(FrameKind.Bulk, new Envelope(from, to, message), epoch, step, (nint)payload, floats * sizeof(float), completed, state));
     }
 
     /// <summary>Queues a message without a block.</summary>
@@ -93,13 +92,22 @@ public sealed class BulkLink : Link
 
     private protected override void Ping()
     {
-        if (!IsClosing && _queue.Reader.Count == 0)
+        if (!IsClosing)
         {
-            _queue.Writer.TryWrite(new Outgoing(FrameKind.Ping, default, 0, 0, 0, 0, null, null));
+            Enqueue(new Outgoing(FrameKind.Ping, default, 0, 0, 0, 0, null, null));
         }
     }
 
-    private protected override void StopWriting() => _queue.Writer.TryComplete();
+    private protected override void StopWriting()
+    {
+        lock (_gate)
+        {
+            _accepts = false;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    private protected override Task StartWriting() => BlockingStream.OnThread(WriteAsync);
 
     private protected override async Task ReadLoopAsync()
     {
@@ -143,25 +151,17 @@ public sealed class BulkLink : Link
     {
         try
         {
-            while (await _queue.Reader.WaitToReadAsync().ConfigureAwait(false))
+            while (WaitForNext(out Outgoing next))
             {
-                while (!IsClosing && _queue.Reader.TryRead(out Outgoing next))
+                bool isSent = false;
+                try
                 {
-                    bool isSent = false;
-                    try
-                    {
-                        await WriteAsync(next).ConfigureAwait(false);
-                        isSent = true;
-                    }
-                    finally
-                    {
-                        Complete(next, isSent);
-                    }
+                    await WriteAsync(next).ConfigureAwait(false);
+                    isSent = true;
                 }
-
-                if (IsClosing)
+                finally
                 {
-                    RefuseQueued();
+                    Complete(next, isSent);
                 }
             }
 
@@ -178,10 +178,49 @@ public sealed class BulkLink : Link
         }
     }
 
+    private bool Enqueue(in Outgoing next)
+    {
+        lock (_gate)
+        {
+            if (!_accepts || _queue.Count >= Options.BulkQueueBlocks)
+            {
+                return false;
+            }
+
+            _queue.Enqueue(next);
+            Monitor.Pulse(_gate);
+            return true;
+        }
+    }
+
+    // False when the link closes: what is still queued then is refused.
+    private bool WaitForNext(out Outgoing next)
+    {
+        lock (_gate)
+        {
+            while (_accepts && _queue.Count == 0)
+            {
+                Monitor.Wait(_gate);
+            }
+
+            next = default;
+            return _accepts && _queue.TryDequeue(out next);
+        }
+    }
+
     private void RefuseQueued()
     {
-        while (_queue.Reader.TryRead(out Outgoing dropped))
+        while (true)
         {
+            Outgoing dropped;
+            lock (_gate)
+            {
+                if (!_queue.TryDequeue(out dropped))
+                {
+                    return;
+                }
+            }
+
             Complete(dropped, false);
         }
     }

@@ -90,7 +90,7 @@ public sealed class BulkListener : IAsyncDisposable
             try
             {
                 Socket socket = await _socket.AcceptAsync(_stopping.Token).ConfigureAwait(false);
-                Task serving = ServeAsync(socket);
+                Task serving = BlockingStream.OnThread(() => ServeAsync(socket));
                 lock (_gate)
                 {
                     _served.RemoveAll(s => s.Serving.IsCompleted);
@@ -125,6 +125,6 @@ public sealed class BulkListener : IAsyncDisposable
 
         void Cut() => Dialing.Cut(socket);
         await _accepting.ServeAsync(
-            new NetworkStream(socket, ownsSocket: true), remote, Cut, (stream, peer, handler) => new BulkLink(stream, Cut, peer, handler, _options), _stopping.Token).ConfigureAwait(false);
+            new BlockingStream(socket), remote, Cut, (stream, peer, handler) => new BulkLink(stream, Cut, peer, handler, _options), _stopping.Token).ConfigureAwait(false);
     }
 }

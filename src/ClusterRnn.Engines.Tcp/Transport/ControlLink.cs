@@ -102,6 +102,8 @@ public sealed class ControlLink : Link
         _wake.Writer.TryComplete();
     }
 
+    private protected override Task StartWriting() => WriteAsync();
+
     private protected override async Task ReadLoopAsync()
     {
         while (await ReadHeaderAsync().ConfigureAwait(false) is { } header)

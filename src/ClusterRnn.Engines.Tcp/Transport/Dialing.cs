@@ -16,20 +16,37 @@ internal static class Dialing
         HostPort address, LinkPurpose purpose, ActorId target, NodeIdentity self, NodeSecurity? security, TransportOptions options, CancellationToken cancellation)
     {
         IPAddress[] addresses = await AddressRules.ResolveAsync(address, options.HandshakeTimeout, cancellation).ConfigureAwait(false);
+        if (purpose == LinkPurpose.Control)
+        {
+            return await OpenAsync(addresses, address, purpose, target, self, security, options, cancellation).ConfigureAwait(false);
+        }
+
+        // A socket that was used asynchronously once never blocks in the system again, so this begins on a thread as well.
+        (Stream, Action, LinkPeer) opened = default;
+        await BlockingStream.OnThread(async () => opened = await OpenAsync(addresses, address, purpose, target, self, security, options, cancellation).ConfigureAwait(false)).ConfigureAwait(false);
+        return opened;
+    }
+
+    private static async Task<(Stream Stream, Action Cut, LinkPeer Peer)> OpenAsync(
+        IPAddress[] addresses, HostPort address, LinkPurpose purpose, ActorId target, NodeIdentity self, NodeSecurity? security, TransportOptions options, CancellationToken cancellation)
+    {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         deadline.CancelAfter(options.HandshakeTimeout);
         var seen = new PeerCertificate();
         Socket? socket = null;
         try
         {
-            socket = await ConnectAsync(addresses, address.Port, deadline.Token).ConfigureAwait(false);
+            bool blocks = purpose == LinkPurpose.Bulk;
+            socket = await ConnectAsync(addresses, address.Port, blocks, deadline.Token).ConfigureAwait(false);
+            Socket connected = socket;
+            using CancellationTokenRegistration cutting = deadline.Token.Register(() => Cut(connected));
             var remote = (IPEndPoint)socket.RemoteEndPoint!;
             if (security is not { UsesTls: true } && !AddressRules.IsLoopback(remote.Address))
             {
                 throw new TransportException($"{remote.Address} is another machine, and without certificates anyone could answer there: give this node `--certs FOLDER` (`clusterrnn certs` makes one)");
             }
 
-            Stream stream = new NetworkStream(socket, ownsSocket: true);
+            Stream stream = blocks ? new BlockingStream(socket) : new NetworkStream(socket, ownsSocket: true);
             if (security is { UsesTls: true })
             {
                 var encrypted = new SslStream(stream, leaveInnerStreamOpen: false);
@@ -38,12 +55,14 @@ internal static class Dialing
             }
 
             (int number, ReadOnlyMemory<byte> answer) = await new Handshake(stream, security?.Token ?? []).DialAsync(purpose, self, target, deadline.Token).ConfigureAwait(false);
-            Socket opened = socket;
+            deadline.Token.ThrowIfCancellationRequested();
             socket = null;
-            return (stream, () => Cut(opened), new LinkPeer((PeerRole)target.Role, target.Number, number, remote, "", answer));
+            return (stream, () => Cut(connected), new LinkPeer((PeerRole)target.Role, target.Number, number, remote, "", answer));
         }
-        catch (OperationCanceledException error) when (!cancellation.IsCancellationRequested)
+        catch (Exception error) when (deadline.IsCancellationRequested
+            && error is OperationCanceledException or IOException or SocketException or ObjectDisposedException or AuthenticationException)
         {
+            cancellation.ThrowIfCancellationRequested();
             throw Failed(address, target, $"no answer within {options.HandshakeTimeout.TotalSeconds:0.#} s", error);
         }
         catch (SocketException error)
@@ -93,7 +112,7 @@ internal static class Dialing
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, 3);
     }
 
-    private static async Task<Socket> ConnectAsync(IPAddress[] addresses, int port, CancellationToken cancellation)
+    private static async Task<Socket> ConnectAsync(IPAddress[] addresses, int port, bool blocks, CancellationToken cancellation)
     {
         for (int i = 0; ; i++)
         {
@@ -101,7 +120,16 @@ internal static class Dialing
             try
             {
                 Prepare(socket);
-                await socket.ConnectAsync(addresses[i], port, cancellation).ConfigureAwait(false);
+                if (blocks)
+                {
+                    using CancellationTokenRegistration cutting = cancellation.Register(socket.Dispose);
+                    socket.Connect(addresses[i], port);
+                }
+                else
+                {
+                    await socket.ConnectAsync(addresses[i], port, cancellation).ConfigureAwait(false);
+                }
+
                 return socket;
             }
             catch (SocketException) when (i < addresses.Length - 1)

@@ -117,7 +117,7 @@ public abstract class Link : IAsyncDisposable
         {
             if (Call(static link => link.TellOpened()))
             {
-                writing = GuardAsync(static link => link.WriteLoopAsync());
+                writing = StartWriting();
                 await GuardAsync(static link => link.ReadLoopAsync()).ConfigureAwait(false);
                 if (!HasEnded && IsClosing)
                 {
@@ -144,6 +144,8 @@ public abstract class Link : IAsyncDisposable
     private protected abstract Task WriteLoopAsync();
 
     private protected abstract void StopWriting();
+
+    private protected abstract Task StartWriting();
 
     private protected abstract void Ping();
 
@@ -235,6 +237,9 @@ public abstract class Link : IAsyncDisposable
 
     private long DeadlineFor(long bytes)
         => Environment.TickCount64 + (long)Options.FrameTimeout.TotalMilliseconds + (bytes * 1000 / Options.SlowestBytesPerSecond);
+
+    /// <summary>The writing loop; a failure ends the link.</summary>
+    private protected Task WriteAsync() => GuardAsync(static link => link.WriteLoopAsync());
 
     private async Task GuardAsync(Func<Link, Task> loop)
     {
