@@ -124,7 +124,7 @@ internal sealed class WireSamples(Func<int, int> next)
         return Type.GetTypeCode(type) switch
         {
             TypeCode.Boolean => next(2) == 1,
-            TypeCode.Int32 => next(name is "Range" ? Limits.MaximumRanges : name is "Shard" or "Shards" ? Limits.MaximumShards : name is "Segment" ? Limits.MaximumSegments : int.MaxValue),
+            TypeCode.Int32 => next(name is "Range" ? Limits.MaximumRanges : name is "Shard" or "Shards" ? Limits.MaximumShards : name is "Segment" ? Limits.MaximumSegments : name is "Part" ? 3 : int.MaxValue),
             // A host's own number stays at home.
             TypeCode.Int64 => name == "Payload" ? 0L : ((long)next(int.MaxValue) << next(33)) - next(3),
             TypeCode.UInt64 => ((ulong)next(int.MaxValue) << 33) + (ulong)next(int.MaxValue),
