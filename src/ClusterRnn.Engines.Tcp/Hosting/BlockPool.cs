@@ -71,12 +71,17 @@ internal sealed unsafe class BlockPool(long maximumFloats) : IDisposable
         }
     }
 
-    /// <summary>The block of this number.</summary>
+    /// <summary>The block of this number; null for 0, which stands for a message without a block.</summary>
     /// <exception cref="InvalidOperationException">It is not rented.</exception>
     public float* this[long number]
     {
         get
         {
+            if (number == 0)
+            {
+                return null;
+            }
+
             lock (_gate)
             {
                 return _held.TryGetValue(number, out NativeBuffer<float>? block)

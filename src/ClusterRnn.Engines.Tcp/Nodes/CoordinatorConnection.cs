@@ -25,7 +25,8 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
     private readonly AliveFile _alive;
     private readonly CancellationTokenSource _ending = new();
     private ControlLink? _link;
-    private Action<Envelope>? _received;
+    private readonly List<Envelope> _early = []; // what came before the node was ready for it
+    private Action<Envelope>? _received; // guarded by _early
     private Action<string>? _lost;
     private string _advertisedBulk = "";
     private string _jobId = ""; // none before the first coordinator named it
@@ -96,7 +97,16 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
     public void Begin(Action<Envelope> received, Action<string> lost)
     {
         _lost = lost;
-        Volatile.Write(ref _received, received);
+        lock (_early)
+        {
+            foreach (Envelope envelope in _early)
+            {
+                received(envelope);
+            }
+
+            _early.Clear();
+            _received = received;
+        }
     }
 
     /// <summary>Sends a message, or drops it when there is no link.</summary>
@@ -112,7 +122,18 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
     public void Received(ControlLink link, in Envelope envelope)
     {
         _alive.Touch();
-        Volatile.Read(ref _received)?.Invoke(envelope);
+        Action<Envelope>? received;
+        lock (_early)
+        {
+            received = _received;
+            if (received is null)
+            {
+                _early.Add(envelope);
+                return;
+            }
+        }
+
+        received(envelope);
     }
 
     /// <inheritdoc/>
