@@ -89,6 +89,7 @@ public sealed partial class Coordinator
                     Counters.FaultyAnswers++;
                     if (!late.ReportOf(shard).Finite)
                     {
+                        late.Discarded = true; // nothing is compared with it
                         effects.Do(new Notice(NoticeKind.Faulty, from, $"{from} answered step {_previous.Version} late with values that are not finite, where another found finite ones."));
                         return true;
                     }

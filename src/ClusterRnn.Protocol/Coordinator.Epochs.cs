@@ -262,7 +262,8 @@ public sealed partial class Coordinator
 
     private void Adopt(Verdict? last)
     {
-        if (last is not null && (_verdict is null || last.Step > _verdict.Step))
+        // One from before the job went back is of a history that doesn't count.
+        if (last is not null && last.Epoch >= _map.Origin && (_verdict is null || last.Step > _verdict.Step))
         {
             _verdict = last;
         }

@@ -285,6 +285,11 @@ public sealed class ParameterServer : IActor
         if (newEpoch || claim.Map.Revision > _context.Map!.Revision)
         {
             bool first = _context.Map is null;
+            if (!first && claim.Map.Origin > _context.Map!.Origin)
+            {
+                _context.Verdict = null; // the job went back
+            }
+
             _context.Epoch = claim.Epoch;
             _context.Map = claim.Map;
             foreach (RangeOwner entry in claim.Map.Ranges)

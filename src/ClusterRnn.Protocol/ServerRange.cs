@@ -122,7 +122,6 @@ internal sealed class ServerRange
         if (wasHeld && _origin < map.Origin)
         {
             Forget(effects); // the job went back: this content is of a history that doesn't count any more
-            _context.Verdict = null;
         }
 
         _entry = entry;

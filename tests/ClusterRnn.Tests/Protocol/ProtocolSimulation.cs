@@ -34,6 +34,7 @@ internal sealed record SimulationPlan
     public double ServerLeave { get; init; } // a step
     public double TornJournal { get; init; } // a crash of the coordinator
     public double DiskFull { get; init; } // a checkpoint
+    public double Freeze { get; init; } // a step: a process is stopped, often past its lease, and goes on as if nothing had happened
 
     public static SimulationPlan FromSeed(int seed)
     {
@@ -61,6 +62,7 @@ internal sealed record SimulationPlan
             ServerLeave = Chance(0.3) ? random.NextDouble() * 0.3 : 0,
             TornJournal = Chance(0.5) ? 0.5 : 0,
             DiskFull = Chance(0.2) ? 0.3 : 0,
+            Freeze = Chance(0.4) ? random.NextDouble() * 0.4 : 0,
         };
     }
 }
@@ -302,7 +304,7 @@ internal sealed class ProtocolSimulation
             Instant tick = Instant.Never;
             foreach (Node node in _nodes.Values)
             {
-                tick = Instant.Earlier(tick, node.Actor.NextTick);
+                tick = Instant.Earlier(tick, DueAt(node));
             }
 
             if (++Events > 400_000)
@@ -327,7 +329,7 @@ internal sealed class ProtocolSimulation
                 Advance(tick.Ticks);
                 foreach (Node node in _nodes.Values.ToArray())
                 {
-                    if (node.Actor.NextTick <= _now && _nodes.ContainsKey(node.Actor.Id))
+                    if (DueAt(node) <= _now && _nodes.ContainsKey(node.Actor.Id))
                     {
                         node.Actor.Tick(_now, _effects);
                         Perform(node);
@@ -448,6 +450,12 @@ internal sealed class ProtocolSimulation
         }
     }
 
+    private static Instant DueAt(Node node)
+    {
+        Instant due = node.Actor.NextTick;
+        return due != Instant.Never && due.Ticks < node.FrozenUntil ? new Instant(node.FrozenUntil) : due;
+    }
+
     private SimulationFailure Failure(string what) => new(
         $"seed {_plan.Seed} at {_now}, step {(_nodes.TryGetValue(ActorId.Coordinator, out Node? c) ? ((Coordinator)c.Actor).Version : -1)}: {what}\n{(c?.Actor as Coordinator)?.Describe()}\n{_plan}\n{string.Join('\n', _trace.Select(t => $"{t.At} {t.What}"))}");
 
@@ -549,6 +557,12 @@ internal sealed class ProtocolSimulation
 
         if (_nodes.TryGetValue(flight.Envelope.To, out Node? node) && (flight.Incarnation == 0 || flight.Incarnation == node.Incarnation))
         {
+            if (node.FrozenUntil > _now.Ticks)
+            {
+                _flights.Enqueue(flight, (node.FrozenUntil, _order++));
+                return;
+            }
+
             if (flight.Content is not null && flight.Envelope.Message is ParametersArrived arrived)
             {
                 node.Parameters[(arrived.Range, arrived.Version)] = (ulong[])flight.Content;
@@ -1038,6 +1052,17 @@ internal sealed class ProtocolSimulation
             Later(() => CrashServer(victim, isNoticed, isReplaced));
         }
 
+        if (_random.NextDouble() < _plan.Freeze)
+        {
+            int victim = _random.Next(1000), ticks = _random.Next(50_000, 1_500_000);
+            Later(() =>
+            {
+                Node[] nodes = [.. _nodes.Values.Where(n => n.Actor is not ParameterServer || _plan.Elastic)];
+                Count($"frozen {nodes[victim % nodes.Length].Actor.Id.Role}");
+                nodes[victim % nodes.Length].FrozenUntil = _now.Ticks + ticks;
+            });
+        }
+
         if (_plan.Elastic && _random.NextDouble() < _plan.ServerLeave)
         {
             int victim = _random.Next(1000);
@@ -1151,6 +1176,7 @@ internal sealed class ProtocolSimulation
         public readonly IActor Actor = actor;
         public readonly long Incarnation = Interlocked.Increment(ref s_incarnations);
         public long BusyUntil;
+        public long FrozenUntil;
         public readonly SortedDictionary<int, Held> Held = [];
         public readonly Dictionary<(int Range, long Version), ulong[]> Parameters = [];
         public readonly Dictionary<(long, int, ShardRange), object> Gradients = [];

@@ -35,7 +35,8 @@ public class RandomScheduleTests
         // A schedule that never does what it is there for proves nothing.
         foreach (string what in (string[])["crashes", "coordinator crashes", "drains", "checkpoints", "Lost", "Speculated", "Faulty", "Quarantined", "Joined", "Left",
             "server crashes", "promotions", "refills", "rollbacks", "rollbackShards", "reproducedSteps", "server left", "dropped ranges", "torn records",
-            "failedCheckpoints", "lostServers", "evictions", "refusedMessages", "Waiting"])
+            "failedCheckpoints", "lostServers", "evictions", "refusedMessages", "Waiting",
+            "frozen Coordinator", "frozen Worker", "frozen Server"])
         {
             Assert.True(seen.GetValueOrDefault(what) > 5, $"only {seen.GetValueOrDefault(what)} x {what}: {string.Join(", ", seen)}");
         }
