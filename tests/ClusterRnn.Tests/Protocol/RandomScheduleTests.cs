@@ -3,7 +3,7 @@ namespace ClusterRnn.Tests.Protocol;
 
 public class RandomScheduleTests
 {
-    private const int Seeds = 3000;
+    private static readonly int Seeds = Environment.GetEnvironmentVariable("CLUSTERRNN_LONG_TESTS") == "1" ? 100_000 : 2_500;
 
     [Fact]
     public void Every_seed_ends_with_the_reference()
