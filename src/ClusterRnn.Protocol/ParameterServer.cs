@@ -204,6 +204,9 @@ public sealed class ParameterServer : IActor
             case ClaimEpoch claim:
                 OnClaim(envelope.From, claim, now, effects);
                 break;
+            case Alive when _heartbeatAt == Instant.Never && _times.HeartbeatTicks > 0:
+                _heartbeatAt = now + _times.HeartbeatTicks; // it is counted, and waits for a range
+                break;
             case Rejoin rejoin when rejoin.Epoch >= _context.Epoch:
                 Hello(now, effects);
                 break;
