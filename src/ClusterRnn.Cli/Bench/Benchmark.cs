@@ -16,6 +16,9 @@ internal sealed record BenchRequest
     /// <summary>Numbers of workers, and of PyTorch's threads and processes.</summary>
     public required IReadOnlyList<int> Workers { get; init; }
 
+    /// <summary>Whether there is one worker with so many threads instead.</summary>
+    public bool OneWorker { get; init; }
+
     public required int Repetitions { get; init; }
 
     /// <summary>How long a contender's turn takes at least.</summary>
@@ -107,7 +110,7 @@ internal sealed class Benchmark(Terminal terminal, BenchRequest request) : IDisp
         {
             foreach (int workers in request.Workers)
             {
-                ours.Add(new Contender(workers, false) { Engine = new EngineSteps(job, workers) });
+                ours.Add(new Contender(workers, false) { Engine = new EngineSteps(job, request.OneWorker ? 1 : workers, request.OneWorker ? workers : 1) });
             }
 
             Contender[] torch = [.. _torch.Where(t => !t.InProcesses || shape.Batch % t.Workers == 0)];

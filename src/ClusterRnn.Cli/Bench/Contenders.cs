@@ -18,12 +18,13 @@ internal sealed class EngineSteps : IAsyncDisposable
     private readonly PacedSource _source;
     private readonly Task<RunResult> _run;
 
-    public EngineSteps(TrainingJob job, int workers)
+    public EngineSteps(TrainingJob job, int workers, int threads = 1)
     {
-        _source = new PacedSource(job.Train, Math.Min(workers, job.Shards));
+        _source = new PacedSource(job.Train, Math.Min(workers * threads, job.Shards));
         var options = new EngineOptions
         {
             Workers = workers,
+            WorkerThreads = threads,
             Name = "bench",
             DealsEvenly = true, // the same work each time
             SpeculationFloor = TimeSpan.FromDays(1), // a pause is no delay

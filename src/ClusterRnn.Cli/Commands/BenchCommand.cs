@@ -14,14 +14,15 @@ internal static class BenchCommand
         var cells = new Option<string?>("--cells") { Description = "Cells, apart by commas: lstm, gru, rnn. Default: all.", HelpName = "CELLS" };
         var shapes = new Option<string[]>("--shape") { Description = "A shape, as often as needed: B,T,I,H[,V[,LAYERS]], or 1 to 5. Default: 1 to 5.", HelpName = "SHAPE" };
         var sweep = new Option<bool>("--sweep") { Description = "Instead: batch 8..256, hidden 32..1024, span 16..512, one at a time." };
-        var workers = new Option<string?>("--workers") { Description = "Numbers of workers (one thread each) and of PyTorch's threads. Default: 1,2 on two cores and more.", HelpName = "N,N" };
+        var workers = new Option<string?>("--workers") { Description = "Numbers of workers (one thread each, or see --one-worker) and of PyTorch's threads. Default: 1,2 on two cores and more.", HelpName = "N,N" };
+        var oneWorker = new Option<bool>("--one-worker") { Description = "One worker with so many threads instead of so many workers." };
         Option<int?> repetitions = NumberOption.Of("--repetitions", "Turns of each contender; medians are shown. Default: 5.", 1, (int?)1000);
         Option<double?> seconds = NumberOption.Of("--seconds", "How long a turn takes, at least a step. Default: 1.", 0.0, (double?)3600, "S");
         var json = new Option<string?>("--json") { Description = "Write everything to FILE as well.", HelpName = "FILE" };
         var noTorch = new Option<bool>("--no-torch") { Description = "Don't look for PyTorch." };
         var python = new Option<string?>("--python") { Description = "The Python whose PyTorch is measured. Default: the first that has one.", HelpName = "PROGRAM" };
         var network = new Option<bool>("--network") { Description = "Instead: blocks over loopback, beside a bare socket and a bare SslStream." };
-        var command = new GroupedCommand("bench", "Measure whole training steps, beside PyTorch where it is found.", CommandGroup.Experiment) { cells, shapes, sweep, workers, repetitions, seconds, json, noTorch, python, network };
+        var command = new GroupedCommand("bench", "Measure whole training steps, beside PyTorch where it is found.", CommandGroup.Experiment) { cells, shapes, sweep, workers, oneWorker, repetitions, seconds, json, noTorch, python, network };
         command.Examples.Add(("bench --cells lstm --shape 1 --shape 2", "Two shapes of the LSTM, about a minute."));
         command.Examples.Add(("bench --network", "The tcp engine's bulk path, half a minute."));
         command.Examples.Add(("bench --json results.json", "Everything; ten minutes and more."));
@@ -37,6 +38,7 @@ internal static class BenchCommand
                 Cells = ReadCells(parsed.GetValue(cells)),
                 Shapes = parsed.GetValue(sweep) ? BenchShape.Sweep : parsed.GetValue(shapes) is { Length: > 0 } asked ? [.. asked.Select(BenchShape.Parse)] : BenchShape.Standard,
                 Workers = ReadWorkers(parsed.GetValue(workers)),
+                OneWorker = parsed.GetValue(oneWorker),
                 Repetitions = parsed.GetValue(repetitions) ?? 5,
                 Seconds = parsed.GetValue(seconds) ?? 1,
                 Command = "clusterrnn " + string.Join(' ', parsed.Tokens.Select(t => t.Value)),

@@ -18,7 +18,7 @@ internal static class DryRun
         int shardsEach = (job.Shards + workers - 1) / workers;
         ClusterConfig cluster = resolved.Config.Cluster;
         // A worker has room for all shards (it goes on alone when the others are lost), as far as its limit allows.
-        var memory = WorkerMemory.Of(job, cluster.Workers, cluster.Servers, cluster.WorkerMemoryBytes);
+        var memory = WorkerMemory.Of(job, cluster.Workers, cluster.Servers, cluster.WorkerMemoryBytes, cluster.Threads);
         // A server holds its parameters, the optimizer's moments, the reduced gradient and what came in for it.
         long vectors = 3 + job.Settings.Optimizer.Moments.Count;
         long serverBytes = layout.Length * sizeof(float) * vectors / resolved.Config.Cluster.Servers;

@@ -41,6 +41,7 @@ internal static class TrainCommand
         var workers = new Option<string?>("--workers") { Description = "Workers (cluster.workers). The result is the same for any number.", HelpName = "N" };
         var servers = new Option<string?>("--servers") { Description = "Parameter servers (cluster.servers). The result is the same for any number.", HelpName = "N" };
         var replicas = new Option<string?>("--replicas") { Description = "Copies of each server's parameters (cluster.replicas), 1 or 2, where servers can be lost.", HelpName = "N" };
+        var threads = new Option<string?>("--threads") { Description = "Threads on which each worker computes (cluster.threads). The result is the same for any number.", HelpName = "N" };
         var memory = new Option<string?>("--memory") { Description = "What each worker's buffers may take, such as 512MB (cluster.workerMemory). The result is the same for any limit.", HelpName = "LIMIT" };
         var set = new Option<string[]>("--set") { Description = "Set a config key, as often as needed: --set batch.size=32.", HelpName = "KEY=VALUE", AllowMultipleArgumentsPerToken = false };
         var output = new Option<string?>("--out", "-o") { Description = "The run folder. Default: a new folder runs/NAME-N.", HelpName = "FOLDER" };
@@ -54,7 +55,7 @@ internal static class TrainCommand
             command.Add(engine);
         }
 
-        foreach (Option option in new Option[] { workers, servers, replicas, memory, set, output, seed, steps, resume })
+        foreach (Option option in new Option[] { workers, threads, servers, replicas, memory, set, output, seed, steps, resume })
         {
             command.Add(option);
         }
@@ -64,6 +65,7 @@ internal static class TrainCommand
             var assignments = new List<ConfigAssignment>();
             Assign("--engine", "cluster.engine", engine is null ? null : parsed.GetValue(engine));
             Assign("--workers", "cluster.workers", parsed.GetValue(workers));
+            Assign("--threads", "cluster.threads", parsed.GetValue(threads));
             Assign("--servers", "cluster.servers", parsed.GetValue(servers));
             Assign("--replicas", "cluster.replicas", parsed.GetValue(replicas));
             Assign("--memory", "cluster.workerMemory", parsed.GetValue(memory));
@@ -117,7 +119,7 @@ internal static class TrainCommand
             terminal.Warn($"{config.Cluster.Workers} workers, but batch.shards is {job.Job.Shards}: {config.Cluster.Workers - job.Job.Shards} of them will have nothing to do");
         }
 
-        var memory = WorkerMemory.Of(job.Job, config.Cluster.Workers, config.Cluster.Servers, config.Cluster.WorkerMemoryBytes);
+        var memory = WorkerMemory.Of(job.Job, config.Cluster.Workers, config.Cluster.Servers, config.Cluster.WorkerMemoryBytes, config.Cluster.Threads);
         if (!memory.Fits)
         {
             throw bound.Error("cluster.workerMemory", memory.TooSmall);

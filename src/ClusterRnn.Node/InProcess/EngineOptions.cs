@@ -7,8 +7,11 @@ namespace ClusterRnn.Node.InProcess;
 /// <summary>How a job is run in this process. None of it changes a bit of the result.</summary>
 public sealed record EngineOptions
 {
-    /// <summary>Workers, each with a compute thread of its own.</summary>
+    /// <summary>Workers.</summary>
     public int Workers { get; init; } = 1;
+
+    /// <summary>Threads on which each worker computes.</summary>
+    public int WorkerThreads { get; init; } = 1;
 
     /// <summary>Parameter servers.</summary>
     public int Servers { get; init; } = 1;

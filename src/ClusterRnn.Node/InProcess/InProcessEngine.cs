@@ -40,6 +40,7 @@ public sealed class InProcessEngine : IEngine
         {
             Workers = request.Workers,
             Servers = request.Servers,
+            WorkerThreads = request.Job.Config.Cluster.Threads,
             Name = request.Job.Config.Name ?? "job",
             Folder = request.Checkpoints is { } store ? Path.GetDirectoryName(store.Folder) : null,
             Checkpoints = request.Checkpoints,
@@ -71,7 +72,8 @@ public sealed class InProcessEngine : IEngine
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Workers, Limits.MaximumWorkers);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Servers, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Servers, Limits.MaximumRanges);
-        WorkerMemory.Of(job, options.Workers, options.Servers, options.WorkerMemoryBytes).ThrowIfTooSmall();
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.WorkerThreads, 1);
+        WorkerMemory.Of(job, options.Workers, options.Servers, options.WorkerMemoryBytes, options.WorkerThreads).ThrowIfTooSmall();
         observer ??= new NobodyLooks();
         Counters counters = new();
         TrainingState? rolledBack = null;

@@ -33,7 +33,7 @@ internal sealed unsafe class WorkerHost : IDisposable
     private readonly bool[] _finite; // by subtree
     private readonly nint[] _pointers;
     private readonly List<(long Assignment, AnswerBuffers Buffers)> _answers = []; // of whoever runs the actors
-    private ShardComputer? _computer;
+    private WorkerComputer? _computer;
     private long _loadedVersion = -1;
     private bool _statesAreTorn;
     private ComputeShards? _pending;
@@ -126,8 +126,8 @@ internal sealed unsafe class WorkerHost : IDisposable
             }
         }
 
-        var memory = WorkerMemory.Of(_job, _options.Workers, _servers.Length, _options.WorkerMemoryBytes);
-        _computer = _job.CreateComputer(_job.Shards, memory.ComputerLimitBytes);
+        var memory = WorkerMemory.Of(_job, _options.Workers, _servers.Length, _options.WorkerMemoryBytes, _options.WorkerThreads);
+        _computer = new WorkerComputer(_job, _options.WorkerThreads, memory.ComputerLimitBytes);
     }
 
     /// <summary>The subtrees of a range.</summary>
@@ -207,7 +207,7 @@ internal sealed unsafe class WorkerHost : IDisposable
         AnswerBuffers? answer = _pendingAnswer;
         _pending = null;
         Computing = compute;
-        long allocated = GC.GetAllocatedBytesForCurrentThread();
+        long allocated = GC.GetAllocatedBytesForCurrentThread() + _computer!.OthersAllocatedBytes;
         long started = Stopwatch.GetTimestamp();
         Load(compute.Version);
         bool usable = _servers.Length > 1 ? _loadedVersion == compute.Version : true;
@@ -240,7 +240,7 @@ internal sealed unsafe class WorkerHost : IDisposable
         Done = compute;
         IsUsable = usable;
         ComputeTicks = (Stopwatch.GetTimestamp() - started) * Instant.TicksPerSecond / Stopwatch.Frequency;
-        AllocatedBytes += compute.Kind == WorkKind.Train ? GC.GetAllocatedBytesForCurrentThread() - allocated : 0;
+        AllocatedBytes += compute.Kind == WorkKind.Train ? GC.GetAllocatedBytesForCurrentThread() + _computer.OthersAllocatedBytes - allocated : 0;
         return true;
     }
 
@@ -331,7 +331,7 @@ internal sealed unsafe class WorkerHost : IDisposable
 
             bool carries = _job.CarriesState;
             _computer!.Train(
-                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports.AsSpan(0, range.Count), IsPoisoned(compute) ? null : _layerFinished);
+                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports, IsPoisoned(compute) ? null : _layerFinished);
             for (int i = 0; i < subtrees.Length; i++)
             {
                 _finite[i] = ShardComputer.DigestGradient(_job.Layout, gradients[i], _digests[i]);
@@ -366,7 +366,7 @@ internal sealed unsafe class WorkerHost : IDisposable
     {
         try
         {
-            _computer!.Evaluate(compute.Range, _reports.AsSpan(0, compute.Range.Count), _cancelEvaluation);
+            _computer!.Evaluate(compute.Range, _reports, _cancelEvaluation);
             return true;
         }
         catch (OperationCanceledException) when (_cancelEvaluation.IsCancellationRequested)

@@ -20,6 +20,11 @@ public sealed record ClusterConfig : IValidatableObject
     [Range(1, 4096)]
     public int Workers { get; init; } = 1;
 
+    /// <summary>On how many threads each worker computes.</summary>
+    [Description("Threads on which each worker computes. Default: 1; several workers of one thread are as fast as one of several.")]
+    [Range(1, 1024)]
+    public int Threads { get; init; } = 1;
+
     /// <summary>Parameter servers: each owns a range of the parameters.</summary>
     [Description("Parameter servers, each owning a range of the parameters.")]
     [Range(1, 4096)]

@@ -1,3 +1,5 @@
+using ClusterRnn.Data;
+using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Node.InProcess;
 using ClusterRnn.Tests.Training;
 using ClusterRnn.Training;
@@ -27,6 +29,34 @@ public sealed class InProcessEngineTests
     [InlineData(2, 40)] // more servers than blocks
     public async Task TheClusterChangesNoBit(int workers, int servers)
         => Assert.Equal(await s_reference, await NodeJobs.HashOf(NodeJobs.Text(), workers, servers));
+
+    [Theory]
+    [InlineData(1, 2)]
+    [InlineData(1, 3)]
+    [InlineData(2, 2)]
+    [InlineData(3, 3)]
+    [InlineData(1, 9)] // more threads than shards
+    public async Task ThreadsOfAWorkerChangeNoBit(int workers, int threads)
+    {
+        foreach (int leastSegmentBlocks in (int[])[0, 1])
+        {
+            var options = new EngineOptions { Workers = workers, WorkerThreads = threads, LeastSegmentBlocks = leastSegmentBlocks, DealsEvenly = true };
+            using RunResult result = await InProcessEngine.RunAsync(NodeJobs.Text(), options, null, TestContext.Current.CancellationToken);
+            Assert.Equal(await s_reference, result.StateSha256);
+            Assert.Equal(leastSegmentBlocks > 0, result.EarlySegments > 0);
+        }
+    }
+
+    [Fact]
+    public async Task AFailureOnAnyThreadIsTheWorkers()
+    {
+        TrainingJob job = NodeJobs.Text();
+        var options = new EngineOptions { Workers = 2, WorkerThreads = 2, DealsEvenly = true };
+        var error = await Assert.ThrowsAsync<TrainingException>(
+            () => InProcessEngine.RunAsync(job with { Train = new UnreadableRows(job.Train, 3) }, options, null, TestContext.Current.CancellationToken));
+        Assert.Contains("worker", error.Message);
+        Assert.Contains("row 3 can't be read", error.Message);
+    }
 
     [Theory]
     [InlineData(1, 1)]
@@ -334,12 +364,13 @@ public sealed class InProcessEngineTests
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(3)]
-    public async Task ComputingAllocatesNothing(int workers)
+    [InlineData(1, 1)]
+    [InlineData(3, 1)]
+    [InlineData(2, 2)]
+    public async Task ComputingAllocatesNothing(int workers, int threads)
     {
         using RunResult result = await InProcessEngine.RunAsync(
-            NodeJobs.Text(steps: 110), new EngineOptions { Workers = workers, Servers = 2, DealsEvenly = true });
+            NodeJobs.Text(steps: 110), new EngineOptions { Workers = workers, WorkerThreads = threads, Servers = 2, DealsEvenly = true });
         Assert.Equal(110, result.Version);
         Assert.Equal(0, result.ComputeAllocatedBytes);
         TestContext.Current.TestOutputHelper?.WriteLine($"actors: {result.ActorAllocatedBytes / 107} bytes a step");
@@ -369,6 +400,40 @@ public sealed class InProcessEngineTests
             DealsEvenly = true,
             SpeculationFloor = faults.Any(fault => fault is SlowWorker) ? TimeSpan.FromMilliseconds(40) : TimeSpan.FromSeconds(20),
         });
+
+    /// <summary>Data of which one row can't be read from the third step on.</summary>
+    private sealed class UnreadableRows(IBatchSource inner, int row) : IBatchSource
+    {
+        public int BatchRows => inner.BatchRows;
+
+        public long StepsPerPass => inner.StepsPerPass;
+
+        public long TargetsPerPass => inner.TargetsPerPass;
+
+        public int MaximumTime => inner.MaximumTime;
+
+        public int MaximumTargetTime => inner.MaximumTargetTime;
+
+        public int FeatureWidth => inner.FeatureWidth;
+
+        public int TargetWidth => inner.TargetWidth;
+
+        public bool CarriesState => inner.CarriesState;
+
+        public string DatasetSha256 => inner.DatasetSha256;
+
+        public StepPlan Plan(long version) => inner.Plan(version);
+
+        public void Fill(StepPlan plan, int firstRow, int rows, SpanBatch into)
+        {
+            if (plan.Version >= 2 && firstRow <= row && row < firstRow + rows)
+            {
+                throw new IOException($"row {row} can't be read");
+            }
+
+            inner.Fill(plan, firstRow, rows, into);
+        }
+    }
 
     /// <summary>A disk that can't take a checkpoint the first few times.</summary>
     private sealed class FullDisk(string checkpoint, int failures) : CheckpointFiles

@@ -40,6 +40,27 @@ public sealed class WorkerMemoryTests
         }
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task ThreadsShareTheLimit(int threads)
+    {
+        TrainingJob job = NodeJobs.Text(shards: 8, rows: 61);
+        WorkerMemory free = WorkerMemory.Of(job, 1, 1, 0, threads), tight = WorkerMemory.Of(job, 1, 1, free.LeastBytes, threads);
+        Assert.True(tight.Fits && tight.TotalBytes <= tight.LimitBytes);
+        foreach (WorkerMemory memory in new[] { free, tight })
+        {
+            using var computer = new WorkerComputer(job, threads, memory.ComputerLimitBytes);
+            Assert.Equal(threads, computer.Threads);
+            Assert.InRange(computer.MemoryBytes, 1, memory.ComputerBytes);
+        }
+
+        var options = new EngineOptions { WorkerThreads = threads, WorkerMemoryBytes = free.LeastBytes };
+        using RunResult result = await InProcessEngine.RunAsync(job, options, null, TestContext.Current.CancellationToken);
+        Assert.Equal(await NodeJobs.HashOf(job), result.StateSha256);
+    }
+
     [Fact]
     public void TheLimitBoundsWhatIsReservedAndChangesNoBit()
     {
