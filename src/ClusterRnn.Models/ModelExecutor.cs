@@ -117,7 +117,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     /// <param name="stateOut">[rows, <see cref="Model.StateWidth"/>], overwritten; null if nobody needs it. It may be <paramref name="stateIn"/>.</param>
     /// <param name="subtreeGradients">For each of <c>slice.Merge.Subtrees</c> a flat vector: the gradient of the subtree's summed loss, overwritten, padding +0.</param>
     /// <param name="sums">Loss, metrics and counts of each shard, overwritten.</param>
-    /// <param name="layerFinished">Is told the number of each layer, descending, as soon as the gradients of its tensors are final in all subtrees.</param>
+    /// <param name="layerFinished">Is told the number of each layer, descending, as soon as the gradients of its tensors are final in all subtrees. Not where the window is computed in segments: then nothing is final before the end.</param>
     public void Train(SpanBatch batch, TrainingSlice slice, float* stateIn, float* stateOut, float** subtreeGradients, ShardSums sums, Action<int>? layerFinished = null)
     {
         if (!training)

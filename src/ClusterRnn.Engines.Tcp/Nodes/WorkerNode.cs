@@ -12,6 +12,7 @@ using ClusterRnn.Node;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Training;
+using ClusterRnn.Training.Computing;
 using ClusterRnn.Training.Optimizers;
 using ClusterRnn.Training.Sharing;
 
@@ -26,7 +27,7 @@ public sealed record WorkerNodeOptions
     /// <summary>Where the data lies; null takes the config's own path, and asks the coordinator for rows if nothing is there.</summary>
     public string? DataPath { get; init; }
 
-    /// <summary>What the worker's buffers may take in bytes; 0 means no limit.</summary>
+    /// <summary>What the worker's buffers may take in bytes; 0 means what the config says.</summary>
     public long MemoryBytes { get; init; }
 
     /// <summary>A file that is touched while the coordinator is heard of; null for none.</summary>
@@ -76,7 +77,10 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
         _answers = new AnswerPool(_job);
         var actor = new Worker(connection.Actor, ActorId.Coordinator, ProtocolJob.ShapeOf(_job, _description.JobId), offer.Times);
         _shell = new ActorShell(actor, this);
-        _compute = new ComputeThread(_job, _parameters, options.MemoryBytes, options.Delay, _shell.Post, error => Failed(actor.Id, error));
+        long limit = options.MemoryBytes > 0 ? options.MemoryBytes : _description.ReadConfig().Cluster.WorkerMemoryBytes;
+        var memory = WorkerMemory.Of(_job, workers: 2, servers: 2, limit); // it has copies of gradients and parameters however many there are
+        memory.ThrowIfTooSmall();
+        _compute = new ComputeThread(_job, _parameters, memory.ComputerLimitBytes, options.Delay, _shell.Post, error => Failed(actor.Id, error));
     }
 
     /// <summary>Runs a worker until the job ends, or until it has left because <paramref name="drain"/> was cancelled.</summary>

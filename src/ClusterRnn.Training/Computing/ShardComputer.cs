@@ -104,8 +104,8 @@ public sealed unsafe class ShardComputer : IDisposable
     /// <param name="reports">[range.Count], overwritten.</param>
     /// <param name="layerFinished">
     /// Is told, on this thread, the number of each layer, descending, as soon as the gradients of its tensors are final in all
-    /// subtrees, so that they can be sent while the backward pass goes on. Not where a range is computed in several groups:
-    /// then nothing is final before the end.
+    /// subtrees, so that they can be sent while the backward pass goes on. Not where a range is computed in several groups
+    /// or a window in segments: then nothing is final before the end.
     /// </param>
     public void Train(
         long version, ShardRange range, float** statesIn, float** statesOut, float** subtreeGradients, ReadOnlySpan<ShardReport> reports, Action<int>? layerFinished = null)
