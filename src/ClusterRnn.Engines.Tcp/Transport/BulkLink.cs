@@ -45,6 +45,7 @@ public sealed class BulkLink : Link
     /// <param name="handler">Takes what comes.</param>
     /// <param name="options">Bounds.</param>
     /// <param name="cancellation">Gives up.</param>
+    /// <returns>The open link, after <see cref="IBulkHandler.Opened"/> was called.</returns>
     /// <exception cref="TransportException">The link could not be opened; the message names the address and why.</exception>
     public static async Task<BulkLink> ConnectAsync(
         HostPort address, ActorId target, NodeIdentity self, NodeSecurity? security, IBulkHandler handler, TransportOptions options, CancellationToken cancellation)
@@ -52,6 +53,7 @@ public sealed class BulkLink : Link
         (Stream stream, Action cut, LinkPeer peer) = await Dialing.OpenAsync(address, LinkPurpose.Bulk, target, self, security, options, cancellation).ConfigureAwait(false);
         var link = new BulkLink(stream, cut, peer, handler, options);
         _ = BlockingStream.OnThread(link.RunAsync);
+        await link.Opening.ConfigureAwait(false);
         return link;
     }
 

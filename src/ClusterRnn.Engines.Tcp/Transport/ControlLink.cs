@@ -30,7 +30,7 @@ public sealed class ControlLink : Link
     /// <param name="handler">Takes what comes.</param>
     /// <param name="options">Bounds.</param>
     /// <param name="cancellation">Gives up.</param>
-    /// <returns>The open link; <see cref="Link.Number"/> and <see cref="Link.Answer"/> are what the coordinator gave.</returns>
+    /// <returns>The open link, after <see cref="IControlHandler.Opened"/> was called; <see cref="Link.Number"/> and <see cref="Link.Answer"/> are what the coordinator gave.</returns>
     /// <exception cref="TransportException">The link could not be opened; the message names the address and why.</exception>
     public static async Task<ControlLink> ConnectAsync(
         HostPort address, NodeIdentity self, NodeSecurity? security, IControlHandler handler, TransportOptions options, CancellationToken cancellation)
@@ -38,6 +38,7 @@ public sealed class ControlLink : Link
         (Stream stream, Action cut, LinkPeer peer) = await Dialing.OpenAsync(address, LinkPurpose.Control, ActorId.Coordinator, self, security, options, cancellation).ConfigureAwait(false);
         var link = new ControlLink(stream, cut, peer, handler, options);
         _ = link.RunAsync();
+        await link.Opening.ConfigureAwait(false);
         return link;
     }
 

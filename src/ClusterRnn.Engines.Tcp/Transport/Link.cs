@@ -18,6 +18,7 @@ public abstract class Link : IAsyncDisposable
 
     private readonly Action _cut;
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private string? _reason;
     private long _lastHeard, _lastWritten, _lastWatched;
     private long _readDeadline, _writeDeadline, _closeDeadline; // 0: none
@@ -108,6 +109,9 @@ public abstract class Link : IAsyncDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>Ends when the handler was told that the link is open.</summary>
+    internal Task Opening => _opened.Task;
+
     /// <summary>Runs the link until it is closed. Never throws.</summary>
     internal async Task RunAsync()
     {
@@ -115,7 +119,9 @@ public abstract class Link : IAsyncDisposable
         var watch = new Timer(static link => ((Link)link!).Watch(), this, WatchMilliseconds, WatchMilliseconds);
         await using (watch.ConfigureAwait(false))
         {
-            if (Call(static link => link.TellOpened()))
+            bool isOpen = Call(static link => link.TellOpened());
+            _opened.SetResult();
+            if (isOpen)
             {
                 writing = StartWriting();
                 await GuardAsync(static link => link.ReadLoopAsync()).ConfigureAwait(false);

@@ -191,8 +191,12 @@ public class BulkLinkTests
         Assert.Throws<ArgumentException>(() => link.TrySend(ActorId.Worker(3), ActorId.Coordinator, new Drain(), 0, 0));
     }
 
-    private static Task<BulkLink> ConnectAsync(HostPort address, BulkRecorder recorder)
-        => BulkLink.ConnectAsync(address, ActorId.Coordinator, Stranger.Worker, null, recorder, Options, default);
+    private static async Task<BulkLink> ConnectAsync(HostPort address, BulkRecorder recorder)
+    {
+        BulkLink link = await BulkLink.ConnectAsync(address, ActorId.Coordinator, Stranger.Worker, null, recorder, Options, default);
+        Assert.True(recorder.IsOpen, "the handler knows the link before its caller does");
+        return link;
+    }
 
     /// <summary>Native memory that stays as it is while it is sent.</summary>
     internal sealed unsafe class Block : IDisposable

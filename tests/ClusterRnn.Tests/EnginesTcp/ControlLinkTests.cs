@@ -201,8 +201,12 @@ public class ControlLinkTests
         }
     }
 
-    private static Task<ControlLink> ConnectAsync(Ports ports, ControlRecorder recorder)
-        => ControlLink.ConnectAsync(ports.ControlAddress, Stranger.Worker, null, recorder, Options, default);
+    private static async Task<ControlLink> ConnectAsync(Ports ports, ControlRecorder recorder)
+    {
+        ControlLink link = await ControlLink.ConnectAsync(ports.ControlAddress, Stranger.Worker, null, recorder, Options, default);
+        Assert.True(recorder.IsOpen, "the handler knows the link before its caller does");
+        return link;
+    }
 }
 
 /// <summary>A bare connection that is closed at the end of a test.</summary>

@@ -38,6 +38,8 @@ internal sealed class ControlRecorder : IControlHandler
 
     public Task<ControlLink> Open => _opened.Task.Within();
 
+    public bool IsOpen => _opened.Task.IsCompleted;
+
     public Task<string> End => _closed.Task.Within();
 
     public int TimesClosed { get; private set; }
@@ -75,6 +77,8 @@ internal sealed unsafe class BulkRecorder : IBulkHandler, IDisposable
     public long LastStep { get; private set; }
 
     public Task<BulkLink> Open => _opened.Task.Within();
+
+    public bool IsOpen => _opened.Task.IsCompleted;
 
     public Task<string> End => _closed.Task.Within();
 
