@@ -115,9 +115,17 @@ public sealed class RunReports(TrainingJob job, TrainingVerdictPolicy policy, Co
             Counters = new SortedDictionary<string, long>(StringComparer.Ordinal)
             {
                 ["disputedShards"] = counters.DisputedShards,
+                ["evictions"] = counters.Evictions,
                 ["faultyAnswers"] = counters.FaultyAnswers,
                 ["lostShards"] = counters.LostShards,
+                ["promotions"] = counters.Promotions,
+                ["refills"] = counters.Refills,
+                ["refusedAnswers"] = counters.RefusedAnswers,
+                ["refusedMessages"] = counters.RefusedMessages,
+                ["reproducedSteps"] = counters.ReproducedSteps,
                 ["rollbackShards"] = counters.RollbackShards,
+                ["rollbacks"] = counters.Rollbacks,
+                ["serversLost"] = counters.LostServers,
                 ["skippedSteps"] = counters.SkippedSteps,
                 ["speculativeShards"] = counters.SpeculativeShards,
                 ["workersJoined"] = counters.LateJoins,

@@ -25,6 +25,9 @@ internal sealed class FinishedRun(string folder, TimeSpan elapsed = default)
 
     public string Text(string name) => _summary[name]?.GetValue<string>() ?? throw new InvalidOperationException($"{folder}: summary.json has no {name}");
 
+    /// <summary>One of the run's counters.</summary>
+    public long Counter(string name) => _summary["counters"]?[name]?.GetValue<long>() ?? throw new InvalidOperationException($"{folder}: summary.json counts no {name}");
+
     /// <summary>The checkpoints' folders, oldest first.</summary>
     public string[] Checkpoints() => CheckpointsIn(folder);
 

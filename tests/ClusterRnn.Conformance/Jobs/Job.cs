@@ -16,6 +16,9 @@ internal sealed class Job(string name, string config, params string[] settings)
     /// <summary>The same for longer and with many checkpoints, so that it can be hit in the middle.</summary>
     public static Job Enduring { get; } = new("enduring", Repository.Config("tiny.yaml"), "--set", "stop.epochs=30", "--set", "checkpoint.every=15", "--set", "evaluate.every=100");
 
+    /// <summary>Long enough that a cluster of processes can be hit in the middle.</summary>
+    public static Job Clustered { get; } = new("clustered", Repository.Config("tiny.yaml"), "--set", "stop.epochs=9", "--set", "checkpoint.every=40", "--set", "evaluate.every=100");
+
     /// <summary>The quickstart's model on less text: an LSTM that reads its embedding through the projected table.</summary>
     public static Job Quickstart { get; } = new("quickstart", Repository.Config("quickstart.yaml"), "--set", "data.characters=40000", "--steps", "6");
 
@@ -33,6 +36,9 @@ internal sealed class Job(string name, string config, params string[] settings)
 
     /// <summary>The arguments that train it into <paramref name="folder"/>.</summary>
     public string[] Arguments(string folder, params string[] more) => ["train", config, .. settings, "--out", folder, .. more];
+
+    /// <summary>The arguments of a coordinator that trains it into <paramref name="folder"/>, or goes on there.</summary>
+    public string[] CoordinatorArguments(string folder, params string[] more) => ["coordinator", config, .. settings, "--out", folder, "--resume", .. more];
 
     /// <summary>The arguments that go on with the run in <paramref name="folder"/>.</summary>
     public string[] ResumeArguments(string folder, params string[] more) => ["train", config, .. settings, "--resume", folder, .. more];

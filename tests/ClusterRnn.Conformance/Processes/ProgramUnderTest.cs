@@ -51,8 +51,12 @@ internal static class ProgramUnderTest
     }
 
     /// <summary>Starts the program.</summary>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="environment">What is set beside the tests' own environment.</param>
+    /// <param name="folder">Where it runs; null is a new empty folder.</param>
+    /// <param name="belongsToAnother">Whether it is started for a program that waited for its turn, such as a cluster's coordinator.</param>
     public static async Task<RunningProgram> StartAsync(
-        IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string>? environment = null, string? folder = null)
+        IReadOnlyList<string> arguments, IReadOnlyDictionary<string, string>? environment = null, string? folder = null, bool belongsToAnother = false)
     {
         string assembly = Path.Combine(AppContext.BaseDirectory, "clusterrnn.dll");
         Assert.True(File.Exists(assembly), $"{assembly}: expected the program beside its tests; build tests/ClusterRnn.Conformance");
@@ -85,15 +89,16 @@ internal static class ProgramUnderTest
             start.Environment[name] = value;
         }
 
-        await s_gate.WaitAsync(TestContext.Current.CancellationToken);
+        SemaphoreSlim? gate = belongsToAnother ? null : s_gate;
+        await (gate?.WaitAsync(TestContext.Current.CancellationToken) ?? Task.CompletedTask);
         try
         {
             string settings = string.Concat((environment ?? new Dictionary<string, string>()).Select(e => $"{e.Key}={e.Value} "));
-            return new RunningProgram(start, $"{settings}clusterrnn {string.Join(' ', arguments)}", s_limit, () => s_gate.Release());
+            return new RunningProgram(start, $"{settings}clusterrnn {string.Join(' ', arguments)}", s_limit, () => gate?.Release());
         }
         catch
         {
-            s_gate.Release();
+            gate?.Release();
             throw;
         }
     }
@@ -135,6 +140,12 @@ internal sealed class RunningProgram : IAsyncDisposable
         _process.StandardInput.Close();
         _reading = Task.WhenAll(ReadAsync(_process.StandardOutput, _output, isError: false), ReadAsync(_process.StandardError, _error, isError: true));
     }
+
+    /// <summary>Whether the test killed it.</summary>
+    public bool WasKilled { get; private set; }
+
+    /// <summary>Whether it has ended.</summary>
+    public bool HasEnded => _process.HasExited;
 
     /// <summary>The time since the start.</summary>
     public TimeSpan Elapsed => _clock.Elapsed;
@@ -189,6 +200,7 @@ internal sealed class RunningProgram : IAsyncDisposable
     {
         if (!_process.HasExited)
         {
+            WasKilled = true;
             _process.Kill();
         }
     }

@@ -9,6 +9,8 @@ internal static class Signals
 {
     public const int Interrupt = 2;
     public const int Terminate = 15;
+    public const int Stop = 19;
+    public const int Continue = 18;
 
     public static void Send(int process, int signal)
     {
