@@ -1,5 +1,6 @@
 // A cluster of processes with nothing else installed: the coordinator in this one, workers and servers in others, which it
 // starts itself or which join from elsewhere.
+using ClusterRnn.Engines.Tcp.Journal;
 using ClusterRnn.Engines.Tcp.Nodes;
 using ClusterRnn.Engines.Tcp.Processes;
 using ClusterRnn.Training.Runs;
@@ -18,6 +19,14 @@ public sealed class TcpEngine(TcpEngineOptions options) : IEngine
 
     /// <inheritdoc/>
     public string Description => "several processes, containers or machines: control over Kestrel connections, blocks over plain sockets";
+
+    /// <inheritdoc/>
+    public long FirstStep(EngineRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        long saved = request.ResumeFrom?.Info.Version ?? 0;
+        return JournalFiles.Of(request)?.Read().State?.Verdict is { } last ? Math.Max(saved, last.Step + 1) : saved;
+    }
 
     /// <inheritdoc/>
     public Task<EngineResult> RunAsync(EngineRequest request, CancellationToken cancellation = default)

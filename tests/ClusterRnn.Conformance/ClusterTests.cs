@@ -56,12 +56,12 @@ public sealed class ClusterTests(ITestOutputHelper output)
     public async Task AWorkerIsStoppedPastItsLeaseAndGoesOn()
     {
         Signals.SkipWithoutThem();
-        await using RunningCluster cluster = await RunningCluster.StartAsync(Job.Clustered, workers: 2, servers: 1);
+        await using RunningCluster cluster = await RunningCluster.StartAsync(Job.ClusteredForLong, workers: 2, servers: 1);
         await cluster.StepsAsync(10);
         cluster.Workers[0].Signal(Signals.Stop);
         await Task.Delay(TimeSpan.FromSeconds(6), TestContext.Current.CancellationToken);
         cluster.Workers[0].Signal(Signals.Continue);
-        FinishedRun run = await ExpectTheAnswer(cluster);
+        FinishedRun run = await ExpectTheAnswer(cluster, Job.ClusteredForLong);
         Assert.True(run.Counter("evictions") > 0, "the stopped worker kept its lease");
     }
 
@@ -166,12 +166,13 @@ public sealed class ClusterTests(ITestOutputHelper output)
         return path;
     }
 
-    private async Task<FinishedRun> ExpectTheAnswer(RunningCluster cluster)
+    private async Task<FinishedRun> ExpectTheAnswer(RunningCluster cluster, Job? job = null)
     {
         (FinishedRun run, Outcome outcome) = await cluster.FinishAsync();
         output.WriteLine(outcome.Error);
-        FinishedRun undisturbed = await Job.Clustered.UndisturbedAsync();
+        FinishedRun undisturbed = await (job ?? Job.Clustered).UndisturbedAsync();
         Assert.Equal(undisturbed.Answer, run.Answer);
+        Assert.Equal(undisturbed.Metrics(), run.Metrics());
         return run;
     }
 }

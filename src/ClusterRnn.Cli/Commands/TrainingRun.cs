@@ -28,23 +28,23 @@ internal sealed partial class TrainingRun(
     public async Task<int> RunAsync(long? stopAfter, CancellationToken cancellation)
     {
         folder.WriteConfig(Config);
-        long first = from?.Info.Version ?? 0;
         var clock = Stopwatch.StartNew();
         var tally = new Tally();
         EngineResult result;
+        var request = new EngineRequest
+        {
+            Job = job,
+            Checkpoints = new CheckpointStore(folder.CheckpointsPath, Config.Checkpoint),
+            ResumeFrom = from,
+            Workers = Config.Cluster.Workers,
+            Servers = Config.Cluster.Servers,
+            Replicas = Config.Cluster.Replicas,
+            StopAfterStep = stopAfter,
+        };
+        long first = engine.FirstStep(request);
         using (var metrics = new MetricsLog(folder.MetricsPath, first))
         using (TensorBoardLog? board = Config.Output.TensorBoard ? new TensorBoardLog(folder.Path, first, TimeProvider.System) : null)
         {
-            var request = new EngineRequest
-            {
-                Job = job,
-                Checkpoints = new CheckpointStore(folder.CheckpointsPath, Config.Checkpoint),
-                ResumeFrom = from,
-                Workers = Config.Cluster.Workers,
-                Servers = Config.Cluster.Servers,
-                Replicas = Config.Cluster.Replicas,
-                StopAfterStep = stopAfter,
-            };
             result = await ProgressPresenter.ShowAsync(terminal, shown =>
             {
                 IRunObserver[] observers = board is null ? [tally, metrics, shown] : [tally, metrics, board, shown];

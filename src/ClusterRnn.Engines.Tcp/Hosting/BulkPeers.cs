@@ -21,24 +21,40 @@ internal sealed class BulkPeers(
     private readonly Lock _gate = new();
     private readonly Dictionary<ActorId, Peer> _peers = [];
     private readonly CancellationTokenSource _ending = new();
-    private Dictionary<ActorId, string> _addresses = [];
+    private readonly Dictionary<ActorId, string> _addresses = [];
 
     /// <summary>Learns where the others take blocks.</summary>
     public void Learn(AddressBook book)
     {
         lock (_gate)
         {
-            _addresses = book.Peers.ToDictionary(peer => peer.Actor, peer => peer.Address);
+            foreach (ActorId gone in _addresses.Keys.Where(actor => actor.Role == ActorRole.Server && !book.Peers.Any(peer => peer.Actor == actor)).ToArray())
+            {
+                _addresses.Remove(gone);
+            }
+
+            foreach (PeerAddress peer in book.Peers)
+            {
+                _addresses[peer.Actor] = peer.Address;
+            }
         }
     }
 
-    /// <summary>Learns where one of the others takes blocks.</summary>
+    /// <summary>Learns where one of the others takes blocks; a link to where it did before is of no use any more.</summary>
     public void Learn(ActorId actor, string address)
     {
+        BulkLink? old = null;
         lock (_gate)
         {
+            if (_addresses.TryGetValue(actor, out string? before) && before != address && _peers.TryGetValue(actor, out Peer? peer))
+            {
+                (old, peer.Link) = (peer.Link, null);
+            }
+
             _addresses[actor] = address;
         }
+
+        old?.Abort($"{actor} takes blocks elsewhere");
     }
 
     /// <summary>A link opened.</summary>

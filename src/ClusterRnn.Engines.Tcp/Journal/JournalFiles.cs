@@ -5,6 +5,7 @@ using System.Globalization;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Wire;
 using ClusterRnn.Training;
+using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Engines.Tcp.Journal;
 
@@ -25,6 +26,10 @@ public sealed class JournalFiles : IDisposable
 
     /// <summary>The journals of a folder, which need not be there.</summary>
     public JournalFiles(string folder) => _folder = folder;
+
+    /// <summary>The journals of a run, beside its checkpoints; null for one that keeps none.</summary>
+    public static JournalFiles? Of(EngineRequest request)
+        => request?.Checkpoints is { } store ? new JournalFiles(Path.Combine(Path.GetDirectoryName(store.Folder)!, "journal")) : null;
 
     /// <summary>Bytes written to the open journal.</summary>
     public long Bytes => _file?.Position ?? 0;

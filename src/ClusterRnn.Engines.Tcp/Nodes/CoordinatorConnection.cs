@@ -28,6 +28,7 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
     private readonly List<Envelope> _early = []; // what came before the node was ready for it
     private Action<Envelope>? _received; // guarded by _early
     private Action<string>? _lost;
+    private Action<JobOffer>? _reopened;
     private string _advertisedBulk = "";
     private string _jobId = ""; // none before the first coordinator named it
 
@@ -93,10 +94,11 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
         }
     }
 
-    /// <summary>From here on the node is told what arrives and that the link was lost; the link is then opened again.</summary>
-    public void Begin(Action<Envelope> received, Action<string> lost)
+    /// <summary>From here on the node is told what arrives, that the link was lost, and what a coordinator offers when it is open again.</summary>
+    public void Begin(Action<Envelope> received, Action<string> lost, Action<JobOffer> reopened)
     {
         _lost = lost;
+        _reopened = reopened;
         lock (_early)
         {
             foreach (Envelope envelope in _early)
@@ -207,5 +209,6 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
         Number = link.Number;
         Offer = offer;
         _jobId = JobDescription.FromBytes(offer.Job).JobId;
+        _reopened?.Invoke(offer);
     }
 }

@@ -112,8 +112,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     public static async Task<EngineResult> RunAsync(
         EngineRequest request, TcpEngineOptions options, Func<HostPort, CoordinatorNode, IDisposable?> listening, CancellationToken cancellation)
     {
-        string? folder = request.Checkpoints is { } store ? Path.Combine(Path.GetDirectoryName(store.Folder)!, "journal") : null;
-        using JournalFiles? journal = folder is null ? null : new JournalFiles(folder);
+        using JournalFiles? journal = JournalFiles.Of(request);
         using var node = new CoordinatorNode(request, options, journal);
         BulkListener bulk = await BulkListener.StartAsync(
             options.ListenBulk,
@@ -470,6 +469,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             policy.Load(state.Policy);
             _source.Dispose();
             _source = state;
+            _observer.TellNow(observer => observer.OnRollback(policy.Version));
             _shell.Post(new CheckpointRestored(epoch, policy.Version, state.Policy, adopted));
         }
         catch (Exception error) when (error is TrainingException or CheckpointException or IOException)

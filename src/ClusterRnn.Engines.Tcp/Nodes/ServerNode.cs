@@ -199,7 +199,10 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
     private async Task<string> RunAsync(CancellationToken drain)
     {
         _thread.Start();
-        _connection.Begin(Received, reason => _shell.Post(ActorId.Coordinator, new ActorDown(ActorId.Coordinator, reason)));
+        _connection.Begin(
+            Received,
+            reason => _shell.Post(ActorId.Coordinator, new ActorDown(ActorId.Coordinator, reason)),
+            offer => _peers.Learn(ActorId.Coordinator, offer.Bulk));
         _shell.Start();
         using (drain.UnsafeRegister(static node => ((ServerNode)node!)._shell.Post(new Drain()), this))
         {

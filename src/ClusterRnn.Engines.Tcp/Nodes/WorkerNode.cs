@@ -240,7 +240,10 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
             throw new TrainingException("The model's buffers were not reserved within five minutes.");
         }
 
-        _connection.Begin(Received, reason => _shell.Post(ActorId.Coordinator, new ActorDown(ActorId.Coordinator, reason)));
+        _connection.Begin(
+            Received,
+            reason => _shell.Post(ActorId.Coordinator, new ActorDown(ActorId.Coordinator, reason)),
+            offer => _peers.Learn(ActorId.Coordinator, offer.Bulk));
         _shell.Start();
         using (drain.UnsafeRegister(static node => ((WorkerNode)node!)._shell.Post(new Drain()), this))
         {

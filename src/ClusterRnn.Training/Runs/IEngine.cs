@@ -106,6 +106,9 @@ public interface IEngine
     /// <summary>What it is for, in a line.</summary>
     string Description { get; }
 
+    /// <summary>The step a run will go on from: that of its checkpoint, or a later one that the engine has kept elsewhere.</summary>
+    long FirstStep(EngineRequest request) => request?.ResumeFrom?.Info.Version ?? 0;
+
     /// <summary>Runs a job to its end.</summary>
     /// <param name="request">The run.</param>
     /// <param name="cancellation">Ends the run after the step that is under way, with a checkpoint; the task then completes with <see cref="RunEnd.Interrupted"/>.</param>

@@ -89,6 +89,12 @@ public interface IRunObserver
     {
     }
 
+    /// <summary>The run goes back: what was told of later steps is void, they will be told again.</summary>
+    /// <param name="step">The step it goes on from.</param>
+    void OnRollback(long step)
+    {
+    }
+
     /// <summary>Something the user should know, in one sentence: a worker was lost, more workers than shards, …</summary>
     void OnNotice(string message)
     {
@@ -140,6 +146,15 @@ public sealed class RunObservers(params IReadOnlyList<IRunObserver> observers) :
         foreach (IRunObserver observer in observers)
         {
             observer.OnCheckpoint(step, folder);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnRollback(long step)
+    {
+        foreach (IRunObserver observer in observers)
+        {
+            observer.OnRollback(step);
         }
     }
 

@@ -15,26 +15,31 @@ public sealed record RunHistory(IReadOnlyList<StepReport> Steps, IReadOnlyList<E
 public sealed class MetricsLog : IRunObserver, IDisposable
 {
     private static readonly JsonWriterOptions Plain = new() { SkipValidation = true };
-    private readonly FileStream _file;
+    private readonly string _path;
+    private FileStream _file;
     private readonly MemoryStream _line = new();
     private readonly Utf8JsonWriter _json;
-    private readonly long _evaluated = -1; // the step it goes on from, if its evaluation is in the file
+    private long _evaluated = -1; // the step it goes on from, if its evaluation is in the file
     private TimeSpan _flushed;
 
     /// <summary>Opens <paramref name="path"/> to go on from <paramref name="step"/>: what lies after it is cut off.</summary>
     public MetricsLog(string path, long step)
     {
+        _path = path;
+        _file = Open(step);
+        _json = new Utf8JsonWriter(_line, Plain);
+    }
+
+    private FileStream Open(long step)
+    {
         if (step == 0)
         {
-            _file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read);
-        }
-        else
-        {
-            _evaluated = CutBack(path, step) ? step : -1;
-            _file = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read);
+            _evaluated = -1;
+            return new FileStream(_path, FileMode.Create, FileAccess.Write, FileShare.Read);
         }
 
-        _json = new Utf8JsonWriter(_line, Plain);
+        _evaluated = CutBack(_path, step) ? step : -1;
+        return new FileStream(_path, FileMode.Append, FileAccess.Write, FileShare.Read);
     }
 
     /// <inheritdoc/>
@@ -77,6 +82,13 @@ public sealed class MetricsLog : IRunObserver, IDisposable
         _json.WriteBoolean("best", evaluation.IsBest);
         Number("seconds", Math.Round(evaluation.Elapsed.TotalSeconds, 4));
         EndLine(evaluation.Elapsed, always: true);
+    }
+
+    /// <inheritdoc/>
+    public void OnRollback(long step)
+    {
+        _file.Dispose();
+        _file = Open(step);
     }
 
     /// <inheritdoc/>

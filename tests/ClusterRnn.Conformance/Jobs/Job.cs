@@ -19,6 +19,9 @@ internal sealed class Job(string name, string config, params string[] settings)
     /// <summary>Long enough that a cluster of processes can be hit in the middle.</summary>
     public static Job Clustered { get; } = new("clustered", Repository.Config("tiny.yaml"), "--set", "stop.epochs=9", "--set", "checkpoint.every=40", "--set", "evaluate.every=100");
 
+    /// <summary>Longer than a lease.</summary>
+    public static Job ClusteredForLong { get; } = new("clustered-long", Repository.Config("tiny.yaml"), "--set", "stop.epochs=45", "--set", "checkpoint.every=200", "--set", "evaluate.every=400");
+
     /// <summary>The quickstart's model on less text: an LSTM that reads its embedding through the projected table.</summary>
     public static Job Quickstart { get; } = new("quickstart", Repository.Config("quickstart.yaml"), "--set", "data.characters=40000", "--steps", "6");
 
