@@ -95,7 +95,8 @@ public sealed class ClusterTests(ITestOutputHelper output)
         await cluster.StepsAsync(30);
         cluster.Coordinator.Kill();
         await cluster.StartCoordinatorAsync();
-        FinishedRun run = await ExpectTheAnswer(cluster);
+        // What observers had been told and not yet written when the coordinator was killed is missing in the metrics, no more.
+        FinishedRun run = await ExpectTheAnswer(cluster, mayMissMetrics: true);
         Assert.True(File.Exists(Path.Combine(cluster.Folder, "journal", "journal.2")), "no second epoch was claimed");
         Assert.Equal(0, run.Counter("rollbacks"));
         output.WriteLine($"went on from step {run.Number("resumedFromStep")}");
@@ -166,13 +167,22 @@ public sealed class ClusterTests(ITestOutputHelper output)
         return path;
     }
 
-    private async Task<FinishedRun> ExpectTheAnswer(RunningCluster cluster, Job? job = null)
+    private async Task<FinishedRun> ExpectTheAnswer(RunningCluster cluster, Job? job = null, bool mayMissMetrics = false)
     {
         (FinishedRun run, Outcome outcome) = await cluster.FinishAsync();
         output.WriteLine(outcome.Error);
         FinishedRun undisturbed = await (job ?? Job.Clustered).UndisturbedAsync();
         Assert.Equal(undisturbed.Answer, run.Answer);
-        Assert.Equal(undisturbed.Metrics(), run.Metrics());
+        if (mayMissMetrics)
+        {
+            Assert.Equal(run.Metrics().Distinct().Count(), run.Metrics().Length);
+            Assert.Subset(undisturbed.Metrics().ToHashSet(), run.Metrics().ToHashSet());
+        }
+        else
+        {
+            Assert.Equal(undisturbed.Metrics(), run.Metrics());
+        }
+
         return run;
     }
 }

@@ -150,8 +150,6 @@ internal sealed class CoordinatorLinks : IControlHandler
     /// <inheritdoc/>
     public void Opened(ControlLink link)
     {
-        bool isServer = link.PeerRole == PeerRole.Server;
-        AddressBook book;
         lock (_gate)
         {
             if (link.PeerRole == PeerRole.Client)
@@ -161,13 +159,16 @@ internal sealed class CoordinatorLinks : IControlHandler
             }
 
             _links[link.Peer] = link;
-            book = Book();
-        }
 
-        link.TrySend(ActorId.Coordinator, link.Peer, book);
-        if (isServer)
-        {
-            Broadcast(book, link);
+            // Within the lock, so that nobody is told of an older state after a newer one.
+            AddressBook book = Book();
+            foreach ((ActorId actor, ControlLink other) in _links)
+            {
+                if (other == link || link.PeerRole == PeerRole.Server)
+                {
+                    other.TrySend(ActorId.Coordinator, actor, book);
+                }
+            }
         }
     }
 
@@ -218,23 +219,6 @@ internal sealed class CoordinatorLinks : IControlHandler
                 _received(ActorId.Coordinator, new ActorDown(link.Peer, reason));
             }
         });
-    }
-
-    private void Broadcast(AddressBook book, ControlLink except)
-    {
-        ControlLink[] links;
-        lock (_gate)
-        {
-            links = [.. _links.Values];
-        }
-
-        foreach (ControlLink link in links)
-        {
-            if (link != except)
-            {
-                link.TrySend(ActorId.Coordinator, link.Peer, book);
-            }
-        }
     }
 
     private AddressBook Book()

@@ -45,6 +45,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
 
     private readonly CoordinatorConnection _connection;
     private readonly Action<string> _log;
+    private readonly string _jobId;
     private readonly TrainingJob _job;
     private readonly RangeMap _cut; // where ranges and segments lie; it never changes
     private readonly int _sections;
@@ -64,6 +65,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
         _log = log;
         JobOffer offer = connection.Offer;
         JobDescription description = JobDescription.FromBytes(offer.Job);
+        _jobId = description.JobId;
         _job = description.Build((part, source) => new RemoteSource(part, source, null));
         _cut = ProtocolJob.MapOf(_job, offer.Servers);
         _sections = ParameterRange.SectionNamesOf(_job.Settings).Count;
@@ -203,6 +205,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
             Received,
             reason => _shell.Post(ActorId.Coordinator, new ActorDown(ActorId.Coordinator, reason)),
             offer => _peers.Learn(ActorId.Coordinator, offer.Bulk));
+        _log($"joined {_jobId} as {_connection.Actor}");
         _shell.Start();
         using (drain.UnsafeRegister(static node => ((ServerNode)node!)._shell.Post(new Drain()), this))
         {

@@ -244,6 +244,7 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
             Received,
             reason => _shell.Post(ActorId.Coordinator, new ActorDown(ActorId.Coordinator, reason)),
             offer => _peers.Learn(ActorId.Coordinator, offer.Bulk));
+        _log($"joined {_description.JobId} as {_connection.Actor}");
         _shell.Start();
         using (drain.UnsafeRegister(static node => ((WorkerNode)node!)._shell.Post(new Drain()), this))
         {

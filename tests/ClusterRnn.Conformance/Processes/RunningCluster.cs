@@ -57,6 +57,11 @@ internal sealed class RunningCluster : IAsyncDisposable
             await cluster.AddWorkerAsync();
         }
 
+        foreach (RunningProgram node in cluster.Servers.Concat(cluster.Workers))
+        {
+            Assert.True(await node.SaysAsync(line => line.Contains("joined", StringComparison.Ordinal)), "a node ended before it joined");
+        }
+
         return cluster;
     }
 
