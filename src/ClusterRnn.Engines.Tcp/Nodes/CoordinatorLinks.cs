@@ -11,7 +11,10 @@ internal sealed class CoordinatorLinks : IControlHandler
 {
     private static readonly TimeSpan s_grace = TimeSpan.FromMilliseconds(700); // for a server whose connection broke and that lives
 
+    private static readonly TimeSpan s_lookup = TimeSpan.FromSeconds(5);
+
     private readonly string _jobId;
+    private readonly Action<string> _note;
     private readonly Action<ActorId, Message> _received;
     private readonly Lock _gate = new();
     private readonly SortedList<ActorId, ControlLink> _links = [];
@@ -23,8 +26,10 @@ internal sealed class CoordinatorLinks : IControlHandler
     /// <param name="jobId">The job; nodes of another one are sent away.</param>
     /// <param name="firstNumber">The numbers given here begin with it.</param>
     /// <param name="received">Is told what arrives, and who is gone.</param>
-    public CoordinatorLinks(string jobId, int firstNumber, Action<ActorId, Message> received)
+    /// <param name="note">Is told what a person should know.</param>
+    public CoordinatorLinks(string jobId, int firstNumber, Action<ActorId, Message> received, Action<string> note)
     {
+        _note = note;
         _jobId = jobId;
         _received = received;
         _next = [firstNumber, firstNumber, firstNumber, firstNumber];
@@ -150,6 +155,11 @@ internal sealed class CoordinatorLinks : IControlHandler
     /// <inheritdoc/>
     public void Opened(ControlLink link)
     {
+        if (link.PeerRole == PeerRole.Server)
+        {
+            _ = Task.Run(() => CheckAddressAsync(link));
+        }
+
         lock (_gate)
         {
             if (link.PeerRole == PeerRole.Client)
@@ -219,6 +229,17 @@ internal sealed class CoordinatorLinks : IControlHandler
                 _received(ActorId.Coordinator, new ActorDown(link.Peer, reason));
             }
         });
+    }
+
+    /// <summary>Says so when the others won't reach a server under the address it gave: the common mistake in containers.</summary>
+    private async Task CheckAddressAsync(ControlLink link)
+    {
+        string? why = await AddressRules.WhyUnreachableAsync(
+            link.Peer.ToString(), link.AdvertisedBulk, link.Remote.Address, s_lookup, CancellationToken.None).ConfigureAwait(false);
+        if (why is not null)
+        {
+            _note(why);
+        }
     }
 
     private AddressBook Book()

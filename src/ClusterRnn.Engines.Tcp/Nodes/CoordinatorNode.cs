@@ -96,7 +96,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Coordinator, 0), options.Security, options.Transport, _intake, Note);
         _rows = new RowServer(_job, _pool, _peers);
         _shell = new ActorShell(_coordinator, this);
-        _links = new CoordinatorLinks(description.JobId, (int)((epoch - 1) << EpochBits), (from, message) => _shell.Post(from, message));
+        _links = new CoordinatorLinks(description.JobId, (int)((epoch - 1) << EpochBits), (from, message) => _shell.Post(from, message), Note);
     }
 
     /// <summary>Who is connected.</summary>
