@@ -1,73 +1,36 @@
-// Native memory for blocks that arrive: rented by size class, named by numbers as messages name payloads. What a peer can
-// make a node reserve is bounded by the limit given.
-using System.Numerics;
-using ClusterRnn.Kernels.Memory;
+// Blocks that arrive, named by numbers as messages name payloads. What a peer can make a node reserve is bounded by the
+// limit given; the memory itself is the transport's pool.
+using ClusterRnn.Engines.Tcp.Transport;
 
 namespace ClusterRnn.Engines.Tcp.Hosting;
 
 /// <summary>Blocks by number.</summary>
-internal sealed unsafe class BlockPool(long maximumFloats) : IDisposable
+/// <param name="maximumBytes">The most memory that is reserved.</param>
+internal sealed unsafe class BlockPool(long maximumBytes) : IDisposable
 {
     private readonly Lock _gate = new();
-    private readonly Dictionary<long, NativeBuffer<float>> _held = [];
-    private readonly Dictionary<int, Stack<NativeBuffer<float>>> _free = []; // by the power of two of their length
+    private readonly Dictionary<long, (nint Block, long Floats)> _held = [];
+    private readonly NativeBlockPool _memory = new();
     private long _next = 1;
-    private long _floats;
-    private bool _disposed;
-
-    /// <summary>Floats reserved, free ones included.</summary>
-    public long ReservedFloats => Volatile.Read(ref _floats);
-
-    /// <summary>How many blocks are rented.</summary>
-    public int Held
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _held.Count;
-            }
-        }
-    }
 
     /// <summary>Rents a block.</summary>
     /// <param name="floats">How many floats it must hold.</param>
     /// <param name="number">Its number.</param>
-    /// <returns>Null when the limit is reached.</returns>
+    /// <returns>Null when the limit is reached, or the node ends.</returns>
     public float* Rent(long floats, out long number)
     {
-        int power = BitOperations.Log2((ulong)Math.Max(256, floats) * 2 - 1);
         lock (_gate)
         {
             number = 0;
-            NativeBuffer<float> block;
-            if (_free.TryGetValue(power, out Stack<NativeBuffer<float>>? free) && free.Count > 0)
+            if (_memory.Bytes + (floats * sizeof(float)) > maximumBytes || _memory.IsDisposed)
             {
-                block = free.Pop();
-            }
-            else
-            {
-                // A size that was never seen gets exactly what it needs, so that large blocks waste nothing.
-                long length = power < 20 ? 1L << power : floats;
-                if (_disposed || _floats + length > maximumFloats)
-                {
-                    return null;
-                }
-
-                block = new NativeBuffer<float>(length);
-                _floats += length;
+                return null;
             }
 
-            if (block.Length < floats)
-            {
-                _floats += floats - block.Length;
-                block.Dispose();
-                block = new NativeBuffer<float>(floats);
-            }
-
+            float* block = _memory.Rent(floats);
             number = _next++;
-            _held.Add(number, block);
-            return block.Pointer;
+            _held.Add(number, ((nint)block, floats));
+            return block;
         }
     }
 
@@ -84,8 +47,8 @@ internal sealed unsafe class BlockPool(long maximumFloats) : IDisposable
 
             lock (_gate)
             {
-                return _held.TryGetValue(number, out NativeBuffer<float>? block)
-                    ? block.Pointer
+                return _held.TryGetValue(number, out (nint Block, long Floats) held)
+                    ? (float*)held.Block
                     : throw new InvalidOperationException($"Block {number} is not held.");
             }
         }
@@ -96,24 +59,10 @@ internal sealed unsafe class BlockPool(long maximumFloats) : IDisposable
     {
         lock (_gate)
         {
-            if (!_held.Remove(number, out NativeBuffer<float>? block))
+            if (_held.Remove(number, out (nint Block, long Floats) held))
             {
-                return;
+                _memory.Return((float*)held.Block, held.Floats);
             }
-
-            if (_disposed)
-            {
-                block.Dispose();
-                return;
-            }
-
-            int power = BitOperations.Log2((ulong)Math.Max(256, block.Length) * 2 - 1);
-            if (!_free.TryGetValue(power, out Stack<NativeBuffer<float>>? free))
-            {
-                _free.Add(power, free = new Stack<NativeBuffer<float>>());
-            }
-
-            free.Push(block);
         }
     }
 
@@ -122,14 +71,7 @@ internal sealed unsafe class BlockPool(long maximumFloats) : IDisposable
     {
         lock (_gate)
         {
-            _disposed = true;
-            foreach (Stack<NativeBuffer<float>> free in _free.Values)
-            {
-                while (free.TryPop(out NativeBuffer<float>? block))
-                {
-                    block.Dispose();
-                }
-            }
+            _memory.Dispose();
         }
     }
 }

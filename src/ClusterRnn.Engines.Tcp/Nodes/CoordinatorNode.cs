@@ -24,7 +24,7 @@ namespace ClusterRnn.Engines.Tcp.Nodes;
 /// <summary>Hosts a coordinator.</summary>
 internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
 {
-    private const long PoolFloats = 1L << 32;
+    private const long PoolBytes = 1L << 34; // what is expected decides what is taken; this is the last line
     private const int EpochBits = 16; // numbers given by different coordinators of a job never meet
 
     private static readonly TimeSpan s_pushTimeout = TimeSpan.FromSeconds(60);
@@ -91,7 +91,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             ActorId.Coordinator, ProtocolJob.ShapeOf(_job, description.JobId), _cut, _policy, options.Times, epoch, plan: plan);
         _reports = new RunReports(_job, _policy, _coordinator.Counters);
         _observer = new ObserverPump(request.Observer ?? new NobodyLooks(), Fail);
-        _pool = new BlockPool(PoolFloats);
+        _pool = new BlockPool(PoolBytes);
         _intake = new BulkIntake(this, _pool, () => Note("a block was damaged on its way and is asked for again"));
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Coordinator, 0), options.Security, options.Transport, _intake, Note);
         _rows = new RowServer(_job, _pool, _peers);

@@ -41,7 +41,7 @@ public sealed record ServerNodeOptions
 /// <summary>Hosts a parameter server.</summary>
 public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
 {
-    private const long PoolFloats = 1L << 32;
+    private const long PoolBytes = 1L << 34; // what is expected decides what is taken; this is the last line
 
     private readonly CoordinatorConnection _connection;
     private readonly Action<string> _log;
@@ -69,7 +69,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
         _job = description.Build((part, source) => new RemoteSource(part, source, null));
         _cut = ProtocolJob.MapOf(_job, offer.Servers);
         _sections = ParameterRange.SectionNamesOf(_job.Settings).Count;
-        _pool = new BlockPool(PoolFloats);
+        _pool = new BlockPool(PoolBytes);
         _intake = new BulkIntake(this, _pool, () => log("a block was damaged on its way and is asked for again"));
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Server, connection.Number), security, transport, _intake, log);
         _peers.Learn(ActorId.Coordinator, offer.Bulk);

@@ -43,7 +43,7 @@ public sealed record WorkerNodeOptions
 /// <summary>Hosts a worker.</summary>
 public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
 {
-    private const long PoolFloats = 1L << 32; // 16 GiB: what is expected decides what is taken
+    private const long PoolBytes = 1L << 34; // what is expected decides what is taken; this is the last line
     private static readonly TimeSpan s_rowsTimeout = TimeSpan.FromSeconds(60);
 
     private readonly CoordinatorConnection _connection;
@@ -67,7 +67,7 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
         _log = log;
         JobOffer offer = connection.Offer;
         _description = JobDescription.FromBytes(offer.Job);
-        _pool = new BlockPool(PoolFloats);
+        _pool = new BlockPool(PoolBytes);
         var intake = new BulkIntake(this, _pool, () => log("a block was damaged on its way and is asked for again"));
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Worker, connection.Number), security, transport, intake, log);
         _peers.Learn(ActorId.Coordinator, offer.Bulk);

@@ -16,6 +16,9 @@ public sealed unsafe class NativeBlockPool : IDisposable
     private long _bytes;
     private bool _isDisposed;
 
+    /// <summary>Whether nothing is lent any more.</summary>
+    public bool IsDisposed => Volatile.Read(ref _isDisposed);
+
     /// <summary>The bytes that are lent or kept.</summary>
     public long Bytes => Volatile.Read(ref _bytes);
 
