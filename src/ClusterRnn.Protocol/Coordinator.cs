@@ -21,7 +21,7 @@ public sealed partial class Coordinator : IActor
     private readonly IVerdictPolicy _policy;
     private readonly ProtocolTimes _times;
     private readonly ServerPlan? _plan;
-        private readonly Membership _membership;
+    private readonly Membership _membership;
     private readonly SortedList<ActorId, WorkerEntry> _workers = [];
     private readonly SortedList<ActorId, string> _quarantined = [];
     private readonly SortedList<ActorId, ServerEntry> _servers = [];
