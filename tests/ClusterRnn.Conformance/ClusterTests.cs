@@ -25,6 +25,34 @@ public sealed class ClusterTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task ALocalClusterStartsADeadWorkerAgainAndEndsWithWhoeverStartedIt()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /proc");
+        string folder = TemporaryFolders.NewRun("local");
+        string[] cluster = Job.ClusteredForLong.Arguments(folder, "--engine", "tcp", "--workers", "2", "--servers", "1");
+        int[] nodes;
+        await using (RunningProgram program = await ProgramUnderTest.StartAsync(cluster))
+        {
+            Assert.True(await program.SaysAsync(line => line.StartsWith("step ", StringComparison.Ordinal)), "no step");
+            Signals.Send(program.Children().First(child => child.CommandLine.Contains(" worker ", StringComparison.Ordinal)).Id, Signals.Killed);
+            Assert.True(await program.SaysAsync(line => line.Contains("was killed by signal 9 and is started again", StringComparison.Ordinal)), "nobody noticed");
+            Assert.True(await program.SaysAsync(line => line.Contains("joined", StringComparison.Ordinal)), "the worker that was started again did not join");
+            nodes = [.. program.Children().Select(child => child.Id)];
+            Assert.Equal(3, nodes.Length);
+            program.Kill();
+            await program.WaitAsync();
+        }
+
+        for (long until = Environment.TickCount64 + 10_000; nodes.Any(id => Directory.Exists($"/proc/{id}")); await Task.Delay(20, TestContext.Current.CancellationToken))
+        {
+            Assert.True(Environment.TickCount64 < until, "nodes outlived the process that started them");
+        }
+
+        (FinishedRun run, _) = await Job.ClusteredForLong.ResumeAsync(folder, "--engine", "tcp", "--workers", "2", "--servers", "1");
+        Assert.Equal((await Job.ClusteredForLong.UndisturbedAsync()).Answer, run.Answer);
+    }
+
+    [Fact]
     public async Task AWorkerIsKilledInTheMiddleOfAStep()
     {
         await using RunningCluster cluster = await RunningCluster.StartAsync(Job.Clustered, workers: 2, servers: 1);

@@ -4,6 +4,7 @@
 //     Outcome outcome = await ProgramUnderTest.RunAsync(["inspect", run]);
 //     await using RunningProgram program = await ProgramUnderTest.StartAsync(["train", config]);
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -139,6 +140,22 @@ internal sealed class RunningProgram : IAsyncDisposable
         _process = Process.Start(start) ?? throw new InvalidOperationException($"{start.FileName} could not be started");
         _process.StandardInput.Close();
         _reading = Task.WhenAll(ReadAsync(_process.StandardOutput, _output, isError: false), ReadAsync(_process.StandardError, _error, isError: true));
+    }
+
+    /// <summary>The processes it has started and that live, by their command lines. Linux only.</summary>
+    public IReadOnlyList<(int Id, string CommandLine)> Children()
+    {
+        var children = new List<(int, string)>();
+        foreach (string task in Directory.EnumerateDirectories($"/proc/{_process.Id}/task"))
+        {
+            foreach (string id in File.ReadAllText(Path.Combine(task, "children")).Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            {
+                string arguments = $"/proc/{id}/cmdline";
+                children.Add((int.Parse(id, CultureInfo.InvariantCulture), File.Exists(arguments) ? File.ReadAllText(arguments).Replace('\0', ' ') : ""));
+            }
+        }
+
+        return children;
     }
 
     /// <summary>Whether the test killed it.</summary>

@@ -8,6 +8,7 @@ namespace ClusterRnn.Conformance.Processes;
 internal static class Signals
 {
     public const int Interrupt = 2;
+    public const int Killed = 9;
     public const int Terminate = 15;
     public const int Stop = 19;
     public const int Continue = 18;
