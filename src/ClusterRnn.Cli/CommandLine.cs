@@ -40,6 +40,7 @@ public sealed class CommandLine
         _root.Add(StatusCommand.Make(terminal));
         _root.Add(CertsCommand.Make(terminal));
         _root.Add(BenchCommand.Make(terminal));
+        _root.Add(VerifyLedgerCommand.Make(terminal));
         foreach (HelpOption help in _root.Options.OfType<HelpOption>())
         {
             help.Action = new GroupedHelp();

@@ -29,7 +29,10 @@ public sealed class JournalFiles : IDisposable
 
     /// <summary>The journals of a run, beside its checkpoints; null for one that keeps none.</summary>
     public static JournalFiles? Of(EngineRequest request)
-        => request?.Checkpoints is { } store ? new JournalFiles(Path.Combine(Path.GetDirectoryName(store.Folder)!, "journal")) : null;
+        => request?.Checkpoints is { } store ? new JournalFiles(FolderOf(Path.GetDirectoryName(store.Folder)!)) : null;
+
+    /// <summary>Where the journals of the run in a folder lie.</summary>
+    public static string FolderOf(string run) => Path.Combine(run, "journal");
 
     /// <summary>Bytes written to the open journal.</summary>
     public long Bytes => _file?.Position ?? 0;
@@ -38,32 +41,10 @@ public sealed class JournalFiles : IDisposable
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
     public JournalReading Read()
     {
-        long last = Epochs().DefaultIfEmpty(0).Max();
-        if (last == 0)
-        {
-            return new JournalReading(null, 0, 0);
-        }
-
-        var chain = new Stack<List<JournalRecord>>();
-        long epoch = last, bytes = 0, count = long.MaxValue;
-        while (epoch > 0)
-        {
-            (List<JournalRecord> records, long whole) = ReadFile(epoch, count);
-            bytes = epoch == last ? whole : bytes;
-            chain.Push(records);
-            if (records.Count > 0 && records[0] is not EpochRecord)
-            {
-                throw new TrainingException($"{PathOf(epoch)} does not begin with its epoch: it is not a journal of this program.");
-            }
-
-            // A coordinator that died before its first record has claimed an epoch and done nothing in it.
-            (epoch, count) = records.Count == 0 ? (Epochs().Where(e => e < epoch).DefaultIfEmpty(0).Max(), long.MaxValue)
-                : ((EpochRecord)records[0]).Predecessor is > 0 and var before ? (before, ((EpochRecord)records[0]).AdoptedBytes) : (0, 0);
-        }
-
+        (List<JournalRecord> records, long last, long bytes) = ReadChain();
         try
         {
-            JournalState state = JournalState.Of(chain.SelectMany(records => records));
+            JournalState state = JournalState.Of(records);
             return new JournalReading(state.Records > 0 ? state : null, last, bytes);
         }
         catch (ArgumentException error)
@@ -71,6 +52,10 @@ public sealed class JournalFiles : IDisposable
             throw new TrainingException($"The journals in {_folder} contradict each other: {error.Message}", error);
         }
     }
+
+    /// <summary>Every record of that chain that counts, oldest first, whatever it says.</summary>
+    /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
+    public IReadOnlyList<JournalRecord> ReadRecords() => ReadChain().Records;
 
     /// <summary>Claims an epoch by creating its journal, which is written from here on.</summary>
     /// <exception cref="TrainingException">Somebody else has claimed it, or the folder can't be written to.</exception>
@@ -121,6 +106,29 @@ public sealed class JournalFiles : IDisposable
     private IEnumerable<long> Epochs() => !Directory.Exists(_folder) ? [] : Directory.EnumerateFiles(_folder, Prefix + "*")
         .Select(path => long.TryParse(Path.GetFileName(path).AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out long epoch) ? epoch : 0)
         .Where(epoch => epoch > 0);
+
+    private (List<JournalRecord> Records, long Last, long Bytes) ReadChain()
+    {
+        long last = Epochs().DefaultIfEmpty(0).Max();
+        var chain = new Stack<List<JournalRecord>>();
+        long epoch = last, bytes = 0, count = long.MaxValue;
+        while (epoch > 0)
+        {
+            (List<JournalRecord> records, long whole) = ReadFile(epoch, count);
+            bytes = epoch == last ? whole : bytes;
+            chain.Push(records);
+            if (records.Count > 0 && records[0] is not EpochRecord)
+            {
+                throw new TrainingException($"{PathOf(epoch)} does not begin with its epoch: it is not a journal of this program.");
+            }
+
+            // A coordinator that died before its first record has claimed an epoch and done nothing in it.
+            (epoch, count) = records.Count == 0 ? (Epochs().Where(e => e < epoch).DefaultIfEmpty(0).Max(), long.MaxValue)
+                : ((EpochRecord)records[0]).Predecessor is > 0 and var before ? (before, ((EpochRecord)records[0]).AdoptedBytes) : (0, 0);
+        }
+
+        return ([.. chain.SelectMany(records => records)], last, bytes);
+    }
 
     private (List<JournalRecord> Records, long Bytes) ReadFile(long epoch, long count)
     {

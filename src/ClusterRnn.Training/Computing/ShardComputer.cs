@@ -202,6 +202,12 @@ public sealed unsafe class ShardComputer : IDisposable
         return finite;
     }
 
+    /// <summary>What a report says of the rows that a shard of a training step read; the ledger is verified with the same.</summary>
+    /// <param name="batch">The batch that holds them.</param>
+    /// <param name="first">The shard's first row within it.</param>
+    /// <param name="count">Its rows; a shard without rows has the digest 0, whatever it was computed with.</param>
+    public static ulong RowsDigest(SpanBatch batch, int first, int count) => count == 0 ? 0 : RowDigest.Of(batch, first, count);
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -291,7 +297,7 @@ public sealed unsafe class ShardComputer : IDisposable
             report.Shard = range.Start + i;
             sums.SumsOf(i).CopyTo(report.Sums);
             sums.CountsOf(i).CopyTo(report.Counts);
-            report.RowsDigest = RowDigest.Of(batch, slice.RowStarts[i], slice.RowsOf(i));
+            report.RowsDigest = RowsDigest(batch, slice.RowStarts[i], slice.RowsOf(i));
             report.StateDigest = 0;
             report.Finite = AreFinite(report.Sums);
             if (carries)

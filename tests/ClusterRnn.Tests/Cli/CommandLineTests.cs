@@ -60,6 +60,7 @@ public sealed class CommandLineTests : IDisposable
     [InlineData("schema")]
     [InlineData("engines")]
     [InlineData("bench")]
+    [InlineData("verify-ledger")]
     public void Each_command_has_help(string command)
     {
         (int code, string text, string error) = Run(command, "--help");
