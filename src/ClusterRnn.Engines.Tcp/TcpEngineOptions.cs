@@ -1,5 +1,6 @@
 using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Engines.Tcp.Transport;
+using ClusterRnn.Node;
 using ClusterRnn.Protocol;
 
 namespace ClusterRnn.Engines.Tcp;
@@ -18,6 +19,9 @@ public sealed record TcpEngineOptions
 
     /// <summary>Certificate and token.</summary>
     public required NodeSecurity Security { get; init; }
+
+    /// <summary>The least blocks of a part of a gradient that travels while the backward pass goes on; 0 sends each gradient at its end.</summary>
+    public int LeastSegmentBlocks { get; init; } = ProtocolJob.WorthwhileSegmentBlocks;
 
     /// <summary>The protocol's times.</summary>
     public ProtocolTimes Times { get; init; } = new();

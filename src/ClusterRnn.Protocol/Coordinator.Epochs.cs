@@ -30,7 +30,7 @@ public sealed partial class Coordinator
             throw new ArgumentException($"Epoch {_epoch} was claimed before: the journal is at {journal.Epoch}.", nameof(journal));
         }
 
-        _map = map;
+        _map = new RangeMap(map.Ranges, _map.Segments, map.Revision, map.Origin); // who owns what is history, how gradients are cut is not
     }
 
     private void BeginEpoch(Instant now, EffectList effects)

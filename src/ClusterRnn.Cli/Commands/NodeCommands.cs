@@ -53,13 +53,14 @@ internal static class NodeCommands
         Option<string> join = Join();
         var data = new Option<string?>("--data") { Description = "Where the data lies here. Default: the config's path; if nothing is there, the coordinator sends the rows.", HelpName = "PATH" };
         var memory = new Option<string?>("--memory") { Description = "What the worker's buffers may take, such as 512MB. The result is the same for any limit.", HelpName = "LIMIT" };
+        Option<int?> threads = NumberOption.Of<int>("--threads", "Threads on which it computes. Default: what the config says (cluster.threads). The result is the same for any number.", 1, 1024);
         Option<double?> delay = NumberOption.Of<double>("--delay", "Make each computation last so many seconds longer, to try what a slow worker does.", 0, 3600, "SECONDS");
         Option<string?> certs = Certs();
         Option<string> engine = ClusterEngine();
         Option<string?> alive = Alive();
         Option<double?> wait = Wait();
         Option<bool> child = Child();
-        var command = new GroupedCommand("worker", "Join a coordinator and compute gradients for it.", CommandGroup.Cluster) { join, data, memory, certs, wait, delay, engine, alive, child };
+        var command = new GroupedCommand("worker", "Join a coordinator and compute gradients for it.", CommandGroup.Cluster) { join, data, threads, memory, certs, wait, delay, engine, alive, child };
         command.Examples.Add(("worker --join 127.0.0.1:7070", "Work for a coordinator on this machine until its job ends."));
         command.Examples.Add(("worker --join trainer1:7070 --certs certs --data /data/corpus", "Work for one elsewhere, with a copy of the data."));
         command.SetAction((parsed, cancellation) => RunAsync(terminal, parsed.GetValue(child), cancellation, drain => WorkerNode.RunAsync(
@@ -67,6 +68,7 @@ internal static class NodeCommands
             {
                 Join = AddressRules.Parse(parsed.GetValue(join)!),
                 DataPath = parsed.GetValue(data),
+                Threads = parsed.GetValue(threads) ?? 0,
                 MemoryBytes = parsed.GetValue(memory) is { } limit ? BytesOf(limit) : 0,
                 Delay = TimeSpan.FromSeconds(parsed.GetValue(delay) ?? 0),
                 AliveFile = parsed.GetValue(alive),

@@ -25,11 +25,15 @@ internal sealed unsafe class ComputeThread : IDisposable
     private readonly ulong[][] _digests; // by subtree: one a layer
     private readonly bool[] _finite; // by subtree
     private readonly nint[] _pointers;
+    private readonly int[][] _segmentsByLayer;
+    private readonly Action<int>? _layerFinished;
     private readonly Thread _thread;
     private readonly ManualResetEventSlim _ready = new();
     private readonly CancellationTokenSource _ending = new();
     private readonly object _gate = new();
-    private ShardComputer? _computer;
+    private WorkerComputer? _computer;
+    private long _training; // the assignment that is being trained; of the compute thread
+    private long _earlySegments;
     private long _heldVersion = -1;
     private ComputeShards? _pending; // guarded by _gate
     private AnswerBuffers? _pendingAnswer;
@@ -37,14 +41,19 @@ internal sealed unsafe class ComputeThread : IDisposable
     /// <summary>Makes the thread; it reserves the model's buffers on its own.</summary>
     /// <param name="job">The job.</param>
     /// <param name="parameters">Where the parameters of a version are found.</param>
+    /// <param name="segmentsByLayer">The segments of a gradient that are final with each layer: see <see cref="Node.ProtocolJob.SegmentsByLayer"/>.</param>
+    /// <param name="threads">On how many threads it computes.</param>
     /// <param name="memoryBytes">What the model's buffers may take, 0 for no limit.</param>
     /// <param name="delay">How long each computation is made to last longer, for experiments.</param>
     /// <param name="tell">Tells the actor what came of it.</param>
     /// <param name="failed">Is told why the thread ended, if it failed.</param>
-    public ComputeThread(TrainingJob job, ParameterStore parameters, long memoryBytes, TimeSpan delay, Action<Message> tell, Action<Exception> failed)
+    public ComputeThread(
+        TrainingJob job, ParameterStore parameters, int[][] segmentsByLayer, int threads, long memoryBytes, TimeSpan delay, Action<Message> tell, Action<Exception> failed)
     {
         _job = job;
         _parameters = parameters;
+        _segmentsByLayer = segmentsByLayer;
+        _layerFinished = segmentsByLayer.Any(segments => segments.Length > 0) ? OnLayer : null;
         _delay = delay;
         _tell = tell;
         _failed = failed;
@@ -66,13 +75,16 @@ internal sealed unsafe class ComputeThread : IDisposable
         _pointers = new nint[(2 * job.Shards) + subtrees];
         long floats = job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth : 0;
         _states = [new NativeBuffer<float>(floats), new NativeBuffer<float>(floats)];
-        _thread = new Thread(() => Run(memoryBytes)) { IsBackground = true, Name = "compute" };
+        _thread = new Thread(() => Run(threads, memoryBytes)) { IsBackground = true, Name = "compute" };
         _thread.Start();
     }
 
     /// <summary>Waits until the model's buffers are reserved.</summary>
     /// <returns>Whether they were in time.</returns>
     public bool WaitUntilReady(TimeSpan timeout) => _ready.Wait(timeout);
+
+    /// <summary>Segments that were told to be final before the rest of their gradient.</summary>
+    public long EarlySegments => Interlocked.Read(ref _earlySegments);
 
     /// <summary>The subtrees of a range. Of the actor's thread.</summary>
     public ShardRange[] SubtreesOf(ShardRange range)
@@ -129,11 +141,11 @@ internal sealed unsafe class ComputeThread : IDisposable
         }
     }
 
-    private void Run(long memoryBytes)
+    private void Run(int threads, long memoryBytes)
     {
         try
         {
-            _computer = _job.CreateComputer(_job.Shards, memoryBytes);
+            _computer = new WorkerComputer(_job, threads, memoryBytes);
             _ready.Set();
             while (!_ending.IsCancellationRequested)
             {
@@ -186,7 +198,7 @@ internal sealed unsafe class ComputeThread : IDisposable
         }
         else
         {
-            _computer!.Evaluate(compute.Range, _reports.AsSpan(0, compute.Range.Count), _ending.Token);
+            _computer!.Evaluate(compute.Range, _reports, _ending.Token);
         }
 
         var shards = new Protocol.Messages.ShardReport[compute.Range.Count];
@@ -242,8 +254,9 @@ internal sealed unsafe class ComputeThread : IDisposable
                 gradients[i] = answer.Gradient(i);
             }
 
+            _training = compute.Assignment;
             _computer!.Train(
-                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports.AsSpan(0, range.Count));
+                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports, _layerFinished);
             for (int i = 0; i < answer.Subtrees.Length; i++)
             {
                 _finite[i] = ShardComputer.DigestGradient(_job.Layout, gradients[i], _digests[i]);
@@ -260,6 +273,21 @@ internal sealed unsafe class ComputeThread : IDisposable
         {
             long offset = _job.StateOffset(shard);
             Copy(answer.States + offset, next + offset, _job.StateFloats(shard));
+        }
+    }
+
+    /// <summary>The gradients of a layer are final: what is complete with them travels while the layers below are computed.</summary>
+    private void OnLayer(int layer)
+    {
+        if (layer >= _segmentsByLayer.Length)
+        {
+            return; // it has no parameters, nor has any above it
+        }
+
+        foreach (int segment in _segmentsByLayer[layer])
+        {
+            Interlocked.Increment(ref _earlySegments);
+            _tell(new SegmentComputed(_training, segment));
         }
     }
 

@@ -52,7 +52,7 @@ internal static unsafe class BatchBlock
     }
 }
 
-/// <summary>Asks the coordinator for rows and waits for them; of the compute thread.</summary>
+/// <summary>Asks the coordinator for rows and waits for them; threads that compute side by side ask one after the other.</summary>
 /// <param name="ask">Sends a question.</param>
 /// <param name="pool">Where answers lie.</param>
 /// <param name="timeout">How long an answer may take.</param>
@@ -60,11 +60,12 @@ internal sealed unsafe class RowRequests(Action<ReadRows> ask, BlockPool pool, T
 {
     private const int Repetitions = 10;
 
+    private readonly Lock _turn = new(); // held from a question to the end of reading its answer
     private readonly object _gate = new();
     private ReadRows? _asked; // guarded by _gate
     private RowsArrived? _arrived;
     private string? _refused;
-    private StepPlan _plan;
+    private StepPlan _plan; // guarded by _turn
     private (DataPart Part, long Version) _planOf = (DataPart.Train, -1);
 
     /// <summary>Floats that an answer to the present question has; -1 when nothing is asked.</summary>
@@ -79,33 +80,39 @@ internal sealed unsafe class RowRequests(Action<ReadRows> ask, BlockPool pool, T
     /// <inheritdoc/>
     public StepPlan Plan(DataPart part, long version)
     {
-        if (_planOf != (part, version))
+        lock (_turn)
         {
-            RowsArrived arrived = Ask(new ReadRows((int)part, version, 0, 0));
-            pool.Return(arrived.Payload);
-            _plan = PlanOf(arrived);
-            _planOf = (part, version);
-        }
+            if (_planOf != (part, version))
+            {
+                RowsArrived arrived = Ask(new ReadRows((int)part, version, 0, 0));
+                pool.Return(arrived.Payload);
+                _plan = PlanOf(arrived);
+                _planOf = (part, version);
+            }
 
-        return _plan;
+            return _plan;
+        }
     }
 
     /// <inheritdoc/>
     public void Fill(DataPart part, StepPlan plan, int firstRow, int rows, SpanBatch into)
     {
-        RowsArrived arrived = Ask(new ReadRows((int)part, plan.Version, firstRow, rows));
-        try
+        lock (_turn)
         {
-            into.Time = arrived.Time;
-            into.Rows = rows;
-            into.FirstRow = firstRow;
-            into.StartTime = arrived.StartTime;
-            into.TargetTime = arrived.TargetTime;
-            BatchBlock.Read(pool[arrived.Payload], into);
-        }
-        finally
-        {
-            pool.Return(arrived.Payload);
+            RowsArrived arrived = Ask(new ReadRows((int)part, plan.Version, firstRow, rows));
+            try
+            {
+                into.Time = arrived.Time;
+                into.Rows = rows;
+                into.FirstRow = firstRow;
+                into.StartTime = arrived.StartTime;
+                into.TargetTime = arrived.TargetTime;
+                BatchBlock.Read(pool[arrived.Payload], into);
+            }
+            finally
+            {
+                pool.Return(arrived.Payload);
+            }
         }
     }
 

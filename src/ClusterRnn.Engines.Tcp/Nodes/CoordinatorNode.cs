@@ -67,7 +67,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         _request = request;
         _options = options;
         _job = request.Job.Job;
-        _cut = ProtocolJob.MapOf(_job, request.Servers);
+        _cut = ProtocolJob.MapOf(_job, request.Servers, options.LeastSegmentBlocks);
         _sections = ParameterRange.SectionNamesOf(_job.Settings).Count;
         _copy = _job.CreateState();
         _source = StartState();
@@ -125,7 +125,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         await using (bulk.ConfigureAwait(false))
         {
             node.Links.Offer = new JobOffer(
-                node._description, AddressRules.Advertise(options.Advertise?.WithPort(0), bulk.LocalEndPoint).ToString(), request.Servers, options.Times).ToBytes();
+                node._description, AddressRules.Advertise(options.Advertise?.WithPort(0), bulk.LocalEndPoint).ToString(), request.Servers, options.LeastSegmentBlocks, options.Times).ToBytes();
             ControlListener control = await ControlListener.StartAsync(
                 options.Listen, options.Security, options.Transport, node.Links.Admit, node.Note, CancellationToken.None).ConfigureAwait(false);
             await using (control.ConfigureAwait(false))

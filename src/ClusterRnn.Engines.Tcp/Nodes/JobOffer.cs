@@ -10,8 +10,9 @@ namespace ClusterRnn.Engines.Tcp.Nodes;
 /// <param name="Job">The job, as <see cref="JobDescription.ToBytes"/> wrote it.</param>
 /// <param name="Bulk">HOST:PORT of the coordinator's bulk port.</param>
 /// <param name="Servers">Ranges the parameters are cut into.</param>
+/// <param name="LeastSegmentBlocks">The least blocks of a segment, see <see cref="Node.ProtocolJob.MapOf"/>: everyone has to cut alike.</param>
 /// <param name="Times">The protocol's times.</param>
-internal sealed record JobOffer(byte[] Job, string Bulk, int Servers, ProtocolTimes Times)
+internal sealed record JobOffer(byte[] Job, string Bulk, int Servers, int LeastSegmentBlocks, ProtocolTimes Times)
 {
     /// <summary>The offer as bytes.</summary>
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this);

@@ -67,7 +67,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
         JobDescription description = JobDescription.FromBytes(offer.Job);
         _jobId = description.JobId;
         _job = description.Build((part, source) => new RemoteSource(part, source, null));
-        _cut = ProtocolJob.MapOf(_job, offer.Servers);
+        _cut = ProtocolJob.MapOf(_job, offer.Servers, offer.LeastSegmentBlocks);
         _sections = ParameterRange.SectionNamesOf(_job.Settings).Count;
         _pool = new BlockPool(PoolBytes);
         _intake = new BulkIntake(this, _pool, () => log("a block was damaged on its way and is asked for again"));

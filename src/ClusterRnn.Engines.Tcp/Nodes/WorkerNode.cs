@@ -13,6 +13,7 @@ using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Computing;
+using ClusterRnn.Training.Configuration;
 using ClusterRnn.Training.Optimizers;
 using ClusterRnn.Training.Sharing;
 
@@ -29,6 +30,9 @@ public sealed record WorkerNodeOptions
 
     /// <summary>What the worker's buffers may take in bytes; 0 means what the config says.</summary>
     public long MemoryBytes { get; init; }
+
+    /// <summary>On how many threads the worker computes; 0 means as many as the config says.</summary>
+    public int Threads { get; init; }
 
     /// <summary>A file that is touched while the coordinator is heard of; null for none.</summary>
     public string? AliveFile { get; init; }
@@ -59,6 +63,7 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
     private readonly ActorShell _shell;
     private readonly RowRequests? _rows;
     private readonly TaskCompletionSource<string> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly int _threads;
     private long _epoch = -1;
 
     private WorkerNode(CoordinatorConnection connection, WorkerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log)
@@ -72,15 +77,25 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Worker, connection.Number), security, transport, intake, log);
         _peers.Learn(ActorId.Coordinator, offer.Bulk);
         (_job, _rows) = OpenJob(options);
-        _cut = ProtocolJob.MapOf(_job, offer.Servers);
+        _cut = ProtocolJob.MapOf(_job, offer.Servers, offer.LeastSegmentBlocks);
         _parameters = new ParameterStore(_job.Layout.Length);
         _answers = new AnswerPool(_job);
         var actor = new Worker(connection.Actor, ActorId.Coordinator, ProtocolJob.ShapeOf(_job, _description.JobId), offer.Times);
         _shell = new ActorShell(actor, this);
-        long limit = options.MemoryBytes > 0 ? options.MemoryBytes : _description.ReadConfig().Cluster.WorkerMemoryBytes;
-        var memory = WorkerMemory.Of(_job, workers: 2, servers: 2, limit); // it has copies of gradients and parameters however many there are
+        ClusterConfig cluster = _description.ReadConfig().Cluster;
+        long limit = options.MemoryBytes > 0 ? options.MemoryBytes : cluster.WorkerMemoryBytes;
+        _threads = WorkerComputer.UsefulThreads(_job, options.Threads > 0 ? options.Threads : cluster.Threads);
+        var memory = WorkerMemory.Of(_job, workers: 2, servers: 2, limit, _threads); // it has copies of gradients and parameters however many there are
         memory.ThrowIfTooSmall();
-        _compute = new ComputeThread(_job, _parameters, memory.ComputerLimitBytes, options.Delay, _shell.Post, error => Failed(actor.Id, error));
+        _compute = new ComputeThread(
+            _job,
+            _parameters,
+            ProtocolJob.SegmentsByLayer(_job.Layout, _cut),
+            _threads,
+            memory.ComputerLimitBytes,
+            options.Delay,
+            _shell.Post,
+            error => Failed(actor.Id, error));
     }
 
     /// <summary>Runs a worker until the job ends, or until it has left because <paramref name="drain"/> was cancelled.</summary>
@@ -244,11 +259,17 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
             Received,
             reason => _shell.Post(ActorId.Coordinator, new ActorDown(ActorId.Coordinator, reason)),
             offer => _peers.Learn(ActorId.Coordinator, offer.Bulk));
-        _log($"joined {_description.JobId} as {_connection.Actor}");
+        _log($"joined {_description.JobId} as {_connection.Actor}, computing on {_threads} thread{(_threads == 1 ? "" : "s")}");
         _shell.Start();
         using (drain.UnsafeRegister(static node => ((WorkerNode)node!)._shell.Post(new Drain()), this))
         {
-            return await _ended.Task.ConfigureAwait(false);
+            string reason = await _ended.Task.ConfigureAwait(false);
+            if (_compute.EarlySegments is > 0 and var early)
+            {
+                _log($"{early} parts of gradients travelled while the rest was computed");
+            }
+
+            return reason;
         }
     }
 
