@@ -5,7 +5,7 @@ namespace ClusterRnn.Tests.Tidy;
 /// <summary>The repository's own text files, and C# without its comments and texts.</summary>
 internal static class SourceText
 {
-    private static readonly string[] SkippedFolders = ["bin", "obj", "runs", "artifacts", "TestResults", "BenchmarkDotNet.Artifacts", "__pycache__", "out"];
+    private static readonly string[] SkippedFolders = ["bin", "obj", "runs", "artifacts", "TestResults", "BenchmarkDotNet.Artifacts", "__pycache__", "out", "publish"];
     private static readonly string[] TextEndings = [".cs", ".csproj", ".props", ".sln", ".json", ".md", ".yaml", ".yml", ".py", ".css", ".js", ".html", ".sh", ".cmd", ".txt", ".editorconfig", ".gitattributes", ".gitignore"];
 
     /// <summary>Every file of the repository, by path relative to the root with forward slashes.</summary>
