@@ -44,6 +44,9 @@ public sealed record LocalNodes(IReadOnlyList<string> Program, string Token)
     /// <summary>The environment variable that holds the token of a process started by another.</summary>
     public const string TokenVariable = "CLUSTERRNN_TOKEN";
 
+    /// <summary>Is told the id of each process that is started.</summary>
+    public Action<int>? Started { get; init; }
+
     /// <summary>More arguments for a worker, by its place; for experiments with slow workers.</summary>
     public Func<int, IReadOnlyList<string>> WorkerArguments { get; init; } = _ => [];
 

@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.Globalization;
 using ClusterRnn.Cli.Bench;
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Engines.Tcp;
 
 namespace ClusterRnn.Cli.Commands;
 
@@ -21,16 +22,34 @@ internal static class BenchCommand
         var json = new Option<string?>("--json") { Description = "Write everything to FILE as well.", HelpName = "FILE" };
         var noTorch = new Option<bool>("--no-torch") { Description = "Don't look for PyTorch." };
         var python = new Option<string?>("--python") { Description = "The Python whose PyTorch is measured. Default: the first that has one.", HelpName = "PROGRAM" };
+        var engine = new Option<string?>("--engine") { Description = "Instead: tcp, worker processes beside one and beside PyTorch's over gloo. Default shape: 1.", HelpName = "NAME" };
+        engine.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string?>() is { } name && name != TcpEngine.EngineName)
+            {
+                result.AddError($"--engine {name}: expected {TcpEngine.EngineName}");
+            }
+        });
         var network = new Option<bool>("--network") { Description = "Instead: blocks over loopback, beside a bare socket and a bare SslStream." };
-        var command = new GroupedCommand("bench", "Measure whole training steps, beside PyTorch where it is found.", CommandGroup.Experiment) { cells, shapes, sweep, workers, oneWorker, repetitions, seconds, json, noTorch, python, network };
+        var command = new GroupedCommand("bench", "Measure whole training steps, beside PyTorch where it is found.", CommandGroup.Experiment) { cells, shapes, sweep, workers, oneWorker, repetitions, seconds, json, noTorch, python, engine, network };
         command.Examples.Add(("bench --cells lstm --shape 1 --shape 2", "Two shapes of the LSTM, about a minute."));
         command.Examples.Add(("bench --network", "The tcp engine's bulk path, half a minute."));
+        command.Examples.Add(("bench --engine tcp --cells lstm --seconds 5", "Two worker processes beside one, two minutes."));
         command.Examples.Add(("bench --json results.json", "Everything; ten minutes and more."));
         command.SetAction((parsed, cancellation) =>
         {
             if (parsed.GetValue(network))
             {
                 return Task.Run(() => RunNetworkAsync(terminal, parsed.GetValue(repetitions) ?? 9, cancellation), CancellationToken.None);
+            }
+
+            if (parsed.GetValue(engine) is not null)
+            {
+                string? torch = parsed.GetValue(noTorch) ? null : TorchSteps.FindPython(parsed.GetValue(python));
+                IReadOnlyList<BenchShape> sizes = parsed.GetValue(shapes) is { Length: > 0 } named ? [.. named.Select(BenchShape.Parse)] : [BenchShape.Standard[0]];
+                IReadOnlyList<BenchCell> kinds = ReadCells(parsed.GetValue(cells));
+                IReadOnlyList<int> counts = ReadWorkers(parsed.GetValue(workers));
+                return Task.Run(() => RunClusterAsync(terminal, kinds, sizes, counts, parsed.GetValue(repetitions) ?? 5, parsed.GetValue(seconds) ?? 5, torch, cancellation), CancellationToken.None);
             }
 
             BenchRequest request = new()
@@ -51,6 +70,13 @@ internal static class BenchCommand
     private static async Task<int> RunNetworkAsync(Terminal terminal, int repetitions, CancellationToken cancellation)
     {
         await NetworkBench.RunAsync(terminal, [1, 8, 32], repetitions, 256L << 20, cancellation).ConfigureAwait(false);
+        return ExitCode.Success;
+    }
+
+    private static async Task<int> RunClusterAsync(
+        Terminal terminal, IReadOnlyList<BenchCell> cells, IReadOnlyList<BenchShape> shapes, IReadOnlyList<int> workers, int repetitions, double seconds, string? python, CancellationToken cancellation)
+    {
+        await ClusterBench.RunAsync(terminal, cells, shapes, workers, repetitions, seconds, python, cancellation).ConfigureAwait(false);
         return ExitCode.Success;
     }
 

@@ -14,8 +14,8 @@ internal static class LocalCluster
         return new TcpEngine(new TcpEngineOptions { Security = NodeSecurity.OfToken(token), Nodes = new LocalNodes(ThisProgram(), token) });
     }
 
-    // `dotnet clusterrnn.dll` where the runtime was told which program to run, else the program itself.
-    private static IReadOnlyList<string> ThisProgram()
+    /// <summary><c>dotnet clusterrnn.dll</c> where the runtime was told which program to run, else the program itself.</summary>
+    public static IReadOnlyList<string> ThisProgram()
     {
         string process = Environment.ProcessPath!;
         return Path.GetFileNameWithoutExtension(process) == "dotnet" ? [process, typeof(LocalCluster).Assembly.Location] : [process];

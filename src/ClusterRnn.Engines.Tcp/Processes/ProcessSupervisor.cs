@@ -123,6 +123,7 @@ public sealed class ProcessSupervisor : IDisposable
             process.BeginOutputReadLine();
             process.BeginErrorReadLine();
             child.Process = process;
+            _nodes.Started?.Invoke(process.Id);
             if (!_children.Contains(child))
             {
                 _children.Add(child);

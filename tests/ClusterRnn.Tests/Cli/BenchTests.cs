@@ -35,6 +35,7 @@ public sealed class BenchTests
     [InlineData("--workers 0: expected whole numbers from 1", "--workers", "1,0")]
     [InlineData("--repetitions 0: expected a whole number from 1", "--repetitions", "0")]
     [InlineData("--seconds -1: expected a number from 0", "--seconds", "-1")]
+    [InlineData("--engine inprocess: expected tcp", "--engine", "inprocess")]
     [InlineData("--python no-such-python: it does not run, or has no torch", "--python", "no-such-python")]
     public void What_was_typed_wrong_gets_one_message_and_code_2(string message, params string[] args)
     {
