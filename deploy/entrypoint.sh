@@ -91,6 +91,10 @@ case "${1:-}" in
         shift
         caller_is "$(stat -c %u /app/runs)" "$(stat -c %g /app/runs)"
         run=$(cat /job/run)
+        if [ "$caller" -eq 0 ]; then
+            # It was handed over when an attempt before failed.
+            chown -R "$coordinator:$group" "/app/runs/$run"
+        fi
         as_coordinator $program coordinator "$@" --out "runs/$run" --resume &
         child=$!
         trap 'kill -TERM $child 2> /dev/null || true' TERM INT

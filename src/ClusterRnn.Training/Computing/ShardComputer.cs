@@ -300,7 +300,7 @@ public sealed unsafe class ShardComputer : IDisposable
             report.RowsDigest = RowsDigest(batch, slice.RowStarts[i], slice.RowsOf(i));
             report.StateDigest = 0;
             report.Finite = AreFinite(report.Sums);
-            if (carries)
+            if (carries && slice.RowsOf(i) > 0)
             {
                 float* state = stateOut.Pointer + (long)slice.RowStarts[i] * stateWidth;
                 long floats = (long)slice.RowsOf(i) * stateWidth;
@@ -347,7 +347,11 @@ public sealed unsafe class ShardComputer : IDisposable
                 ShardReport report = reports[i];
                 Add(report.Sums, sums.SumsOf(i));
                 Add(report.Counts, sums.CountsOf(i));
-                report.RowsDigest = ContentDigest.Join(report.RowsDigest, RowDigest.Of(batch, slice.RowStarts[i], slice.RowsOf(i)));
+                if (slice.RowsOf(i) > 0)
+                {
+                    // A shard without rows reports the same 0 whether it is computed alone or beside others.
+                    report.RowsDigest = ContentDigest.Join(report.RowsDigest, RowDigest.Of(batch, slice.RowStarts[i], slice.RowsOf(i)));
+                }
             }
         }
 

@@ -154,6 +154,19 @@ public sealed unsafe class ShardComputerTests
     }
 
     [Fact]
+    public void AShardWithoutRowsReportsTheSameAloneAndBesideOthers()
+    {
+        // 11 streams in 16 shards: two answers to one question are compared by what they report.
+        using var together = new SmallTrainer(TextJob(1, 16));
+        using var alone = new SmallTrainer(TextJob(1, 16), 1, 0, [.. Enumerable.Range(1, 15)]);
+        together.Run(3);
+        alone.Run(3);
+        Assert.Contains(together.Reports, report => report.Counts[0] == 0);
+        Assert.Contains(together.Reports, report => report.StateDigest != 0);
+        Assert.Equal(alone.Reports.Select(r => (r.Shard, r.RowsDigest, r.StateDigest)), together.Reports.Select(r => (r.Shard, r.RowsDigest, r.StateDigest)));
+    }
+
+    [Fact]
     public void AStepAllocatesNothing()
     {
         TrainingJob job = TextJob(1);
