@@ -71,7 +71,7 @@ internal static class Dialing
         }
         catch (Exception error) when (error is AuthenticationException or TransportException or WireException)
         {
-            throw Failed(address, target, seen.Problem ?? error.Message, error);
+            throw Failed(address, target, seen.Problem ?? error.Message, error, isRefusal: seen.Problem is not null);
         }
         catch (EndOfStreamException error)
         {
@@ -150,6 +150,7 @@ internal static class Dialing
             ? "it closed the connection during the handshake: it may want no TLS, or not accept this node's certificate (its log says why)"
             : "it closed the connection during the handshake: it may want TLS (`--certs FOLDER`), or be something else";
 
-    private static TransportException Failed(HostPort address, ActorId target, string why, Exception cause)
-        => new($"{target} at {address}: {why}", cause) { IsRefusal = cause is TransportException { IsRefusal: true } };
+    // Another authority's certificate is a refusal too, ours: it will be the same one the next time.
+    private static TransportException Failed(HostPort address, ActorId target, string why, Exception cause, bool isRefusal = false)
+        => new($"{target} at {address}: {why}", cause) { IsRefusal = isRefusal || cause is TransportException { IsRefusal: true } };
 }

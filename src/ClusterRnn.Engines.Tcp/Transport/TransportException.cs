@@ -3,7 +3,7 @@ namespace ClusterRnn.Engines.Tcp.Transport;
 /// <summary>A link, a listener or its security can't be used. The message says what was expected, what was found and what to do.</summary>
 public sealed class TransportException : IOException
 {
-    /// <summary>Whether the other end refused: it knows this node and does not want it, so asking again changes nothing.</summary>
+    /// <summary>Whether one end refused the other, because of its certificate or its token, say: asking again changes nothing.</summary>
     public bool IsRefusal { get; init; }
 
     /// <summary>With a message for the user.</summary>
