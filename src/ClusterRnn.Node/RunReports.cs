@@ -116,6 +116,7 @@ public sealed class RunReports(TrainingJob job, TrainingVerdictPolicy policy, Co
             {
                 ["disputedShards"] = counters.DisputedShards,
                 ["evictions"] = counters.Evictions,
+                ["failedCheckpoints"] = counters.FailedCheckpoints,
                 ["faultyAnswers"] = counters.FaultyAnswers,
                 ["lostShards"] = counters.LostShards,
                 ["promotions"] = counters.Promotions,

@@ -124,7 +124,7 @@ internal sealed class RunningProgram : IAsyncDisposable
     private readonly Process _process;
     private readonly string _command;
     private readonly TimeSpan _limit;
-    private readonly Action _release;
+    private Action? _release; // of its turn; a test that looks at the outcome may want another program
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly StringBuilder _output = new();
     private readonly StringBuilder _error = new();
@@ -183,6 +183,7 @@ internal sealed class RunningProgram : IAsyncDisposable
             Assert.Fail($"still running after {_limit.TotalSeconds:F0} s; killed\n{Now(-1)}");
         }
 
+        Interlocked.Exchange(ref _release, null)?.Invoke();
         return Now(_process.ExitCode);
     }
 
@@ -209,6 +210,34 @@ internal sealed class RunningProgram : IAsyncDisposable
         return await found.Task.WaitAsync(_limit, TestContext.Current.CancellationToken);
     }
 
+    /// <summary>Waits until a line that is still to come on the standard error matches.</summary>
+    /// <returns>False when the program ended without one.</returns>
+    public async Task<bool> WillSayAsync(Func<string, bool> matches)
+    {
+        var found = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_error)
+        {
+            if (_errorEnded)
+            {
+                return false;
+            }
+
+            _awaited.Add((matches, found));
+        }
+
+        return await found.Task.WaitAsync(_limit, TestContext.Current.CancellationToken);
+    }
+
+    /// <summary>The processor time it has taken so far.</summary>
+    public TimeSpan ProcessorTime
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.TotalProcessorTime;
+        }
+    }
+
     /// <summary>Sends a signal.</summary>
     public void Signal(int signal) => Signals.Send(_process.Id, signal);
 
@@ -233,7 +262,7 @@ internal sealed class RunningProgram : IAsyncDisposable
         }
         finally
         {
-            _release();
+            Interlocked.Exchange(ref _release, null)?.Invoke();
         }
     }
 

@@ -16,11 +16,11 @@ internal sealed class RunningCluster : IAsyncDisposable
     private readonly List<RunningProgram> _nodes = [];
     private readonly Dictionary<string, string> _environment = new() { ["CLUSTERRNN_TOKEN"] = Guid.NewGuid().ToString("N") };
 
-    private RunningCluster(Job job, string[] more)
+    private RunningCluster(Job job, string[] more, string? folder)
     {
         _job = job;
         _more = more;
-        Folder = TemporaryFolders.NewRun("cluster");
+        Folder = folder ?? TemporaryFolders.NewRun("cluster");
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         Address = listener.LocalEndpoint.ToString()!;
@@ -38,6 +38,9 @@ internal sealed class RunningCluster : IAsyncDisposable
 
     public List<RunningProgram> Servers { get; } = [];
 
+    /// <summary>What every worker, server and status is started with, such as the folder of certificates.</summary>
+    public string[] NodeArguments { get; init; } = [];
+
     /// <summary>Starts a cluster.</summary>
     /// <param name="job">What it trains.</param>
     /// <param name="workers">How many workers.</param>
@@ -45,8 +48,7 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <param name="more">More arguments for the coordinator.</param>
     public static async Task<RunningCluster> StartAsync(Job job, int workers, int servers, params string[] more)
     {
-        var cluster = new RunningCluster(job, ["--servers", servers.ToString(CultureInfo.InvariantCulture), .. more]);
-        await cluster.StartCoordinatorAsync(isFirst: true);
+        RunningCluster cluster = await StartWithoutNodesAsync(job, servers, more);
         for (int i = 0; i < servers; i++)
         {
             await cluster.AddServerAsync();
@@ -59,11 +61,26 @@ internal sealed class RunningCluster : IAsyncDisposable
 
         foreach (RunningProgram node in cluster.Servers.Concat(cluster.Workers))
         {
-            Assert.True(await node.SaysAsync(line => line.Contains("joined", StringComparison.Ordinal)), "a node ended before it joined");
+            await JoinedAsync(node);
         }
 
         return cluster;
     }
+
+    /// <summary>Starts a coordinator; the test adds the nodes.</summary>
+    public static Task<RunningCluster> StartWithoutNodesAsync(Job job, int servers, params string[] more) => StartWithoutNodesAsync(job, servers, more, []);
+
+    /// <summary>The same with arguments for every node.</summary>
+    public static async Task<RunningCluster> StartWithoutNodesAsync(Job job, int servers, string[] more, string[] nodeArguments, string? folder = null)
+    {
+        var cluster = new RunningCluster(job, ["--servers", servers.ToString(CultureInfo.InvariantCulture), .. more], folder) { NodeArguments = nodeArguments };
+        await cluster.StartCoordinatorAsync(isFirst: true);
+        return cluster;
+    }
+
+    /// <summary>Waits until a node has joined.</summary>
+    public static async Task JoinedAsync(RunningProgram node)
+        => Assert.True(await node.SaysAsync(line => line.Contains("joined", StringComparison.Ordinal)), "a node ended before it joined");
 
     /// <summary>Starts the coordinator (again).</summary>
     public async Task StartCoordinatorAsync(bool isFirst = false)
@@ -78,7 +95,7 @@ internal sealed class RunningCluster : IAsyncDisposable
     {
         // Each computation lasts a little longer, so that there is a middle to be hit.
         string[] delay = more.Contains("--delay") ? [] : ["--delay", "0.01"];
-        RunningProgram worker = await ProgramUnderTest.StartAsync(["worker", "--join", Address, .. delay, .. more], _environment, belongsToAnother: true);
+        RunningProgram worker = await ProgramUnderTest.StartAsync(["worker", .. Joining(more), .. delay, .. more], _environment, belongsToAnother: true);
         _nodes.Add(worker);
         Workers.Add(worker);
         return worker;
@@ -87,16 +104,26 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <summary>Starts a server.</summary>
     public async Task<RunningProgram> AddServerAsync(params string[] more)
     {
-        RunningProgram server = await ProgramUnderTest.StartAsync(["server", "--join", Address, .. more], _environment, belongsToAnother: true);
+        RunningProgram server = await ProgramUnderTest.StartAsync(["server", .. Joining(more), .. more], _environment, belongsToAnother: true);
         _nodes.Add(server);
         Servers.Add(server);
         return server;
     }
 
+    /// <summary>Starts a node that does not belong to the cluster; it is not waited for at the end.</summary>
+    /// <param name="role">worker or server.</param>
+    /// <param name="more">Its arguments.</param>
+    public async Task<RunningProgram> AddStrangerAsync(string role, params string[] more)
+    {
+        RunningProgram stranger = await ProgramUnderTest.StartAsync([role, "--join", Address, .. more], belongsToAnother: true);
+        _nodes.Add(stranger);
+        return stranger;
+    }
+
     /// <summary>Asks for the status.</summary>
     public async Task<Outcome> StatusAsync(params string[] more)
     {
-        await using RunningProgram status = await ProgramUnderTest.StartAsync(["status", "--join", Address, .. more], _environment, belongsToAnother: true);
+        await using RunningProgram status = await ProgramUnderTest.StartAsync(["status", .. Joining(more), .. more], _environment, belongsToAnother: true);
         return await status.WaitAsync();
     }
 
@@ -141,13 +168,16 @@ internal sealed class RunningCluster : IAsyncDisposable
         }
     }
 
+    private string[] Joining(string[] more) => more.Contains("--join") ? NodeArguments : ["--join", Address, .. NodeArguments];
+
     private async Task<Outcome> EndedAsync()
     {
         Coordinator.Kill();
         return await Coordinator.WaitAsync();
     }
 
-    private long JournalBytes()
+    /// <summary>The length of all journals: it grows with every step that is committed.</summary>
+    public long JournalBytes()
     {
         string folder = Path.Combine(Folder, "journal");
         return Directory.Exists(folder) ? new DirectoryInfo(folder).EnumerateFiles().Sum(file => file.Length) : 0;
