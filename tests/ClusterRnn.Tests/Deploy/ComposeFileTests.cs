@@ -98,6 +98,7 @@ public sealed partial class ComposeFileTests
         Assert.NotNull(Text("server", "mem_limit"));
         Assert.Contains("--memory ", Text("worker", "command"));
         Assert.Contains("--threads 1", Text("coordinator", "command"));
+        Assert.Contains("--threads 1", Text("worker", "command"));
         // The start script hands the keys to the same users.
         string script = File.ReadAllText(Path.Combine(Repository.Root, "deploy/entrypoint.sh"));
         Assert.Contains($"worker={users[0].Split(':')[0]}\n", script);
