@@ -142,7 +142,7 @@ public sealed class ClusterTimes(ITestOutputHelper output)
         }
 
         TimeSpan again = growth.FirstOrDefault(time => time > detected, TimeSpan.MaxValue);
-        TimeSpan pause = growth.Prepend(TimeSpan.Zero).Zip(growth, (before, after) => after - before).Max();
+        TimeSpan pause = growth.Prepend(TimeSpan.Zero).Zip(growth, (before, after) => after - before).DefaultIfEmpty(TimeSpan.MaxValue).Max();
         (FinishedRun run, Outcome outcome) = await cluster.FinishAsync();
         output.WriteLine($"{fault}: detected {detected.TotalMilliseconds:F0} ms, again {again.TotalMilliseconds:F0} ms, pause {pause.TotalMilliseconds:F0} ms\n{outcome.Error}");
         Assert.Equal((await s_job.UndisturbedAsync()).Answer, run.Answer);

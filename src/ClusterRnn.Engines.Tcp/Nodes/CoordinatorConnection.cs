@@ -15,7 +15,7 @@ namespace ClusterRnn.Engines.Tcp.Nodes;
 internal sealed class CoordinatorConnection : IControlHandler, IDisposable
 {
     private static readonly TimeSpan s_shortestPause = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan s_longestPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_longestPause = TimeSpan.FromMilliseconds(250);
 
     private readonly HostPort _address;
     private readonly PeerRole _role;
@@ -146,6 +146,7 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
             return;
         }
 
+        _log($"the link to the coordinator is lost: {reason}");
         _lost?.Invoke(reason);
         _ = Task.Run(ReopenAsync);
     }
