@@ -205,11 +205,12 @@ public class RefusalTests
         }
 
         await Soon.UntilAsync(() => connections() == 8, "eight connections");
-        await using (NetworkPeer ninth = new(await Stranger.CallAsync(address)))
+        await UnlessCutAsync(async () =>
         {
+            await using NetworkPeer ninth = new(await Stranger.CallAsync(address));
             Assert.Empty(await Stranger.HearAsync(ninth.Stream));
-        }
-
+        });
+        await Soon.UntilAsync(() => ports.Log.Count > 0, "a line in the log");
         Assert.Contains("8 connections are open", Assert.Single(ports.Log), StringComparison.Ordinal);
         foreach (NetworkStream stream in crowd)
         {
@@ -218,12 +219,28 @@ public class RefusalTests
 
         for (int i = 0; i < 200; i++)
         {
-            await using NetworkPeer passing = new(await Stranger.CallAsync(address));
-            await passing.Stream.WriteAsync(Record(1, 1, [], 60_000));
+            await UnlessCutAsync(async () =>
+            {
+                await using NetworkPeer passing = new(await Stranger.CallAsync(address));
+                await passing.Stream.WriteAsync(Record(1, 1, [], 60_000));
+            });
         }
 
         await Soon.UntilAsync(() => connections() == 0, "the end of the crowd");
         await AssertGoodPeerEntersAsync(ports, bulk);
+    }
+
+    /// <summary>One connection too many may be cut before its caller knows that it was open.</summary>
+    private static async Task UnlessCutAsync(Func<Task> call)
+    {
+        try
+        {
+            await call();
+        }
+        catch (Exception error) when ((error as SocketException ?? error.InnerException as SocketException)?.SocketErrorCode is SocketError.ConnectionReset or SocketError.Shutdown)
+        {
+            // refused, as it should be
+        }
     }
 
     private static async Task AssertGoodPeerEntersAsync(Ports ports, bool bulk)
