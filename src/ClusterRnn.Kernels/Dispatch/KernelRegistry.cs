@@ -4,6 +4,7 @@ using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Gates;
 using ClusterRnn.Kernels.Losses;
 using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Kernels.Normalization;
 using ClusterRnn.Kernels.Optimizers;
 using ClusterRnn.Kernels.Products;
 using ClusterRnn.Kernels.Reduction;
@@ -25,6 +26,7 @@ public static unsafe class KernelRegistry
     [
         .. Products(), .. Gates(), .. ElementwiseFunctions.Kernels.Select(Elementwise), Dropout(), Softmax(),
         Regression(BinaryCrossEntropy.Kernel, OperandKind.Shares), Regression(MeanSquaredError.Kernel, OperandKind.Floats), Dot(), .. Optimizers(),
+        .. LayerNorms(),
     ];
 
     private static long Padded(KernelShape shape) => (long)shape.Rows * ColumnGroups.Pad(shape.Columns);
@@ -129,6 +131,29 @@ public static unsafe class KernelRegistry
                 Nesterov = s.Columns % 2 == 0,
             })));
     }
+
+    private static IEnumerable<KernelEntry> LayerNorms() => ((Kernel<LayerNormArguments>[])[LayerNorm.ForwardKernel, LayerNorm.BackwardKernel]).Select(kernel => new KernelEntry(
+        kernel,
+        [
+            Floats("source", s => (long)s.Rows * s.Columns), Floats("statistics", s => 2L * s.Rows), Floats("gain", s => s.Columns), Floats("bias", s => s.Columns),
+            Floats("target", s => (long)s.Rows * s.Columns), Floats("source gradient", s => (long)s.Rows * s.Columns),
+        ],
+        s => (double)s.Rows * s.Columns,
+        (set, s, p) => kernel.Run(set, new()
+        {
+            Rows = s.Rows,
+            Width = s.Columns,
+            Source = (float*)p[0],
+            SourceStride = s.Columns,
+            Statistics = (float*)p[1],
+            Gain = (float*)p[2],
+            Bias = (float*)p[3],
+            Target = (float*)p[4],
+            TargetStride = s.Columns,
+            Epsilon = 1e-5f,
+            SourceGradient = s.Depth % 3 == 0 ? null : (float*)p[5],
+            Around = s.Depth % 2 == 0 ? null : (float*)p[5],
+        })));
 
     private static KernelEntry[] Products() =>
     [

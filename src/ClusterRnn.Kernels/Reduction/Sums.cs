@@ -114,7 +114,8 @@ public static unsafe class Sums
         return JoinLanes(lanes);
     }
 
-    private static float JoinLanes(float* lanes)
+    // The lanes joined; they are overwritten.
+    internal static float JoinLanes(float* lanes)
     {
         for (int half = Lanes / 2; half > 0; half /= 2)
         {

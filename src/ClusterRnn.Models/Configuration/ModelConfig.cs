@@ -151,6 +151,7 @@ public enum GruResetGate
 [JsonDerivedType(typeof(GruConfig), "gru")]
 [JsonDerivedType(typeof(DenseConfig), "dense")]
 [JsonDerivedType(typeof(DropoutConfig), "dropout")]
+[JsonDerivedType(typeof(LayerNormConfig), "layer-norm")]
 public abstract record LayerConfig
 {
     /// <summary>The layer's name, the first part of its tensors' names; null: its type, numbered from the second on.</summary>
@@ -299,4 +300,14 @@ public sealed record DropoutConfig : LayerConfig
     [Description("The share of values that is dropped.")]
     [Range(0.0, 0.99)]
     public double Rate { get; init; } = 0.5;
+}
+
+/// <summary>Layer normalisation of each time step's values by themselves (Ba, Kiros and Hinton 2016).</summary>
+[Description("Layer normalisation: each time step's values with mean 0 and variance 1, then a learned gain and bias.")]
+public sealed record LayerNormConfig : LayerConfig
+{
+    /// <summary>What is added to the variance.</summary>
+    [Description("What is added to the variance.")]
+    [Range(1e-12, 1.0)]
+    public double Epsilon { get; init; } = 1e-5;
 }

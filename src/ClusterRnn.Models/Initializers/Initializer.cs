@@ -19,9 +19,21 @@ internal readonly record struct Initializer(InitializerKind Kind, long FanIn, lo
     /// <summary>For an LSTM's bias: what its second quarter, the forget gate's, holds instead.</summary>
     public double? ForgetBias { get; init; }
 
+    /// <summary>What every element holds instead, whatever the rule (gains of a normalisation).</summary>
+    public double? Constant { get; init; }
+
+    /// <summary>A tensor whose elements are all <paramref name="value"/> at first.</summary>
+    public static Initializer Of(double value) => new(InitializerKind.Zeros, 1, 1) { Constant = value };
+
     /// <summary>Fills a tensor [rows, columns].</summary>
     public void Fill(RandomKey key, int rows, int columns, Span<float> into)
     {
+        if (Constant is double constant)
+        {
+            into.Fill((float)constant);
+            return;
+        }
+
         Draw(key, rows, columns, into);
         if (ForgetBias is double bias)
         {

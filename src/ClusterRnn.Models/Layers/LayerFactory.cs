@@ -90,6 +90,9 @@ internal static class LayerFactory
                     Rate(dropout.Rate, path, "rate");
                     layers.Add(new DropoutLayer(name, width, dropout.Rate));
                     break;
+                case LayerNormConfig layerNorm:
+                    layers.Add(new LayerNormLayer(name, width, layerNorm.Epsilon));
+                    break;
                 default:
                     throw new ModelException(path, $"{config.GetType().Name} is not a layer that can be built.");
             }
@@ -153,6 +156,7 @@ internal static class LayerFactory
                 GruConfig => "gru",
                 DenseConfig => "dense",
                 DropoutConfig => "dropout",
+                LayerNormConfig => "layer_norm",
                 _ => "layer",
             };
             return before == 0 ? type : $"{type}_{before}";

@@ -1,4 +1,4 @@
-// The cases of layers.json and training.json, as make_golden.py wrote them.
+// The cases of layers.json and training.json, as make_golden.py wrote them, and of attention.json, as make_attention_golden.py did.
 using System.Text.Json;
 using ClusterRnn.Models;
 
@@ -43,7 +43,7 @@ internal static class GoldenFiles
 {
     private static readonly JsonSerializerOptions Options = new(JsonSerializerDefaults.Web);
 
-    public static IReadOnlyDictionary<string, GoldenCase> Layers { get; } = Read<GoldenCase>("layers.json");
+    public static IReadOnlyDictionary<string, GoldenCase> Layers { get; } = Read<GoldenCase>("layers.json").Concat(Read<GoldenCase>("attention.json")).ToDictionary();
 
     public static IReadOnlyDictionary<string, GoldenTraining> Training { get; } = Read<GoldenTraining>("training.json");
 

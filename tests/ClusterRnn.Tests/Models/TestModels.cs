@@ -24,6 +24,7 @@ internal static class TestModels
         ["projected-gru"] = () => Projected(new EmbeddingConfig { Units = 18 }, new GruConfig { Units = 6 }, new DenseConfig()),
         ["projected-gru-before"] = () => Projected(new EmbeddingConfig { Units = 4 }, new GruConfig { Units = 17, ResetGate = GruResetGate.Before }, new DenseConfig()),
         ["projected-rnn"] = () => Projected(new EmbeddingConfig { Units = 3 }, new RnnConfig { Units = 5 }, new DenseConfig()),
+        ["layer-norm-lstm"] = () => Values(LossKind.MeanSquaredError, new LayerNormConfig(), new LstmConfig { Units = 19 }, new LayerNormConfig { Epsilon = 0.01 }, new DenseConfig()),
         ["hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }, new GruConfig { Units = 1 }, new RnnConfig { Units = 1 }, new DenseConfig()),
     };
 
