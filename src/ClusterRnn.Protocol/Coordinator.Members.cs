@@ -142,7 +142,7 @@ public sealed partial class Coordinator
 
         _membership.Remove(actor);
         Counters.LostWorkers++;
-        _lastLoss = $"{actor} is lost: {reason}";
+        _lastLoss = $"{actor} is lost: {reason}{WhatItHeld(actor)}";
         effects.Do(new Notice(NoticeKind.Lost, actor, _lastLoss));
         MembersChanged(now);
         if (_work is { } work)
@@ -150,6 +150,18 @@ public sealed partial class Coordinator
             ForgetOutstanding(work, actor);
             JudgeAndAct(work, new ShardRange(0, work.Shards), now, effects);
         }
+    }
+
+    /// <summary>What a worker was given of the open step: the most that has to be computed again.</summary>
+    private string WhatItHeld(ActorId actor)
+    {
+        int shards = 0;
+        foreach (AssignmentEntry entry in _work?.Entries ?? [])
+        {
+            shards += entry.Worker == actor && !entry.Lost && !entry.Discarded ? entry.Range.Count : 0;
+        }
+
+        return shards == 0 ? "" : $"; it had {shards} shard(s) of step {_work!.Version}";
     }
 
     private void ForgetOutstanding(OpenWork work, ActorId actor)

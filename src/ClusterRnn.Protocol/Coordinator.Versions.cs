@@ -111,16 +111,16 @@ public sealed partial class Coordinator
         return Id;
     }
 
-    private void SendShutdowns(string reason, EffectList effects)
+    private void SendShutdowns(EffectList effects)
     {
         foreach (ActorId worker in _workers.Keys)
         {
-            effects.Send(worker, new Shutdown(_epoch, reason));
+            effects.Send(worker, new Shutdown(_epoch, _endFailed, _endReason));
         }
 
         foreach (ActorId server in _servers.Keys)
         {
-            effects.Send(server, new Shutdown(_epoch, reason));
+            effects.Send(server, new Shutdown(_epoch, _endFailed, _endReason));
         }
     }
 
@@ -167,8 +167,9 @@ public sealed partial class Coordinator
         _ = now;
         _phase = Phase.Ended;
         _endReason = reason;
+        _endFailed = failed;
         _work = null;
-        SendShutdowns(reason, effects);
+        SendShutdowns(effects);
         effects.Do(new EndJob(Version, failed, reason));
     }
 }

@@ -61,6 +61,7 @@ public sealed partial class Coordinator : IActor
     private string? _lastLoss; // of a worker
     private string? _stopReason;
     private string _endReason = "";
+    private bool _endFailed;
     private Instant _claimRetryAt;
     private Instant _phaseSince;
     private Instant _now;
@@ -222,7 +223,7 @@ public sealed partial class Coordinator : IActor
         {
             if (envelope.Message is WorkerHello or ServerHello or ShardsReported or Heartbeat or Leave)
             {
-                effects.Send(envelope.From, new Shutdown(_epoch, _endReason));
+                effects.Send(envelope.From, new Shutdown(_epoch, _endFailed, _endReason));
             }
 
             return;

@@ -45,7 +45,7 @@ public static class Limits
     public const int CutSlack = 16;
 
     /// <summary>The version of frames and handshakes; peers of another one are refused.</summary>
-    public const int WireVersion = 1;
+    public const int WireVersion = 2;
 
     /// <summary>The most segments the ranges are cut into.</summary>
     public const int MaximumSegments = 65_536;

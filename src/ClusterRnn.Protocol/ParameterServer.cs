@@ -225,7 +225,7 @@ public sealed class ParameterServer : IActor
                 End(effects, failed: true, refused.Reason);
                 break;
             case Shutdown shutdown when shutdown.Epoch >= _context.Epoch:
-                End(effects, failed: false, shutdown.Reason);
+                End(effects, shutdown.Failed, shutdown.Reason);
                 break;
         }
     }

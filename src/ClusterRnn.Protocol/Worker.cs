@@ -148,7 +148,7 @@ public sealed class Worker : IActor
                 End(effects, failed: true, refused.Reason);
                 break;
             case Shutdown shutdown when shutdown.Epoch >= _epoch:
-                End(effects, failed: false, shutdown.Reason);
+                End(effects, shutdown.Failed, shutdown.Reason);
                 break;
         }
     }

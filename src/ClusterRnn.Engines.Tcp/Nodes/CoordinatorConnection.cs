@@ -49,6 +49,9 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
     /// <summary>What the coordinator offered.</summary>
     public JobOffer Offer { get; private set; } = null!;
 
+    /// <summary>How long its heartbeats take.</summary>
+    public HeartbeatTimes Heartbeats { get; } = new();
+
     /// <summary>The node's address as an actor.</summary>
     public ActorId Actor => new((ActorRole)_role, Number);
 
@@ -112,7 +115,15 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
     }
 
     /// <summary>Sends a message, or drops it when there is no link.</summary>
-    public void Send(ActorId from, ActorId to, Message message) => Volatile.Read(ref _link)?.TrySend(from, to, message);
+    public void Send(ActorId from, ActorId to, Message message)
+    {
+        if (message is Heartbeat)
+        {
+            Heartbeats.Sent();
+        }
+
+        Volatile.Read(ref _link)?.TrySend(from, to, message);
+    }
 
     /// <inheritdoc/>
     public void Opened(ControlLink link)
@@ -124,6 +135,11 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
     public void Received(ControlLink link, in Envelope envelope)
     {
         _alive.Touch();
+        if (envelope.Message is Alive)
+        {
+            Heartbeats.Answered();
+        }
+
         Action<Envelope>? received;
         lock (_early)
         {

@@ -209,7 +209,13 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
         _shell.Start();
         using (drain.UnsafeRegister(static node => ((ServerNode)node!)._shell.Post(new Drain()), this))
         {
-            return await _ended.Task.ConfigureAwait(false);
+            string reason = await _ended.Task.ConfigureAwait(false);
+            if (_connection.Heartbeats.Summary() is { } times)
+            {
+                _log(times);
+            }
+
+            return reason;
         }
     }
 

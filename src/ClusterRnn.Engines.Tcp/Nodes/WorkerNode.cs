@@ -269,6 +269,11 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
                 _log($"{early} parts of gradients travelled while the rest was computed");
             }
 
+            if (_connection.Heartbeats.Summary() is { } times)
+            {
+                _log(times);
+            }
+
             return reason;
         }
     }

@@ -82,8 +82,9 @@ public sealed record EpochRefused(long Epoch) : Message;
 
 /// <summary>Coordinator to all: the job has ended.</summary>
 /// <param name="Epoch">The coordinator's epoch.</param>
+/// <param name="Failed">Whether it ended without its result: the receiver ends as failed, too, so that whoever restarts what fails restarts all of the job.</param>
 /// <param name="Reason">Why.</param>
-public sealed record Shutdown(long Epoch, string Reason) : Message;
+public sealed record Shutdown(long Epoch, bool Failed, string Reason) : Message;
 
 /// <summary>To the coordinator from its host: save at the next version and end.</summary>
 /// <param name="Reason">Who asked for it.</param>

@@ -28,7 +28,7 @@ public static class MessageCodec
             (w, m) => w.Int64(m.Epoch).Int64(m.Revision).Held(m.Held).OptionalVerdict(m.Last),
             (ref r) => new EpochAccepted(r.Int64(), r.Int64(), r.Held(), r.OptionalVerdict())),
         Of<EpochRefused>(11, (w, m) => w.Int64(m.Epoch), (ref r) => new EpochRefused(r.Int64())),
-        Of<Shutdown>(12, (w, m) => w.Int64(m.Epoch).Reason(m.Reason), (ref r) => new Shutdown(r.Int64(), r.Text())),
+        Of<Shutdown>(12, (w, m) => w.Int64(m.Epoch).Bool(m.Failed).Reason(m.Reason), (ref r) => new Shutdown(r.Int64(), r.Bool(), r.Text())),
         Of<Alive>(13, (w, m) => w.Int64(m.Epoch), (ref r) => new Alive(r.Int64())),
         Of<Assign>(
             20,

@@ -67,11 +67,11 @@ public class ControlLinkTests
         ControlLink there = await far.Open;
         for (int i = 0; i < 100; i++)
         {
-            there.TrySend(ActorId.Coordinator, ActorId.Worker(3), new Shutdown(i, "done"));
+            there.TrySend(ActorId.Coordinator, ActorId.Worker(3), new Shutdown(i, false, "done"));
         }
 
         there.Close("the job has ended");
-        Assert.False(there.TrySend(ActorId.Coordinator, ActorId.Worker(3), new Shutdown(0, "late")));
+        Assert.False(there.TrySend(ActorId.Coordinator, ActorId.Worker(3), new Shutdown(0, false, "late")));
         for (int i = 0; i < 100; i++)
         {
             Assert.Equal(i, ((Shutdown)(await recorder.NextAsync()).Message).Epoch);
