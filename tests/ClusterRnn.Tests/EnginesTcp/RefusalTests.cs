@@ -26,7 +26,7 @@ public class RefusalTests
             cases.Add(bulk, "nothing", "ended within the handshake");
             cases.Add(bulk, "silence", "not complete within 0.4 s");
             cases.Add(bulk, "drip", "not complete within 0.4 s");
-            cases.Add(bulk, "wire version", "expected wire version 1, found 9");
+            cases.Add(bulk, "wire version", $"expected wire version {Limits.WireVersion}, found 9");
             cases.Add(bulk, "protocol version", $"expected protocol version {Limits.ProtocolVersion}, found 77");
             cases.Add(bulk, "bad hello", "expected a purpose up to 1");
         }
@@ -49,11 +49,11 @@ public class RefusalTests
         {
             "garbage" => garbage,
             "http" => Encoding.ASCII.GetBytes("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-            "oversized" => Record(1, 1, [], int.MaxValue),
-            "truncated" => Record(1, 1, new byte[10], 100),
+            "oversized" => Record(Limits.WireVersion, 1, [], int.MaxValue),
+            "truncated" => Record(Limits.WireVersion, 1, new byte[10], 100),
             "wire version" => Record(9, 1, new byte[40]),
-            "protocol version" => Record(1, 1, [77, 0, 0, 0, 1, 2, 3]),
-            "bad hello" => Record(1, 1, [(byte)Limits.ProtocolVersion, 0, 0, 0, 200, 2, 3]),
+            "protocol version" => Record(Limits.WireVersion, 1, [77, 0, 0, 0, 1, 2, 3]),
+            "bad hello" => Record(Limits.WireVersion, 1, [(byte)Limits.ProtocolVersion, 0, 0, 0, 200, 2, 3]),
             _ => [],
         };
         Task<byte[]> answer = Stranger.HearAsync(peer.Stream);
@@ -65,7 +65,7 @@ public class RefusalTests
                 peer.Stream.Socket.Shutdown(SocketShutdown.Send);
             }
 
-            foreach (byte one in what == "drip" ? Record(1, 1, new byte[40]) : [])
+            foreach (byte one in what == "drip" ? Record(Limits.WireVersion, 1, new byte[40]) : [])
             {
                 await peer.Stream.WriteAsync(new[] { one });
                 await Task.Delay(30);
@@ -137,7 +137,7 @@ public class RefusalTests
             var handshake = new Handshake(stream, "guessed"u8.ToArray());
             await stream.ReadExactlyAsync(new byte[12]);
             // It accepts whatever comes, with a proof made of another token.
-            await stream.WriteAsync(Record(1, 2, new byte[32]));
+            await stream.WriteAsync(Record(Limits.WireVersion, 2, new byte[32]));
             await handshake.AcceptAsync(1, default, default);
             await Stranger.HearAsync(stream);
         });
@@ -222,7 +222,7 @@ public class RefusalTests
             await UnlessCutAsync(async () =>
             {
                 await using NetworkPeer passing = new(await Stranger.CallAsync(address));
-                await passing.Stream.WriteAsync(Record(1, 1, [], 60_000));
+                await passing.Stream.WriteAsync(Record(Limits.WireVersion, 1, [], 60_000));
             });
         }
 
