@@ -42,7 +42,7 @@ public sealed class TcpEngine(TcpEngineOptions options) : IEngine
                     return new ProcessSupervisor(nodes, address, request.Workers, request.Servers, node.Note, node.Fail);
                 }
 
-                node.Note($"listening on {address}: waiting for {request.Servers} server{(request.Servers == 1 ? "" : "s")} and workers to join");
+                node.Inform($"listening on {address}: waiting for {request.Servers} server{(request.Servers == 1 ? "" : "s")} and workers to join");
                 return null;
             },
             cancellation);

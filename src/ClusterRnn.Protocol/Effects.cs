@@ -170,7 +170,11 @@ public sealed record EndActor(bool Failed, string Reason) : NodeEffect;
 /// <param name="Kind">What sort of thing it is.</param>
 /// <param name="Actor">Whom it is about.</param>
 /// <param name="Text">What happened.</param>
-public sealed record Notice(NoticeKind Kind, ActorId Actor, string Text) : NodeEffect;
+public sealed record Notice(NoticeKind Kind, ActorId Actor, string Text) : NodeEffect
+{
+    /// <summary>Whether it needs attention; otherwise the cluster goes on as it should.</summary>
+    public bool IsWarning => Kind is NoticeKind.Lost or NoticeKind.Faulty or NoticeKind.Quarantined or NoticeKind.Warning or NoticeKind.RolledBack;
+}
 
 /// <summary>What a notice is about.</summary>
 public enum NoticeKind : byte

@@ -33,12 +33,12 @@ internal static class NodeCommands
         command.Examples.Add(("coordinator configs/quickstart.yaml --out runs/q --resume", "Start again after a crash: workers and servers that live are taken over."));
         TrainCommand.Fill(command, terminal, null, (parsed, _) =>
         {
-            HostPort address = AddressRules.Parse(parsed.GetValue(listen)!);
+            HostPort address = AddressOf("--listen", parsed.GetValue(listen)!);
             string? bulk = parsed.GetValue(listenBulk), host = parsed.GetValue(advertise);
             return new TcpEngine(new TcpEngineOptions
             {
                 Listen = address,
-                ListenBulk = bulk is null ? address.WithPort(0) : AddressRules.Parse(bulk),
+                ListenBulk = bulk is null ? address.WithPort(0) : AddressOf("--listen-bulk", bulk),
                 Advertise = host is null ? null : new HostPort(host, 0),
                 AliveFile = parsed.GetValue(alive),
                 Security = SecurityOf(parsed.GetValue(certs), PeerRole.Coordinator),
@@ -66,7 +66,7 @@ internal static class NodeCommands
         command.SetAction((parsed, cancellation) => RunAsync(terminal, parsed.GetValue(child), cancellation, drain => WorkerNode.RunAsync(
             new WorkerNodeOptions
             {
-                Join = AddressRules.Parse(parsed.GetValue(join)!),
+                Join = AddressOf("--join", parsed.GetValue(join)!),
                 DataPath = parsed.GetValue(data),
                 Threads = parsed.GetValue(threads) ?? 0,
                 MemoryBytes = parsed.GetValue(memory) is { } limit ? BytesOf(limit) : 0,
@@ -97,8 +97,8 @@ internal static class NodeCommands
         command.SetAction((parsed, cancellation) => RunAsync(terminal, parsed.GetValue(child), cancellation, drain => ServerNode.RunAsync(
             new ServerNodeOptions
             {
-                Join = AddressRules.Parse(parsed.GetValue(join)!),
-                Listen = AddressRules.Parse(parsed.GetValue(listen)!),
+                Join = AddressOf("--join", parsed.GetValue(join)!),
+                Listen = AddressOf("--listen", parsed.GetValue(listen)!),
                 Advertise = parsed.GetValue(advertise) is { } host ? new HostPort(host, 0) : null,
                 AliveFile = parsed.GetValue(alive),
                 JoinTimeout = TimeSpan.FromSeconds(parsed.GetValue(wait) ?? 60),
@@ -112,6 +112,20 @@ internal static class NodeCommands
     /// <summary>Certificates from a folder, or the token that whoever started this process gave it.</summary>
     public static NodeSecurity SecurityOf(string? folder, PeerRole role)
         => folder is not null ? NodeSecurity.Load(folder, role) : NodeSecurity.OfToken(Environment.GetEnvironmentVariable(LocalNodes.TokenVariable) ?? "");
+
+    /// <summary>What an option says as an address.</summary>
+    /// <exception cref="UsageException">It is none.</exception>
+    public static HostPort AddressOf(string option, string text)
+    {
+        try
+        {
+            return AddressRules.Parse(text);
+        }
+        catch (TransportException error)
+        {
+            throw new UsageException($"{option}: {error.Message}");
+        }
+    }
 
     /// <summary>The option that names the coordinator.</summary>
     public static Option<string> Join() => new("--join") { Description = "The coordinator's address.", HelpName = "HOST:PORT", DefaultValueFactory = _ => DefaultListen };

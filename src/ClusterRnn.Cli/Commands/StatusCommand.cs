@@ -26,7 +26,7 @@ internal static class StatusCommand
         command.SetAction(async (parsed, cancellation) =>
         {
             StatusReply status = await StatusClient.AskAsync(
-                AddressRules.Parse(parsed.GetValue(join)!), NodeCommands.SecurityOf(parsed.GetValue(certs), PeerRole.Client), cancellation).ConfigureAwait(false);
+                NodeCommands.AddressOf("--join", parsed.GetValue(join)!), NodeCommands.SecurityOf(parsed.GetValue(certs), PeerRole.Client), cancellation).ConfigureAwait(false);
             if (parsed.GetValue(json))
             {
                 terminal.WriteLine(JsonSerializer.Serialize(Plain(status), s_json));

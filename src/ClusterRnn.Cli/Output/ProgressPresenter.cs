@@ -75,6 +75,9 @@ public sealed class LineObserver(Terminal terminal) : IRunObserver
     /// <inheritdoc/>
     public void OnNotice(string message) => terminal.Warn(message);
 
+    /// <inheritdoc/>
+    public void OnInformation(string message) => terminal.Say(message);
+
     /// <summary>The run in one line.</summary>
     internal static string Describe(RunStart start)
     {
@@ -150,6 +153,8 @@ internal sealed class MovingLine(Terminal terminal) : IRunObserver
     }
 
     public void OnNotice(string message) => terminal.Warn(message);
+
+    public void OnInformation(string message) => terminal.Say(message);
 
     private string Read(Func<RunProgress, string> figure)
     {

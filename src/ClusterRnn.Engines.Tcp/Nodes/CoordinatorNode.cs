@@ -140,8 +140,11 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     public void Fail(Exception failure)
         => _ended.TrySetException(failure is TrainingException ? failure : new TrainingException($"The coordinator failed: {failure.Message}", failure));
 
-    /// <summary>Tells the user something.</summary>
+    /// <summary>Tells the user something that needs attention.</summary>
     public void Note(string text) => _observer.Tell(observer => observer.OnNotice(text));
+
+    /// <summary>Tells the user something that goes as it should.</summary>
+    public void Inform(string text) => _observer.Tell(observer => observer.OnInformation(text));
 
     /// <inheritdoc/>
     public void Dispose()
@@ -192,7 +195,14 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             case Notice notice:
                 if (notice.Kind != NoticeKind.Joined || _hasStarted)
                 {
-                    Note(notice.Text);
+                    if (notice.IsWarning)
+                    {
+                        Note(notice.Text);
+                    }
+                    else
+                    {
+                        Inform(notice.Text);
+                    }
                 }
 
                 break;

@@ -82,7 +82,7 @@ public static class AddressRules
         if (!isSecure && !IsLoopback(chosen))
         {
             throw new TransportException(
-                $"{address} can be reached from other machines, and nothing would keep strangers out: make certificates and a token with "
+                $"{address.Host} can be reached from other machines, and nothing would keep strangers out: make certificates and a token with "
                 + "`clusterrnn certs --out certs`, copy that folder to every node and start each with `--certs certs`; or listen on 127.0.0.1");
         }
 

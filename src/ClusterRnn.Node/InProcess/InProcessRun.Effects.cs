@@ -236,7 +236,17 @@ internal sealed partial class InProcessRun
     {
         if (notice.Kind != NoticeKind.Joined || _coordinator.Counters.Steps > 0)
         {
-            _observer.Tell(observer => observer.OnNotice(notice.Text));
+            _observer.Tell(observer =>
+            {
+                if (notice.IsWarning)
+                {
+                    observer.OnNotice(notice.Text);
+                }
+                else
+                {
+                    observer.OnInformation(notice.Text);
+                }
+            });
         }
     }
 

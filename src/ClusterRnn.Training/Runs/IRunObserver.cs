@@ -99,6 +99,11 @@ public interface IRunObserver
     void OnNotice(string message)
     {
     }
+
+    /// <summary>Something that goes as it should, in one sentence: a worker joined, servers are waited for, …</summary>
+    void OnInformation(string message)
+    {
+    }
 }
 
 /// <summary>Passes everything on to several observers.</summary>
@@ -164,6 +169,15 @@ public sealed class RunObservers(params IReadOnlyList<IRunObserver> observers) :
         foreach (IRunObserver observer in observers)
         {
             observer.OnNotice(message);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnInformation(string message)
+    {
+        foreach (IRunObserver observer in observers)
+        {
+            observer.OnInformation(message);
         }
     }
 }
