@@ -38,6 +38,7 @@ public sealed class Model
             layer.Declare(declarations);
             StateWidth += layer.StateWidth;
             ReturnsLast |= layer.ReturnsLast;
+            ReadsAhead |= layer.ReadsAhead;
         }
 
         Layout = new ParameterLayout(declarations.Tensors);
@@ -72,6 +73,9 @@ public sealed class Model
 
     /// <summary>Whether it gives one output a row, at the row's last time step.</summary>
     public bool ReturnsLast { get; }
+
+    /// <summary>Whether an output depends on later time steps (a bidirectional layer): windows are computed whole and carry no state.</summary>
+    public bool ReadsAhead { get; }
 
     /// <summary>The names of its layers in forward order, as <see cref="ParameterTensor.Layer"/> numbers them; a stack counts once for each of its layers.</summary>
     public IReadOnlyList<string> LayerNames { get; }

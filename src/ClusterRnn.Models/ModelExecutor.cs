@@ -34,6 +34,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     private StepScope lastScope = null!;
     private Layer[] layers = null!;
     private LossHead loss = null!;
+    private RowOrder rowOrder = null!;
     private float* segmentStates; // [segments, rows, StateWidth]: the state at the start of each
     private float* shardGradients; // [gradientShards - 1, Layout.Length]: of shards that are not the first of their subtree
     private readonly nint[] sumsOfShards; // [maximumShards]: the gradient of each shard
@@ -65,7 +66,7 @@ public sealed unsafe class ModelExecutor : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(gradientShards);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(gradientShards, maximumShards);
         Model = model;
-        this.segmentTime = segmentTime == 0 ? maximumTime : Math.Min(segmentTime, maximumTime);
+        this.segmentTime = segmentTime == 0 || model.ReadsAhead ? maximumTime : Math.Min(segmentTime, maximumTime);
         this.gradientShards = gradientShards == 0 ? maximumShards : gradientShards;
         lastCoupling = Array.FindLastIndex([.. model.CreateLayers()], layer => layer.CouplesTime);
         sumsOfShards = new nint[maximumShards];
@@ -126,17 +127,19 @@ public sealed unsafe class ModelExecutor : IDisposable
         }
 
         Begin(batch, slice, sums, isTraining: true);
+        stateIn = slice.ResetState ? null : rowOrder.StatesIn(stateIn);
         if (batch.Time > segmentTime)
         {
-            TrainInSegments(batch, slice, stateIn, stateOut, subtreeGradients, sums);
+            TrainInSegments(batch, slice, stateIn, rowOrder.StatesOut(stateOut), subtreeGradients, sums);
+            rowOrder.FinishStates(stateOut);
             return;
         }
 
         LoadScopes(batch, slice);
         step.SubtreeGradients = subtreeGradients;
         ClearPadding(slice.Merge.Subtrees.Length, subtreeGradients);
-        Forward(batch, slice.ResetState ? null : stateIn);
-        loss.Forward(batch, sums);
+        Forward(batch, stateIn);
+        loss.Forward(batch, rowOrder, sums);
         for (int i = layers.Length - 1; i >= 0; i--)
         {
             layers[i].Backward(step);
@@ -151,22 +154,24 @@ public sealed unsafe class ModelExecutor : IDisposable
     public void Evaluate(SpanBatch batch, TrainingSlice slice, float* stateIn, float* stateOut, ShardSums sums)
     {
         Begin(batch, slice, sums, isTraining: false);
+        stateIn = slice.ResetState ? null : rowOrder.StatesIn(stateIn);
         if (batch.Time > segmentTime)
         {
-            StatesOfSegments(batch, slice, stateIn, stateOut);
+            StatesOfSegments(batch, slice, stateIn, rowOrder.StatesOut(stateOut));
             BackThroughSegments(batch, slice, sums);
+            rowOrder.FinishStates(stateOut);
             return;
         }
 
         LoadScopes(batch, slice);
-        Forward(batch, slice.ResetState ? null : stateIn);
-        loss.Forward(batch, sums);
+        Forward(batch, stateIn);
+        loss.Forward(batch, rowOrder, sums);
         StoreState(slice.CaptureTime, stateOut);
     }
 
     /// <summary>Forward over a window, without dropout.</summary>
     /// <param name="batch">The rows.</param>
-    /// <param name="stateIn">[rows, <see cref="Model.StateWidth"/>], or null for the zero state.</param>
+    /// <param name="stateIn">[rows, <see cref="Model.StateWidth"/>], or null where the rows begin: the zero state, or the one that a layer has learned.</param>
     /// <param name="stateOut">The state after each row's last time step, overwritten; null if nobody needs it. It may be <paramref name="stateIn"/>.</param>
     /// <param name="outputs">[TargetTime, rows, <see cref="Model.OutputWidth"/>], overwritten; rows that have ended hold junk.</param>
     /// <param name="logits">Whether to leave out the last function that the loss takes over (<see cref="Model.FinalActivation"/>).</param>
@@ -178,12 +183,15 @@ public sealed unsafe class ModelExecutor : IDisposable
             throw new InvalidOperationException($"The window is {batch.Time} time steps, a segment {segmentTime}: predictions are made of whole windows.");
         }
 
+        rowOrder.Load(batch);
         LoadScopes(batch, 0, batch.Time, default, default);
         step.IsTraining = false;
+        step.IsReset = stateIn is null;
         step.Batch = batch;
-        Forward(batch, stateIn);
+        step.RowOrder = rowOrder;
+        Forward(batch, rowOrder.StatesIn(stateIn));
         StoreState(batch.Time, stateOut);
-        loss.Outputs(outputs, logits ? ActivationKind.Linear : Model.FinalActivation);
+        loss.Outputs(outputs, logits ? ActivationKind.Linear : Model.FinalActivation, rowOrder.Places);
     }
 
     /// <inheritdoc/>
@@ -193,9 +201,10 @@ public sealed unsafe class ModelExecutor : IDisposable
     {
         int targetTime = Math.Min(segmentTime, maximumTargetTime);
         var plan = new LayerPlan(from, segmentTime, maximumTime, maximumRows, maximumShards, training);
-        windowScope = new StepScope(from, segmentTime, maximumRows, maximumShards);
-        targetScope = new StepScope(from, targetTime, maximumRows, maximumShards);
-        lastScope = new StepScope(from, 1, maximumRows, maximumShards);
+        windowScope = new StepScope(from, segmentTime, segmentTime, maximumRows, maximumShards);
+        targetScope = new StepScope(from, segmentTime, targetTime, maximumRows, maximumShards);
+        lastScope = new StepScope(from, 1, 1, maximumRows, maximumShards);
+        rowOrder = new RowOrder(from, Model, segmentTime, targetTime, maximumRows);
         layers = [.. Model.CreateLayers()];
         Connect();
         foreach (Layer layer in layers)
@@ -218,7 +227,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     {
         bool readsTokens = layer == layers[0] && Model.Input == InputKind.Tokens; // no product has a column for each
         int input = readsTokens ? 0 : (layer.Input.Width + 31) & ~31;
-        return layer.StateWidth > 0 ? input + layer.OutputWidth : Math.Max(input, layer.OutputWidth);
+        return layer.CouplesTime ? input + layer.OutputWidth : Math.Max(input, layer.OutputWidth);
     }
 
     /// <summary>Gives every activation its width and time axis.</summary>
@@ -245,6 +254,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     {
         ArgumentNullException.ThrowIfNull(sums);
         CheckBatch(batch);
+        loss.Check(batch);
         MergeProgram merge = slice.Merge;
         if (slice.RowStarts.Length != merge.Range.Count + 1 || slice.RowStarts[0] != 0 || slice.RowStarts[^1] != batch.Rows)
         {
@@ -260,7 +270,11 @@ public sealed unsafe class ModelExecutor : IDisposable
             rowCounts[shard] = slice.RowStarts[shard + 1] - slice.RowStarts[shard];
         }
 
+        rowOrder.Load(batch);
         step.Batch = batch;
+        step.RowOrder = rowOrder;
+        step.ShardRows = lastScope.Shards;
+        step.IsReset = slice.ResetState;
         step.RowStarts = slice.RowStarts;
         step.IsStart = true;
         step.IsEnd = true;
@@ -304,9 +318,9 @@ public sealed unsafe class ModelExecutor : IDisposable
 
     private void LoadScopes(SpanBatch batch, int start, int time, ReadOnlySpan<int> firstRows, ReadOnlySpan<int> rowCounts)
     {
-        windowScope.Load(batch, start, time, start, firstRows, rowCounts);
-        targetScope.Load(batch, start, time, batch.Time - batch.TargetTime, firstRows, rowCounts);
-        lastScope.LoadLast(batch, firstRows, rowCounts);
+        windowScope.Load(batch, rowOrder, start, time, start, firstRows, rowCounts);
+        targetScope.Load(batch, rowOrder, start, time, batch.Time - batch.TargetTime, firstRows, rowCounts);
+        lastScope.LoadLast(batch, rowOrder, firstRows, rowCounts);
     }
 
     private void Forward(SpanBatch batch, float* stateIn)
@@ -323,8 +337,8 @@ public sealed unsafe class ModelExecutor : IDisposable
     {
         long cell = (long)start * batch.Rows;
         Signal input = layers[0].Input;
-        input.Tokens = batch.Tokens is null ? null : batch.Tokens + cell;
-        input.Values = batch.Features is null ? null : batch.Features + (cell * batch.FeatureWidth);
+        input.Tokens = batch.Tokens is null ? null : rowOrder.Tokens(batch.Tokens + cell, windowScope.Time);
+        input.Values = batch.Features is null ? null : rowOrder.Features(batch.Features + (cell * batch.FeatureWidth), windowScope.Time, batch.FeatureWidth);
     }
 
     private void LoadState(float* state)
@@ -341,14 +355,15 @@ public sealed unsafe class ModelExecutor : IDisposable
 
     private void StoreState(int captureTime, float* stateOut)
     {
-        if (stateOut is null)
-        {
-            return;
-        }
+        StoreStates(captureTime, rowOrder.StatesOut(stateOut));
+        rowOrder.FinishStates(stateOut);
+    }
 
+    private void StoreStates(int captureTime, float* stateOut)
+    {
         foreach (Layer layer in layers)
         {
-            if (layer.StateWidth > 0)
+            if (layer.StateWidth > 0 && stateOut is not null)
             {
                 layer.StoreState(captureTime, stateOut, Model.StateWidth);
                 stateOut += layer.StateWidth;
@@ -391,7 +406,7 @@ public sealed unsafe class ModelExecutor : IDisposable
         int segments = SegmentsOf(batch.Time);
         long floats = (long)batch.Rows * Model.StateWidth;
         var first = new Span<float>(segmentStates, checked((int)floats));
-        if (slice.ResetState || stateIn is null)
+        if (stateIn is null)
         {
             first.Clear();
         }
@@ -411,12 +426,12 @@ public sealed unsafe class ModelExecutor : IDisposable
 
             if (segment < segments - 1)
             {
-                StoreState(time, segmentStates + ((segment + 1) * floats));
+                StoreStates(time, segmentStates + ((segment + 1) * floats));
             }
 
             if (slice.CaptureTime > start - (segment == 0 ? 1 : 0) && slice.CaptureTime <= start + time)
             {
-                StoreState(slice.CaptureTime - start, stateOut);
+                StoreStates(slice.CaptureTime - start, stateOut);
             }
         }
     }
@@ -446,7 +461,7 @@ public sealed unsafe class ModelExecutor : IDisposable
 
             if (hasTargets)
             {
-                loss.Forward(batch, sums);
+                loss.Forward(batch, rowOrder, sums);
             }
 
             for (int i = end - 1; i >= 0 && step.IsTraining; i--)
@@ -468,7 +483,7 @@ public sealed unsafe class ModelExecutor : IDisposable
         }
 
         LoadInput(batch, start);
-        LoadState(state);
+        LoadState(start == 0 && step.IsReset ? null : state);
     }
 
     /// <summary>Joins the gradients of shards along the tree, each subtree in the place of its first shard.</summary>

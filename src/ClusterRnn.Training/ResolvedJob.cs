@@ -61,6 +61,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
             : new ModelWidths(InputKind.Features, data.FeatureWidth, data.OutputWidth);
         TrainingJob job = Assemble(config, widths, data.Training, data.Validation, data.Test, data.Sha256, json);
         CheckTargets(job.Model, data);
+        CheckWholeSequences(config, job.Model, data);
         return new ResolvedJob(config, data, job, baseFolder);
     }
 
@@ -114,6 +115,37 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         ClusterConfig cluster = config.Cluster;
         int every = cluster.Recompute ? cluster.RecomputeEvery ?? (int)Math.Ceiling(Math.Sqrt(job.MaximumTime)) : 0;
         return job with { RecomputeEvery = every };
+    }
+
+    /// <summary>A layer that reads ahead needs whole sequences, all at once, and must not see what it is to predict.</summary>
+    private static void CheckWholeSequences(JobConfig config, Model model, Dataset data)
+    {
+        if (!model.ReadsAhead)
+        {
+            return;
+        }
+
+        int layer = 0;
+        while (config.Model.Layers[layer] is not RecurrentConfig { Bidirectional: true })
+        {
+            layer++;
+        }
+
+        string path = $"layers[{layer}].bidirectional";
+        if (data.Text is not null)
+        {
+            throw new ModelException(path, "The data's targets are the next tokens of a text, and a bidirectional layer reads them as inputs: it would learn to copy. Set bidirectional: false.");
+        }
+
+        if (data.Training.CarriesState)
+        {
+            throw new ModelException(path, "The data is read span by span with the state carried on, but the reverse direction starts at a span's end, which the next span comes after. Set bidirectional: false, or batch.carryState: false.");
+        }
+
+        if (config.Cluster.Recompute)
+        {
+            throw new ModelException(path, "cluster.recompute computes a window in segments from its start, but the reverse direction needs all of it. Set bidirectional: false, or cluster.recompute: false.");
+        }
     }
 
     /// <summary>What a model can be built with, but not trained: outputs or a loss that the data's targets don't fit.</summary>

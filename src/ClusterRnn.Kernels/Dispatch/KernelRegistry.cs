@@ -79,7 +79,7 @@ public static unsafe class KernelRegistry
     {
         Kernel<GateArguments>[] kernels =
         [
-            Lstm.ForwardKernel, Lstm.BackwardKernel, Gru.ForwardKernel, Gru.BackwardKernel, Gru.ResetForwardKernel, Gru.CandidateForwardKernel,
+            Lstm.ForwardKernel, Lstm.BackwardKernel, PeepholeLstm.ForwardKernel, PeepholeLstm.BackwardKernel, Gru.ForwardKernel, Gru.BackwardKernel, Gru.ResetForwardKernel, Gru.CandidateForwardKernel,
             Gru.CandidateBackwardKernel, Gru.ResetBackwardKernel, .. Rnn.ForwardKernels, .. Rnn.BackwardKernels,
         ];
         return kernels.Select(kernel => new KernelEntry(
@@ -87,6 +87,7 @@ public static unsafe class KernelRegistry
             [
                 Floats("gates", s => 4 * Padded(s)), Floats("hidden before", Padded), Floats("hidden", Padded), Floats("cell before", Padded), Floats("cell", Padded),
                 Floats("gradient above", Padded), Floats("hidden gradient", Padded), Floats("cell gradient", Padded), new("lengths", OperandKind.Lengths, s => s.Rows),
+                Floats("peepholes", s => 3L * ColumnGroups.Pad(s.Columns)),
             ],
             s => Padded(s),
             (set, s, p) =>
@@ -100,6 +101,7 @@ public static unsafe class KernelRegistry
                 tile.GradientAbove = s.Depth % 3 == 0 ? null : (float*)p[5];
                 tile.HiddenGradient = (float*)p[6];
                 tile.CellGradient = (float*)p[7];
+                tile.Peepholes = (float*)p[9];
                 kernel.Run(set, tile);
             }));
     }
@@ -187,17 +189,18 @@ public static unsafe class KernelRegistry
             })),
         Gradient(WeightGradient.Kernel),
         Gradient(WeightGradient.ColumnSumsKernel),
+        Gradient(WeightGradient.ColumnProductsKernel),
     ];
 
     // Five shards, of which the worker has the last four: two subtrees, one shard without rows.
     private static KernelEntry Gradient(Kernel<WeightGradientArguments> kernel)
     {
-        bool product = kernel == WeightGradient.Kernel;
+        bool product = kernel == WeightGradient.Kernel, products = kernel == WeightGradient.ColumnProductsKernel;
         long Output(KernelShape s) => product ? (long)s.Rows * (s.Columns + ((s.Columns + 1) / 2)) : s.Rows;
         return new(
             kernel,
             [
-                Floats("a", s => (long)s.Rows * s.Depth), Floats("b", s => product ? (long)s.Depth * s.Columns : 0),
+                Floats("a", s => (long)s.Rows * s.Depth), Floats("b", s => product ? (long)s.Depth * s.Columns : products ? (long)s.Rows * s.Depth : 0),
                 Floats("first subtree", Output), Floats("second subtree", Output), Floats("third subtree", Output),
             ],
             s => (product ? 2.0 * s.Columns : 1.0) * s.Rows * s.Depth,
@@ -227,7 +230,13 @@ public static unsafe class KernelRegistry
                     arguments.SecondOffset = (long)s.Rows * s.Columns;
                 }
 
-                WeightGradient.Run(set, program, rows, arguments, Scratch());
+                if (products)
+                {
+                    arguments.B = (float*)p[1];
+                    arguments.Ldb = s.Rows;
+                }
+
+                WeightGradient.Run(kernel, set, program, rows, arguments, Scratch());
                 GC.KeepAlive(scratchArena);
             });
     }

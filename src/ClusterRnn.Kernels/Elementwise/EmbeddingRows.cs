@@ -67,10 +67,11 @@ public sealed unsafe class EmbeddingRows
     /// <param name="outputs">[subtrees]: gradients in the flat layout.</param>
     /// <param name="offset">Where the table begins in them.</param>
     /// <param name="continues">Whether each sum goes on from what is in the outputs instead of +0; the program must then leave the shards apart.</param>
-    public void Gradient(MergeProgram program, ShardRows rows, int* tokens, float* gradient, nint stride, float** outputs, long offset, bool continues = false)
+    /// <param name="plus">[shards]: another part of each shard's gradient [V, E], added to its sums before they are joined, or null.</param>
+    public void Gradient(MergeProgram program, ShardRows rows, int* tokens, float* gradient, nint stride, float** outputs, long offset, bool continues = false, float** plus = null)
     {
         SortByToken(rows, tokens);
-        for (int i = 0; !continues && i < program.Subtrees.Length; i++)
+        for (int i = 0; !continues && plus is null && i < program.Subtrees.Length; i++)
         {
             for (int token = 0; token < vocabulary; token++)
             {
@@ -82,7 +83,7 @@ public sealed unsafe class EmbeddingRows
         for (int token = 0; token < vocabulary; token++)
         {
             int next = starts[token], end = starts[token + 1];
-            if (next == end)
+            if (next == end && plus is null)
             {
                 continue;
             }
@@ -104,6 +105,11 @@ public sealed unsafe class EmbeddingRows
                 for (; next < end && cells[next] < last; next++)
                 {
                     Add(sum, gradient + (list[cells[next]] * stride));
+                }
+
+                if (plus is not null)
+                {
+                    Add(sum, plus[shard] + ((nint)token * width));
                 }
 
                 for (int merge = 0; merge < program.MergesAfter[shard]; merge++)

@@ -54,6 +54,9 @@ public unsafe struct GateArguments
     /// <summary>Backward: in the gradient of the cell state from the steps after, out that of the cell state before (LSTM); or the gradient of the reset hidden state (GRU with the reset before).</summary>
     public float* CellGradient; // [rows, HP]
 
+    /// <summary>The weights with which input, forget and output gate see the cell state (LSTM with peepholes).</summary>
+    public float* Peepholes; // [3, HP]
+
     /// <summary>Whether <paramref name="row"/> has ended before this step.</summary>
     public readonly bool IsFinished(int row) => Lengths is not null && Time >= Lengths[row];
 

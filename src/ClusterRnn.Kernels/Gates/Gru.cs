@@ -60,10 +60,11 @@ public static unsafe class Gru
     /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
     /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix recurrent, float* hiddenAfter, int* lengths, int time, Workspace workspace)
+    /// <param name="left">[B, HP]: what is multiplied with weight_hh where it is not <paramref name="hiddenBefore"/> (dropout of the state), or null.</param>
+    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix recurrent, float* hiddenAfter, int* lengths, int time, Workspace workspace, float* left = null)
     {
         var tile = ForwardTile(rows, hidden, gates, hiddenBefore, hiddenAfter, lengths, time);
-        RecurrentStep.Forward(ForwardKernel, tile, hiddenBefore, tile.Stride, recurrent, freshGroup: 2, workspace);
+        RecurrentStep.Forward(ForwardKernel, tile, left is null ? hiddenBefore : left, tile.Stride, recurrent, freshGroup: 2, workspace);
     }
 
     /// <summary>Reset after, one step backward.</summary>

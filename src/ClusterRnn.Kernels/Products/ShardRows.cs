@@ -43,9 +43,10 @@ public sealed unsafe class ShardRows
     /// <param name="batchRows">B: cell (t, r) has the row number t x B + r.</param>
     /// <param name="firstRows">[shards]: the first batch row of each shard.</param>
     /// <param name="rowCounts">[shards]: how many rows each shard has.</param>
-    /// <param name="lengths">[B]: valid time steps of each row; later ones are left out. Null: all are valid.</param>
+    /// <param name="lengths">[B]: valid time steps of what lies at each place; later ones are left out. Null: all are valid.</param>
+    /// <param name="places">[B]: where each row lies among the rows of a time step. Null: in their own order.</param>
     /// <exception cref="ArgumentException">There are more shards or cells than there is room for.</exception>
-    public void Build(int firstTime, int endTime, int batchRows, ReadOnlySpan<int> firstRows, ReadOnlySpan<int> rowCounts, int* lengths)
+    public void Build(int firstTime, int endTime, int batchRows, ReadOnlySpan<int> firstRows, ReadOnlySpan<int> rowCounts, int* lengths, int* places = null)
     {
         if (firstRows.Length > maximumShards || rowCounts.Length != firstRows.Length)
         {
@@ -72,9 +73,10 @@ public sealed unsafe class ShardRows
             {
                 for (int row = firstRows[shard]; row < firstRows[shard] + rowCounts[shard]; row++)
                 {
-                    if (lengths is null || time < lengths[row])
+                    int place = places is null ? row : places[row];
+                    if (lengths is null || time < lengths[place])
                     {
-                        rows[next++] = (time * batchRows) + row;
+                        rows[next++] = (time * batchRows) + place;
                     }
                 }
             }

@@ -55,6 +55,8 @@ public static unsafe class WeightGradient
 
     internal static readonly Kernel<WeightGradientArguments> ColumnSumsKernel = new("product.column-sums", &ColumnSumsReference, &ColumnSumsOf<Lanes4>, &ColumnSumsOf<Lanes8>, &ColumnSumsOf<Lanes16>);
 
+    internal static readonly Kernel<WeightGradientArguments> ColumnProductsKernel = new("product.column-products", &ColumnProductsReference, &ColumnProductsOf<Lanes4>, &ColumnProductsOf<Lanes8>, &ColumnProductsOf<Lanes16>);
+
     /// <summary>
     /// For each subtree i of <paramref name="program"/>: outputs[i][offset + m x N + n] = the tree's sum over its shards of
     /// Σ A[row, m] B[row, n], one chain of fused multiply-adds over each shard's rows. Outputs are overwritten.
@@ -99,12 +101,23 @@ public static unsafe class WeightGradient
     public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
         Compute(InstructionSets.Current, program, rows, a, lda, aColumns, null, 0, default, outputs, offset, workspace, continues);
 
+    /// <summary>For each subtree i: outputs[i][offset + m] = the tree's sum over its shards of Σ A[row, m] B[row, m], one chain of fused multiply-adds over each shard's rows (the gradient of a weight that each unit has for itself).</summary>
+    /// <param name="a">Gradients: [rows, M], M as <paramref name="columns"/> says.</param>
+    /// <param name="columns">How M lies in a row of A; one group.</param>
+    /// <param name="b">What the weights were multiplied with: [rows, M], M from the first column on.</param>
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool)" path="/param[@name!='a' and @name!='b']"/>
+    public static void ColumnProducts(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups columns, float* b, nint ldb, float** outputs, long offset, Workspace workspace, bool continues = false) =>
+        Run(ColumnProductsKernel, InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = columns, B = b, Ldb = ldb, Outputs = outputs, Continues = continues, Offset = offset }, workspace);
+
     /// <summary>The same with the variant for <paramref name="set"/>, which the machine must support; <paramref name="b"/> null gives the column sums.</summary>
     /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool)" path="/param"/>
     public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
         Run(set, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, Outputs = outputs, Continues = continues }, workspace);
 
-    internal static void Run(InstructionSet set, MergeProgram program, ShardRows rows, WeightGradientArguments arguments, Workspace workspace)
+    internal static void Run(InstructionSet set, MergeProgram program, ShardRows rows, WeightGradientArguments arguments, Workspace workspace) =>
+        Run(arguments.B is null ? ColumnSumsKernel : Kernel, set, program, rows, arguments, workspace);
+
+    internal static void Run(Kernel<WeightGradientArguments> kernel, InstructionSet set, MergeProgram program, ShardRows rows, WeightGradientArguments arguments, Workspace workspace)
     {
         ArgumentNullException.ThrowIfNull(program);
         ArgumentNullException.ThrowIfNull(rows);
@@ -133,7 +146,7 @@ public static unsafe class WeightGradient
             arguments.Tile = workspace.Tile;
             arguments.Sum = workspace.Sum;
             arguments.Zeros = workspace.Zeros;
-            (arguments.B is null ? ColumnSumsKernel : Kernel).Run(set, arguments);
+            kernel.Run(set, arguments);
         }
     }
 
@@ -192,6 +205,27 @@ public static unsafe class WeightGradient
         }
     }
 
+    private static void ColumnProductsReference(WeightGradientArguments* p)
+    {
+        float* stack = stackalloc float[p->StackDepth + 1];
+        for (int m = 0; m < p->AColumns.Width; m++)
+        {
+            int depth = 0;
+            for (int shard = 0; shard < p->Shards; shard++)
+            {
+                float sum = p->Continues ? p->Outputs[p->OutputAfter[shard]][p->Offset + m] : 0f;
+                for (int k = p->Starts[shard]; k < p->Starts[shard + 1]; k++)
+                {
+                    nint row = p->Rows[k];
+                    sum = MathF.FusedMultiplyAdd(p->A[(row * p->Lda) + p->AColumns.Offset0 + m], p->B[(row * p->Ldb) + m], sum);
+                }
+
+                stack[depth++] = sum;
+                depth = MergeOne(p, shard, stack, depth, p->Offset + m);
+            }
+        }
+    }
+
     // What the merge program says after a shard, for one element; returns the stack's depth.
     private static int MergeOne(WeightGradientArguments* p, int shard, float* stack, int depth, long element)
     {
@@ -210,9 +244,15 @@ public static unsafe class WeightGradient
         return depth;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ColumnSumsOf<V>(WeightGradientArguments* p)
-        where V : struct, ILanes<V>
+        where V : struct, ILanes<V> => ColumnsOf(p, &ShardColumnSums<V>);
+
+    private static void ColumnProductsOf<V>(WeightGradientArguments* p)
+        where V : struct, ILanes<V> => ColumnsOf(p, &ShardColumnProducts<V>);
+
+    // Blocks of columns; a shard's part is added to what its sum starts from, then the stack is merged.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ColumnsOf(WeightGradientArguments* p, delegate*<WeightGradientArguments*, int, int, int, float*, void> shardSums)
     {
         const int block = 64;
         int width = p->AColumns.Width, room = p->AColumns.Room;
@@ -221,7 +261,7 @@ public static unsafe class WeightGradient
             for (int first = 0; first < width; first += block)
             {
                 int count = Math.Min(block, width - first), readable = Math.Min(block, room - first), depth = 0;
-                float* a = p->A + p->AColumns.Offset(group) + first;
+                int column = p->AColumns.Offset(group) + first;
                 for (int shard = 0; shard < p->Shards; shard++)
                 {
                     float* sum = p->Tile + (depth++ * block);
@@ -231,7 +271,7 @@ public static unsafe class WeightGradient
                         Packing.CopyRow(p->Outputs[p->OutputAfter[shard]] + p->Offset + ((long)group * width) + first, sum, count);
                     }
 
-                    ShardColumnSums<V>(p, shard, a, readable, sum);
+                    shardSums(p, shard, column, readable, sum);
                     for (int merge = 0; merge < p->MergesAfter[shard]; merge++)
                     {
                         depth--;
@@ -254,9 +294,10 @@ public static unsafe class WeightGradient
 
     // sum[0..64) += the sums of up to 64 columns over one shard's rows, term by term.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ShardColumnSums<V>(WeightGradientArguments* p, int shard, float* a, int columns, float* sum)
+    private static void ShardColumnSums<V>(WeightGradientArguments* p, int shard, int first, int columns, float* sum)
         where V : struct, ILanes<V>
     {
+        float* a = p->A + first;
         int* rows = p->Rows + p->Starts[shard];
         int count = p->Starts[shard + 1] - p->Starts[shard], column = 0;
         for (; column <= columns - (4 * V.Width); column += 4 * V.Width)
@@ -303,6 +344,37 @@ public static unsafe class WeightGradient
             for (int k = 0; k < count; k++)
             {
                 s0 += a[(rows[k] * p->Lda) + column];
+            }
+
+            sum[column] = s0;
+        }
+    }
+
+    // sum[0..64) += the products of up to 64 columns of A and B over one shard's rows, term by term.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ShardColumnProducts<V>(WeightGradientArguments* p, int shard, int first, int columns, float* sum)
+        where V : struct, ILanes<V>
+    {
+        float* a = p->A + first, b = p->B + first - p->AColumns.Offset0;
+        int* rows = p->Rows + p->Starts[shard];
+        int count = p->Starts[shard + 1] - p->Starts[shard], column = 0;
+        for (; column <= columns - V.Width; column += V.Width)
+        {
+            V s0 = V.Load(sum + column);
+            for (int k = 0; k < count; k++)
+            {
+                s0 = V.MultiplyAdd(V.Load(a + (rows[k] * p->Lda) + column), V.Load(b + (rows[k] * p->Ldb) + column), s0);
+            }
+
+            s0.Store(sum + column);
+        }
+
+        for (; column < columns; column++)
+        {
+            float s0 = sum[column];
+            for (int k = 0; k < count; k++)
+            {
+                s0 = MathF.FusedMultiplyAdd(a[(rows[k] * p->Lda) + column], b[(rows[k] * p->Ldb) + column], s0);
             }
 
             sum[column] = s0;

@@ -195,6 +195,27 @@ public abstract record RecurrentConfig : LayerConfig
     [Range(0.0, 0.99)]
     public double Dropout { get; init; }
 
+    /// <summary>Whether a row's mask, between stacked layers, is the same at all time steps.</summary>
+    [Description("Drop the same values of a row at all time steps of a span (variational dropout).")]
+    public bool Variational { get; init; }
+
+    /// <summary>Dropout of the state before it goes into the recurrent product, with one mask a row for all time steps (Gal and Ghahramani 2016).</summary>
+    [Description("Dropout of the state on its way into the recurrent product: the same values of a row at all time steps of a span.")]
+    [Range(0.0, 0.99)]
+    public double RecurrentDropout { get; init; }
+
+    /// <summary>Whether each layer also reads its input from the end; the output is both directions side by side.</summary>
+    [Description("Read each row also from its end to its start, and return both directions side by side (twice the units). Needs whole sequences: no state is carried from span to span.")]
+    public bool Bidirectional { get; init; }
+
+    /// <summary>Whether each layer's input is added to its output.</summary>
+    [Description("Add each layer's input to its output, x + layer(x); both must have the same width.")]
+    public bool Residual { get; init; }
+
+    /// <summary>Whether sequences start from a state that is learned, instead of zero.</summary>
+    [Description("Start sequences from a learned state instead of zero.")]
+    public bool LearnedInitialState { get; init; }
+
     /// <summary>Whether every time step is returned, or each row's last one.</summary>
     [Description("Return every time step (true) or each row's last one (false).")]
     public bool ReturnSequences { get; init; } = true;
@@ -259,6 +280,10 @@ public sealed record LstmConfig : RecurrentConfig
     /// <summary>What the forget gate's biases sum to at first; null: as the bias initializer drew them.</summary>
     [Description("Initial bias of the forget gate, b_ih and b_hh together. Default: as biasInitializer draws them.")]
     public double? ForgetBias { get; init; }
+
+    /// <summary>Whether the gates also see the cell state, each unit its own (Gers, Schraudolph and Schmidhuber 2002).</summary>
+    [Description("Let the gates see the cell state too, each unit its own: input and forget gate the one before, the output gate the one after.")]
+    public bool Peepholes { get; init; }
 }
 
 /// <summary>A gated recurrent unit (Cho et al. 2014).</summary>
@@ -278,6 +303,10 @@ public sealed record DenseConfig : LayerConfig
     [Description("Width of the output. Default: what the data asks for.")]
     [Range(1, 1048576)]
     public int? Units { get; init; }
+
+    /// <summary>Whether the weights are the table of the embedding, which the model must begin with.</summary>
+    [Description("Take the embedding's vectors as weights: the layer's input must be as wide as they are, its output as wide as the vocabulary.")]
+    public bool Tied { get; init; }
 
     /// <summary>f.</summary>
     [Description("The function of the output. Before cross-entropy softmax, and before binary-cross-entropy sigmoid, is joined with the loss.")]
@@ -300,6 +329,10 @@ public sealed record DropoutConfig : LayerConfig
     [Description("The share of values that is dropped.")]
     [Range(0.0, 0.99)]
     public double Rate { get; init; } = 0.5;
+
+    /// <summary>Whether a row's mask is the same at all time steps of a window (Gal and Ghahramani 2016).</summary>
+    [Description("Drop the same values of a row at all time steps of a span (variational dropout).")]
+    public bool Variational { get; init; }
 }
 
 /// <summary>Layer normalisation of each time step's values by themselves (Ba, Kiros and Hinton 2016).</summary>

@@ -1,10 +1,13 @@
-using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Random;
 
 namespace ClusterRnn.Models;
 
 /// <summary>Drops values at random in training, keyed by (seed, layer, version, global row slot, absolute time, element).</summary>
-internal sealed unsafe class DropoutLayer(string name, int width, double rate) : Layer(name)
+/// <param name="name">The layer's name.</param>
+/// <param name="width">Values a position.</param>
+/// <param name="rate">The share that is dropped.</param>
+/// <param name="isVariational">Whether a row's mask is the same at all time steps of a window (Gal and Ghahramani 2016): the key leaves out the time.</param>
+internal sealed unsafe class DropoutLayer(string name, int width, double rate, bool isVariational) : Layer(name)
 {
     /// <inheritdoc/>
     public override int OutputWidth => width;
@@ -36,6 +39,7 @@ internal sealed unsafe class DropoutLayer(string name, int width, double rate) :
         if (Input.HasGradient)
         {
             Apply(step, Output.Gradient, Input.Gradient);
+            Output.Scope.ClearEnded(Input.Gradient, Input.Stride);
         }
     }
 
@@ -46,7 +50,7 @@ internal sealed unsafe class DropoutLayer(string name, int width, double rate) :
         for (int time = scope.From; time < scope.Time; time++)
         {
             long first = (long)time * scope.Rows;
-            Dropout.Apply(key, (float)rate, scope.Rows, width, Output.Stride, scope.FirstRow, scope.StartTime + time, source + first * Output.Stride, target + first * Output.Stride);
+            scope.Drop(key, rate, scope.RowsAt(time), width, Output.Stride, isVariational ? 0 : scope.StartTime + time, source + first * Output.Stride, target + first * Output.Stride);
         }
     }
 

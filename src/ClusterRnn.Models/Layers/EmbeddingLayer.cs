@@ -10,6 +10,8 @@ namespace ClusterRnn.Models;
 internal sealed unsafe class EmbeddingLayer(string name, int vocabulary, EmbeddingConfig config, bool isProjected) : Layer(name)
 {
     private EmbeddingRows rows = null!;
+    private bool isTied;
+    private float** otherGradients; // [shards]: [V, E] each, of a dense layer that shares the table
 
     /// <summary>V.</summary>
     public int Vocabulary => vocabulary;
@@ -20,8 +22,36 @@ internal sealed unsafe class EmbeddingLayer(string name, int vocabulary, Embeddi
     /// <summary>The table, in the flat vector.</summary>
     public float* Table { get; private set; } // [V, E]
 
+    /// <summary>The gradients that a dense layer with the same weights has formed, one [V, E] a shard of the slice; null: there is none.</summary>
+    public float** OtherGradients => otherGradients;
+
+    /// <summary>E.</summary>
+    public int Units => config.Units;
+
     /// <inheritdoc/>
     public override int OutputWidth => config.Units;
+
+    /// <summary>Lends its table to a dense layer; false when another one has it.</summary>
+    public bool TryTie()
+    {
+        bool isFree = !isTied;
+        isTied = true;
+        return isFree;
+    }
+
+    /// <summary>Takes room for <see cref="OtherGradients"/>.</summary>
+    public void ReserveOtherGradients(LayerPlan plan)
+    {
+        long floats = (long)vocabulary * config.Units;
+        float** pointers = plan.Arena.Pointers(plan.MaximumShards);
+        float* gradients = plan.Arena.Floats(plan.MaximumShards * floats);
+        for (int shard = 0; pointers is not null && shard < plan.MaximumShards; shard++)
+        {
+            pointers[shard] = gradients + (shard * floats);
+        }
+
+        otherGradients = pointers;
+    }
 
     /// <inheritdoc/>
     public override void Declare(ParameterDeclarations declarations) =>
@@ -63,7 +93,7 @@ internal sealed unsafe class EmbeddingLayer(string name, int vocabulary, Embeddi
     {
         if (!isProjected)
         {
-            rows.Gradient(step.Merge, Output.Scope.Shards, Input.Tokens, Output.Gradient, Output.Stride, step.SubtreeGradients, Weight.Offset, !step.IsEnd);
+            rows.Gradient(step.Merge, Output.Scope.Shards, Input.Tokens, Output.Gradient, Output.Stride, step.SubtreeGradients, Weight.Offset, !step.IsEnd, step.IsStart ? otherGradients : null);
         }
     }
 }

@@ -1,4 +1,4 @@
-// One level of a GRU in both forms. Gates in PyTorch's order: reset, update, new.
+// One direction of one level of a GRU in both forms. Gates in PyTorch's order: reset, update, new.
 //
 // Reset after (PyTorch):  n = tanh(W_in x + b_in + r * (W_hn h + b_hn))
 // Reset before (Cho):     n = tanh(W_in x + b_in + W_hn (r * h) + b_hn)
@@ -11,9 +11,8 @@ using ClusterRnn.Kernels.Products;
 
 namespace ClusterRnn.Models;
 
-/// <summary>One level of a GRU.</summary>
-internal sealed unsafe class GruLayer(string name, int level, int inputWidth, GruConfig config, bool returnSequences)
-    : RecurrentLayer(name, level, inputWidth, config, gateCount: 3, gateSlots: 4, returnSequences)
+/// <summary>One direction of one level of a GRU.</summary>
+internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : RecurrentLayer(place, config, gateCount: 3, gateSlots: 4)
 {
     private readonly bool resetBefore = config.ResetGate == GruResetGate.Before;
     private PackedMatrix state = null!; // after: h -> r, z, n's state part, with its bias; before: h -> r, z
@@ -56,28 +55,29 @@ internal sealed unsafe class GruLayer(string name, int level, int inputWidth, Gr
     }
 
     /// <inheritdoc/>
-    protected override void StepForward(int time, Workspace workspace)
+    protected override void StepForward(int time, int rows, Workspace workspace)
     {
         if (resetBefore)
         {
-            Gru.StepForwardResetBefore(Rows, Hidden, GatesAt(time), StateAt(time), state, candidate!, StateAt(time + 1), Lengths, time, workspace);
+            Gru.StepForwardResetBefore(rows, Hidden, GatesAt(time), StateBefore(time), state, candidate!, StateAfter(time), null, time, workspace);
         }
         else
         {
-            Gru.StepForward(Rows, Hidden, GatesAt(time), StateAt(time), state, StateAt(time + 1), Lengths, time, workspace);
+            Gru.StepForward(rows, Hidden, GatesAt(time), StateBefore(time), state, StateAfter(time), null, time, workspace, ProductInput(time));
         }
     }
 
     /// <inheritdoc/>
-    protected override void StepBackward(int time, Workspace workspace)
+    protected override void StepBackward(int time, int rows, Workspace workspace)
     {
         if (resetBefore)
         {
-            Gru.StepBackwardResetBefore(Rows, Hidden, GatesAt(time), StateAt(time), GradientAbove(time), StateGradient, resetGradient, stateBack!, candidateBack!, Lengths, time, workspace);
+            Gru.StepBackwardResetBefore(rows, Hidden, GatesAt(time), StateBefore(time), GradientAbove(time), StateGradient, resetGradient, stateBack!, candidateBack!, null, time, workspace);
         }
         else
         {
-            Gru.StepBackward(Rows, Hidden, GatesAt(time), StateAt(time), GradientAbove(time), StateGradient, IsStart && time == 0 ? null : stateBack, Lengths, time, workspace);
+            Gru.StepBackward(rows, Hidden, GatesAt(time), StateBefore(time), GradientAbove(time), StateGradient, Way(time, stateBack), null, time, workspace);
+            PassDropped(time, rows, stateBack, workspace);
         }
     }
 
@@ -87,13 +87,13 @@ internal sealed unsafe class GruLayer(string name, int level, int inputWidth, Gr
         BiasGradient(step, GateColumns, InputBias);
         if (resetBefore)
         {
-            WeightsGradient(step, Gru.ResetAndUpdate(Hidden), States, HiddenStride, HiddenColumns, StateWeight.Offset);
+            StateWeightGradient(step, Gru.ResetAndUpdate(Hidden));
             WeightsGradient(step, Gru.Candidate(Hidden), Gates, GateStride, Gru.ResetHidden(Hidden), StateWeight.Offset + 2L * Hidden * Hidden);
             step.CopyGradient(InputBias, StateBias);
         }
         else
         {
-            WeightsGradient(step, Gru.RecurrentGates(Hidden), States, HiddenStride, HiddenColumns, StateWeight.Offset);
+            StateWeightGradient(step, Gru.RecurrentGates(Hidden));
             step.CopyGradient(InputBias, StateBias, 2L * Hidden); // r and z; n has its own
             BiasGradient(step, Gru.ResetHidden(Hidden), StateBias, 2L * Hidden);
         }

@@ -56,7 +56,13 @@ internal readonly unsafe struct RecurrentOperand(float* states, nint stride, Col
 }
 
 /// <summary>The projection as a product over all cells.</summary>
-internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, ParameterTensor weight, ColumnGroups columns, int gateStride) : InputProjection
+/// <param name="plan">Where its buffers come from.</param>
+/// <param name="input">x.</param>
+/// <param name="weight">W.</param>
+/// <param name="columns">How the input's part lies in a row of gates.</param>
+/// <param name="gateStride">Floats from one row of gates to the next.</param>
+/// <param name="addsToGradient">Whether the chains of the input's gradient go on from what another direction left there.</param>
+internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, ParameterTensor weight, ColumnGroups columns, int gateStride, bool addsToGradient) : InputProjection
 {
     private readonly PackedMatrix? back = input.HasGradient ? new PackedMatrix(plan.Arena, columns, ColumnGroups.Padded(input.Width)) : null; // gates' gradients -> dx
 
@@ -72,7 +78,7 @@ internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, Par
 
     /// <inheritdoc/>
     public override void BeginForward(float* gates, Workspace workspace) =>
-        Product.Multiply(input.Scope.Cells, input.Values, input.Stride, Weight, gates, gateStride, ProductStart.Bias, workspace);
+        input.Scope.Multiply(input.Values, input.Stride, Weight, gates, gateStride, ProductStart.Bias, workspace);
 
     /// <inheritdoc/>
     public override void Forward(int time, float* gates)
@@ -106,7 +112,8 @@ internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, Par
 
         if (back is not null)
         {
-            Product.Multiply(input.Scope.Cells, gateGradients, gateStride, back, input.Gradient, input.Stride, ProductStart.Zero, step.Workspace, flush: true);
+            input.Scope.Multiply(gateGradients, gateStride, back, input.Gradient, input.Stride, addsToGradient ? ProductStart.Accumulate : ProductStart.Zero, step.Workspace, flush: true);
+            input.Scope.ClearEnded(input.Gradient, input.Stride);
         }
 
         return isPair;
@@ -194,7 +201,7 @@ internal sealed unsafe class TokenProjection : InputProjection
     public override void Forward(int time, float* gates)
     {
         int* tokens = input.Tokens + (long)time * input.Scope.Rows;
-        for (int row = 0; row < input.Scope.Rows; row++)
+        for (int row = 0, rows = input.Scope.RowsAt(time); row < rows; row++)
         {
             int token = (uint)tokens[row] < (uint)embedding.Vocabulary ? tokens[row] : embedding.Vocabulary;
             NativeMemory.Copy(projected + (long)token * gateWidth, gates + (long)row * GateStride, (nuint)gateWidth * sizeof(float));
@@ -212,16 +219,15 @@ internal sealed unsafe class TokenProjection : InputProjection
         for (int shard = 0; shard < shards; shard++)
         {
             int* ofShard = groupOf + (long)shard * vocabulary;
-            int first = rowStarts[shard], end = rowStarts[shard + 1];
-            new Span<int>(shardOf + first, end - first).Fill(shard);
-            for (int time = 0; time < batch.Time; time++)
+            for (int row = rowStarts[shard]; row < rowStarts[shard + 1]; row++)
             {
-                int* tokens = batch.Tokens + (long)time * batch.Rows;
-                for (int row = first; row < end; row++)
+                shardOf[step.RowOrder.Places is null ? row : step.RowOrder.Places[row]] = shard;
+                for (int time = 0; time < batch.Lengths[row]; time++)
                 {
-                    if (time < batch.Lengths[row] && (uint)tokens[row] < (uint)vocabulary)
+                    int token = batch.Tokens[((long)time * batch.Rows) + row];
+                    if ((uint)token < (uint)vocabulary)
                     {
-                        ofShard[tokens[row]] = 0;
+                        ofShard[token] = 0;
                     }
                 }
             }
@@ -250,9 +256,9 @@ internal sealed unsafe class TokenProjection : InputProjection
         // Time descends from call to call and rows ascend: the contract's order within each sum.
         StepScope scope = input.Scope;
         int* tokens = input.Tokens + (long)time * scope.Rows;
-        for (int row = 0; row < scope.Rows; row++)
+        for (int row = 0, rows = scope.RowsAt(time); row < rows; row++)
         {
-            if (time < scope.Lengths[row] && (uint)tokens[row] < (uint)embedding.Vocabulary)
+            if ((uint)tokens[row] < (uint)embedding.Vocabulary)
             {
                 float* sum = sums + (long)groupOf[(long)shardOf[row] * embedding.Vocabulary + tokens[row]] * gateWidth;
                 ElementwiseFunctions.Add(gateWidth, sum, gateGradients + (long)row * GateStride, sum);
@@ -271,7 +277,7 @@ internal sealed unsafe class TokenProjection : InputProjection
         ColumnGroups vector = ColumnGroups.Padded(input.Width);
         WeightGradient.Compute(step.Merge, groups, sums, gateWidth, columns, vectors, embeddingStride, vector, step.SubtreeGradients, weight.Offset, step.Workspace);
         Product.Multiply(groups.Total, sums, gateWidth, back!, vectors, embeddingStride, ProductStart.Zero, step.Workspace, flush: true);
-        rows.Gradient(step.Merge, groups, tokenOf, vectors, embeddingStride, step.SubtreeGradients, embedding.Weight.Offset);
+        rows.Gradient(step.Merge, groups, tokenOf, vectors, embeddingStride, step.SubtreeGradients, embedding.Weight.Offset, plus: embedding.OtherGradients);
         return false;
     }
 }

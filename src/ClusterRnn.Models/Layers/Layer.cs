@@ -104,11 +104,20 @@ internal sealed unsafe class TrainingStep
     /// <summary>The gradient of each subtree, in the flat layout.</summary>
     public float** SubtreeGradients { get; set; } // [Merge.Subtrees.Length]
 
-    /// <summary>The batch, all of its window.</summary>
+    /// <summary>The batch, all of its window, rows as they came.</summary>
     public SpanBatch Batch { get; set; } = null!;
 
-    /// <summary>The rows of each shard: [shards + 1] bounds.</summary>
+    /// <summary>The rows of each shard, as they came: [shards + 1] bounds.</summary>
     public int[] RowStarts { get; set; } = null!;
+
+    /// <summary>The order in which the rows of <see cref="Batch"/> are computed; scopes and activations are in this order.</summary>
+    public RowOrder RowOrder { get; set; } = null!;
+
+    /// <summary>The rows of each shard that have time steps at all, as cells of one time step.</summary>
+    public ShardRows ShardRows { get; set; } = null!;
+
+    /// <summary>Whether the rows start from no state but the layers' own.</summary>
+    public bool IsReset { get; set; }
 
     /// <summary>Whether the segment is the window's first, or the window is computed whole.</summary>
     public bool IsStart { get; set; } = true;
@@ -155,6 +164,9 @@ internal abstract unsafe class Layer(string name)
     /// <summary>Whether time steps depend on earlier ones, so that the whole window is needed for any output.</summary>
     public virtual bool CouplesTime => false;
 
+    /// <summary>Whether an output depends on later time steps: then windows are computed whole, and no state goes from one to the next.</summary>
+    public virtual bool ReadsAhead => false;
+
     /// <summary>Whether it returns each row's last time step only.</summary>
     public virtual bool ReturnsLast => false;
 
@@ -188,7 +200,7 @@ internal abstract unsafe class Layer(string name)
     {
     }
 
-    /// <summary>Sets the state before the window; null: zero.</summary>
+    /// <summary>Sets the state before the window; null: zero, or what the layer has learned.</summary>
     /// <param name="states">The first row's state of this layer, or null.</param>
     /// <param name="stride">Floats from one row's state to the next.</param>
     public virtual void LoadState(float* states, nint stride)

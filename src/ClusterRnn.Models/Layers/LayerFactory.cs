@@ -44,33 +44,24 @@ internal static class LayerFactory
             {
                 case EmbeddingConfig embedding:
                     Positive(embedding.Units, path, "units");
-                    bool isProjected = width <= model.PositionsPerShard && i + 1 < configs.Count && configs[i + 1] is RecurrentConfig;
+                    bool isProjected = width <= model.PositionsPerShard && i + 1 < configs.Count && configs[i + 1] is RecurrentConfig { Bidirectional: false, Residual: false };
                     layers.Add(new EmbeddingLayer(name, width, embedding, isProjected));
                     break;
                 case OneHotConfig:
                     layers.Add(new OneHotLayer(name, width));
                     break;
                 case RecurrentConfig recurrent:
-                    Positive(recurrent.Units, path, "units");
-                    Positive(recurrent.Layers, path, "layers");
-                    Rate(recurrent.Dropout, path, "dropout");
-                    NoOrthogonalBias(recurrent.BiasInitializer, path);
+                    CheckRecurrent(recurrent, width, name, path);
                     for (int level = 0; level < recurrent.Layers; level++)
                     {
                         if (level > 0 && recurrent.Dropout > 0.0)
                         {
-                            layers.Add(new DropoutLayer($"{name}.dropout_l{level - 1}", width, recurrent.Dropout));
+                            layers.Add(new DropoutLayer($"{name}.dropout_l{level - 1}", width, recurrent.Dropout, recurrent.Variational));
                         }
 
                         bool sequences = recurrent.ReturnSequences || level < recurrent.Layers - 1;
-                        layers.Add(recurrent switch
-                        {
-                            LstmConfig lstm => new LstmLayer(name, level, width, lstm, sequences),
-                            GruConfig gru => new GruLayer(name, level, width, gru, sequences),
-                            RnnConfig rnn => new RnnLayer(name, level, width, rnn, sequences),
-                            _ => throw new ModelException(path, $"{recurrent.GetType().Name} is not a recurrent layer that can be built."),
-                        });
-                        width = recurrent.Units;
+                        layers.Add(Recurrent(recurrent, new RecurrentPlace(name, level, width, sequences, recurrent.Bidirectional), path));
+                        width = layers[^1].OutputWidth;
                     }
 
                     ended |= !recurrent.ReturnSequences;
@@ -84,11 +75,12 @@ internal static class LayerFactory
                 case DenseConfig dense:
                     NoOrthogonalBias(dense.BiasInitializer, path);
                     ActivationKind activation = isLast && FinalActivation(model.Config, model.Loss) == dense.Activation ? ActivationKind.Linear : dense.Activation;
-                    layers.Add(new DenseLayer(name, width, Width(dense.Units, isLast, model, path, "units"), activation, dense));
+                    int units = dense.Tied ? dense.Units ?? model.InputWidth : Width(dense.Units, isLast, model, path, "units");
+                    layers.Add(new DenseLayer(name, width, units, activation, dense, dense.Tied ? TiedTo(layers, width, units, path) : null));
                     break;
                 case DropoutConfig dropout:
                     Rate(dropout.Rate, path, "rate");
-                    layers.Add(new DropoutLayer(name, width, dropout.Rate));
+                    layers.Add(new DropoutLayer(name, width, dropout.Rate, dropout.Variational));
                     break;
                 case LayerNormConfig layerNorm:
                     layers.Add(new LayerNormLayer(name, width, layerNorm.Epsilon));
@@ -121,6 +113,64 @@ internal static class LayerFactory
         (LossKind.BinaryCrossEntropy, DenseConfig { Activation: ActivationKind.Sigmoid }) => ActivationKind.Sigmoid,
         _ => ActivationKind.Linear,
     };
+
+    // One level: one direction or two, with what it read added or not.
+    private static Layer Recurrent(RecurrentConfig config, RecurrentPlace place, string path)
+    {
+        Layer layer = config.Bidirectional ? new BidirectionalLayer(Direction(config, place, path), Direction(config, place with { IsReverse = true }, path)) : Direction(config, place, path);
+        return config.Residual ? new ResidualLayer(layer) : layer;
+    }
+
+    private static RecurrentLayer Direction(RecurrentConfig config, RecurrentPlace place, string path) => config switch
+    {
+        LstmConfig lstm => new LstmLayer(place, lstm),
+        GruConfig gru => new GruLayer(place, gru),
+        RnnConfig rnn => new RnnLayer(place, rnn),
+        _ => throw new ModelException(path, $"{config.GetType().Name} is not a recurrent layer that can be built."),
+    };
+
+    private static void CheckRecurrent(RecurrentConfig config, int width, string name, string path)
+    {
+        Positive(config.Units, path, "units");
+        Positive(config.Layers, path, "layers");
+        Rate(config.Dropout, path, "dropout");
+        Rate(config.RecurrentDropout, path, "recurrentDropout");
+        NoOrthogonalBias(config.BiasInitializer, path);
+        int output = config.Bidirectional ? 2 * config.Units : config.Units;
+        if (config.Residual && width != output)
+        {
+            string units = config.Bidirectional && width % 2 != 0 ? "Put a dense layer of an even width before it" : $"Set units to {(config.Bidirectional ? width / 2 : width)}, or put a dense layer of {output} units before it";
+            throw new ModelException($"{path}.residual", $"{name} adds its input of width {width} to its output of width {output}: expected the same width. {units}.");
+        }
+
+        if (config.Residual && !config.ReturnSequences)
+        {
+            throw new ModelException($"{path}.residual", $"{name} returns the last step only, its input has every step: they can't be added. Set returnSequences: true, or residual: false.");
+        }
+
+        if (config is GruConfig { ResetGate: GruResetGate.Before, RecurrentDropout: > 0.0 })
+        {
+            throw new ModelException($"{path}.recurrentDropout", $"{name} applies its reset gate before the recurrent product, where a dropped state is not defined. Set resetGate: after, or recurrentDropout: 0.");
+        }
+    }
+
+    private static EmbeddingLayer TiedTo(List<Layer> layers, int width, int units, string path)
+    {
+        if (layers.Count == 0 || layers[0] is not EmbeddingLayer embedding)
+        {
+            throw new ModelException($"{path}.tied", "Expected an embedding as the model's first layer, whose vectors are the weights. Put one there, or set tied: false.");
+        }
+
+        if (embedding.Units != width || embedding.Vocabulary != units)
+        {
+            throw new ModelException(
+                $"{path}.tied",
+                $"The embedding has {embedding.Vocabulary} vectors of {embedding.Units} values, the layer needs {units} of {width}. "
+                + "Set the embedding's units to the width of what comes before this layer (or put a dense layer in between), and leave units out here.");
+        }
+
+        return embedding.TryTie() ? embedding : throw new ModelException($"{path}.tied", "The embedding's vectors are another dense layer's weights already. Set tied: false here.");
+    }
 
     private static int Width(int? configured, bool isLast, Model model, string path, string key)
     {

@@ -4,14 +4,19 @@ using ClusterRnn.Kernels.Products;
 
 namespace ClusterRnn.Models;
 
-/// <summary>One level of an LSTM. Gates in PyTorch's order: input, forget, cell, output.</summary>
-internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, LstmConfig config, bool returnSequences)
-    : RecurrentLayer(name, level, inputWidth, config, gateCount: 4, gateSlots: 4, returnSequences)
+/// <summary>One direction of one level of an LSTM. Gates in PyTorch's order: input, forget, cell, output.</summary>
+/// <param name="place">Where it stands.</param>
+/// <param name="config">Its configuration.</param>
+internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) : RecurrentLayer(place, config, gateCount: 4, gateSlots: 4)
 {
     private PackedMatrix state = null!; // h -> gates
     private PackedMatrix? stateBack; // gates' gradients -> dh
-    private float* cells; // [T + 1, B, HiddenStride], the incoming one first
+    private float* cells; // [T + 1, B, HiddenStride], in slots as the hidden states
     private float* cellGradient; // [B, HiddenStride]
+    private ParameterTensor? initialCell;
+    private float* initial; // [H], in the flat vector; null: zero
+    private ParameterTensor? peepholeWeight;
+    private float* peepholes; // [3, HiddenStride]: input, forget, output; null without
 
     /// <inheritdoc/>
     public override int StateWidth => 2 * Hidden;
@@ -20,17 +25,53 @@ internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, L
     protected override double? ForgetBias => config.ForgetBias;
 
     /// <inheritdoc/>
+    public override void Declare(ParameterDeclarations declarations)
+    {
+        base.Declare(declarations);
+        if (config.LearnedInitialState)
+        {
+            declarations.Add($"{Name}.initial_c_{Place.Suffix}", new Initializer(InitializerKind.Zeros, Hidden, Hidden), Hidden);
+        }
+
+        if (config.Peepholes)
+        {
+            // Each cell sees one number, its own: fan in and fan out say nothing, so the bound is that of the other weights.
+            InitializerKind kind = config.RecurrentInitializer == InitializerKind.Zeros ? InitializerKind.Zeros : InitializerKind.PyTorch;
+            declarations.Add($"{Name}.weight_peephole_{Place.Suffix}", new Initializer(kind, Hidden, 3), 3, Hidden);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Bind(ParameterLayout layout)
+    {
+        base.Bind(layout);
+        initialCell = layout.Find($"{Name}.initial_c_{Place.Suffix}");
+        peepholeWeight = layout.Find($"{Name}.weight_peephole_{Place.Suffix}");
+    }
+
+    /// <inheritdoc/>
+    public override void Pack(float* parameters)
+    {
+        base.Pack(parameters);
+        initial = initialCell is null ? null : parameters + initialCell.Offset;
+        for (int gate = 0; peepholeWeight is not null && gate < 3; gate++)
+        {
+            new ReadOnlySpan<float>(parameters + peepholeWeight.Offset + ((long)gate * Hidden), Hidden).CopyTo(new Span<float>(peepholes + ((long)gate * HiddenStride), Hidden));
+        }
+    }
+
+    /// <inheritdoc/>
     public override void LoadState(float* states, nint stride)
     {
         base.LoadState(states, stride);
-        Load(cells, states is null ? null : states + Hidden, stride);
+        Load(cells, states is null ? null : states + Hidden, stride, initial);
     }
 
     /// <inheritdoc/>
     public override void StoreState(int time, float* states, nint stride)
     {
         base.StoreState(time, states, stride);
-        Store(CellsAt(time), states + Hidden, stride);
+        Store(cells, time, states + Hidden, stride);
     }
 
     /// <inheritdoc/>
@@ -40,6 +81,7 @@ internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, L
         stateBack = plan.IsTraining ? new PackedMatrix(plan.Arena, GateColumns, HiddenColumns) : null;
         cells = plan.Arena.Floats((plan.MaximumTime + 1L) * plan.MaximumRows * HiddenStride);
         cellGradient = plan.IsTraining ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
+        peepholes = config.Peepholes ? plan.Arena.Floats(3L * HiddenStride) : null;
     }
 
     /// <inheritdoc/>
@@ -51,15 +93,38 @@ internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, L
     }
 
     /// <inheritdoc/>
-    protected override void StepForward(int time, Workspace workspace) =>
-        Lstm.StepForward(Rows, Hidden, GatesAt(time), StateAt(time), state, CellsAt(time), CellsAt(time + 1), StateAt(time + 1), Lengths, time, workspace);
+    protected override void StepForward(int time, int rows, Workspace workspace)
+    {
+        float* before = CellsAt(SlotBefore(time)), after = CellsAt(SlotAfter(time));
+        if (peepholes is null)
+        {
+            Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), state, before, after, StateAfter(time), null, time, workspace);
+        }
+        else
+        {
+            PeepholeLstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), state, peepholes, before, after, StateAfter(time), workspace);
+        }
+    }
 
     /// <inheritdoc/>
     protected override void BeginBackward() => NativeMemory.Clear(cellGradient, (nuint)Rows * (nuint)HiddenStride * sizeof(float));
 
     /// <inheritdoc/>
-    protected override void StepBackward(int time, Workspace workspace) =>
-        Lstm.StepBackward(Rows, Hidden, GatesAt(time), CellsAt(time), CellsAt(time + 1), GradientAbove(time), StateGradient, cellGradient, IsStart && time == 0 ? null : stateBack, Lengths, time, workspace);
+    protected override void StepBackward(int time, int rows, Workspace workspace)
+    {
+        float* before = CellsAt(SlotBefore(time)), after = CellsAt(SlotAfter(time));
+        PackedMatrix? way = Way(time, stateBack);
+        if (peepholes is null)
+        {
+            Lstm.StepBackward(rows, Hidden, GatesAt(time), before, after, GradientAbove(time), StateGradient, cellGradient, way, null, time, workspace);
+        }
+        else
+        {
+            PeepholeLstm.StepBackward(rows, Hidden, GatesAt(time), peepholes, before, after, GradientAbove(time), StateGradient, cellGradient, way, workspace);
+        }
+
+        PassDropped(time, rows, stateBack, workspace);
+    }
 
     /// <inheritdoc/>
     protected override bool SharesGateColumns => true;
@@ -69,11 +134,32 @@ internal sealed unsafe class LstmLayer(string name, int level, int inputWidth, L
     {
         if (!hasStateWeight)
         {
-            WeightsGradient(step, GateColumns, States, HiddenStride, HiddenColumns, StateWeight.Offset);
+            StateWeightGradient(step, GateColumns);
         }
 
         BiasGradient(step, GateColumns, InputBias);
         step.CopyGradient(InputBias, StateBias);
+        if (initialCell is not null)
+        {
+            InitialGradient(step, initialCell, cellGradient);
+        }
+
+        if (peepholeWeight is not null)
+        {
+            PeepholeGradient(step, peepholeWeight);
+        }
+    }
+
+    // Input and forget gate look at the cells before, the output gate at those after.
+    private void PeepholeGradient(TrainingStep step, ParameterTensor weight)
+    {
+        for (int gate = 0; gate < 3; gate++)
+        {
+            var columns = new ColumnGroups(1, Hidden, true, (gate < 2 ? gate : 3) * HiddenStride);
+            float* seen = CellsAt(gate < 2 ? SlotBefore(0) : SlotAfter(0));
+            WeightGradient.ColumnProducts(
+                step.Merge, Window.Shards, Gates, GateStride, columns, seen, HiddenStride, step.SubtreeGradients, weight.Offset + ((long)gate * Hidden), step.Workspace, !step.IsEnd);
+        }
     }
 
     private float* CellsAt(int slot) => cells + (long)slot * Rows * HiddenStride;

@@ -1,31 +1,62 @@
-// What recurrent layers have in common: one level of a stack over a whole window.
+// What recurrent layers have in common: one direction of one level of a stack over a whole window.
 //
 // Forward, the input's part of all gates comes from the projection, then step by step the recurrent product and the
-// gates. Backward runs time in reverse and overwrites each step's gates with the gradients of their pre-activations;
+// gates. Backward runs the steps in reverse and overwrites each step's gates with the gradients of their pre-activations;
 // weight gradients and the input's gradient are again products over the window, weight gradients per shard.
 //
-// The hidden states lie in [T + 1, B, stride] with the incoming state first, so that the state before step t has the
-// cell number of step t: one list of cells serves both weights. A row that has ended keeps its state to the window's end
-// and hands its gradient through, so the last slot holds each row's last state whatever its length.
+// The hidden states lie in T + 1 slots [T + 1, B, stride]. Forward in time, slot t is the state before time step t: the first
+// holds the incoming state, and a row of length n has its last state in slot n. Backward in time, slot t is the state after
+// time step t: a row of length n starts from its state in slot n, at its own end, and has its last state in slot 0. Either way
+// the states before a step lie at a fixed distance from its cells, so one list of cells serves both weights.
+//
+// Only rows that have not ended are computed (StepScope). A row's gradient of the state stays where it is until the steps
+// are its own.
 //
 // Of a window in segments these buffers hold one segment; the state's gradient stays where it is from one to the next.
+//
+// Variational dropout of the state (Gal and Ghahramani 2016): one mask a row for all time steps of a window; what goes into
+// the recurrent product is the masked state, what a GRU carries on is the state itself.
 using System.Runtime.InteropServices;
+using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Products;
+using ClusterRnn.Kernels.Random;
 
 namespace ClusterRnn.Models;
 
-/// <summary>One recurrent level: <c>weight_ih_l*</c> [G H, I], <c>weight_hh_l*</c> [G H, H], <c>bias_ih_l*</c> and <c>bias_hh_l*</c> [G H].</summary>
-/// <param name="name">The layer's name.</param>
-/// <param name="level">Its place in the stack.</param>
-/// <param name="inputWidth">I.</param>
+/// <summary>Which direction of which level of a stack.</summary>
+/// <param name="Name">The layer's name.</param>
+/// <param name="Level">Its place in the stack.</param>
+/// <param name="InputWidth">I.</param>
+/// <param name="ReturnSequences">Whether every time step is returned.</param>
+/// <param name="IsBidirectional">Whether it is one of two directions; then no state is carried from window to window.</param>
+/// <param name="IsReverse">Whether it runs from each row's end to its start, and adds to the input's gradient.</param>
+internal sealed record RecurrentPlace(string Name, int Level, int InputWidth, bool ReturnSequences, bool IsBidirectional = false, bool IsReverse = false)
+{
+    /// <summary>The last part of its tensors' names, PyTorch's.</summary>
+    public string Suffix => IsReverse ? $"l{Level}_reverse" : $"l{Level}";
+}
+
+/// <summary>One direction of a recurrent level: <c>weight_ih_l*</c> [G H, I], <c>weight_hh_l*</c> [G H, H], <c>bias_ih_l*</c> and <c>bias_hh_l*</c> [G H].</summary>
+/// <param name="place">Where it stands.</param>
 /// <param name="config">Its configuration; H is its units.</param>
 /// <param name="gateCount">G.</param>
 /// <param name="gateSlots">Places of H (padded) in a row of gates, at least G.</param>
-/// <param name="returnSequences">Whether every time step is returned.</param>
-internal abstract unsafe class RecurrentLayer(string name, int level, int inputWidth, RecurrentConfig config, int gateCount, int gateSlots, bool returnSequences) : Layer(name)
+internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentConfig config, int gateCount, int gateSlots) : Layer(place.Name)
 {
+    private const uint RecurrentMask = 1u << 20;
+    private const uint ReverseMask = 1u << 21;
+
     private InputProjection projection = null!;
+    private ParameterTensor? initialState;
+    private float* initial; // [H], in the flat vector; null: zero
+    private float* lastStates; // [B, HiddenStride], of rows of unequal length
+    private float* mask; // [B, HiddenStride]: 0 or 1 / (1 - p)
+    private float* dropped; // [T, B, HiddenStride]: the masked states before each time step
+    private float* droppedGradient; // [B, HiddenStride]
+    private bool isDropping;
     private bool isEnd;
+    private bool isStart;
+    private bool isReset;
 
     /// <inheritdoc/>
     public override int OutputWidth => Hidden;
@@ -34,7 +65,7 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     public override bool CouplesTime => true;
 
     /// <inheritdoc/>
-    public override bool ReturnsLast => !returnSequences;
+    public override bool ReturnsLast => !place.ReturnSequences;
 
     /// <inheritdoc/>
     public override int StateWidth => Hidden;
@@ -57,9 +88,6 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     /// <summary>Pre-activations, then gates, after backward the gradients of the pre-activations.</summary>
     protected float* Gates { get; private set; } // [T, B, GateStride]
 
-    /// <summary>The hidden states, the incoming one first.</summary>
-    protected float* States { get; private set; } // [T + 1, B, HiddenStride]
-
     /// <summary>Backward: what the steps after add to the gradient of a step's state.</summary>
     protected float* StateGradient { get; private set; } // [B, HiddenStride]
 
@@ -71,8 +99,8 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
 
     protected ParameterTensor StateBias { get; private set; } = null!;
 
-    /// <summary>Backward: whether time step 0 is the window's first, so that nobody asks for the gradient of the state before it.</summary>
-    protected bool IsStart { get; private set; }
+    /// <summary>Where it stands.</summary>
+    protected RecurrentPlace Place => place;
 
     /// <summary>The shape of the window, or of the segment of it that is computed.</summary>
     protected StepScope Window => Input.Scope;
@@ -80,92 +108,153 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     /// <summary>B.</summary>
     protected int Rows => Window.Rows;
 
-    /// <summary>The rows' lengths, or null when none ends within the window.</summary>
-    protected int* Lengths => Window.IsRagged ? Window.Lengths : null;
-
     /// <summary>What the forget gate's biases sum to at first, or null.</summary>
     protected virtual double? ForgetBias => null;
+
+    /// <summary>The hidden states.</summary>
+    private float* States { get; set; } // [T + 1, B, HiddenStride]
+
+    private bool HasDropout => config.RecurrentDropout > 0.0;
+
+    /// <summary>Floats from a step's cells to the states before it.</summary>
+    private long BeforeOffset => place.IsReverse ? (long)Rows * HiddenStride : 0;
 
     /// <inheritdoc/>
     public override void Declare(ParameterDeclarations declarations)
     {
         int rows = gateCount * Hidden;
         Initializer Of(InitializerKind kind, int columns) => new(kind, kind == InitializerKind.PyTorch ? Hidden : columns, rows, gateCount);
-        declarations.Add($"{Name}.weight_ih_l{level}", Of(config.KernelInitializer, inputWidth), rows, inputWidth);
-        declarations.Add($"{Name}.weight_hh_l{level}", Of(config.RecurrentInitializer, Hidden), rows, Hidden);
-        declarations.Add($"{Name}.bias_ih_l{level}", Of(config.BiasInitializer, inputWidth) with { ForgetBias = ForgetBias }, rows);
-        declarations.Add($"{Name}.bias_hh_l{level}", Of(config.BiasInitializer, Hidden) with { ForgetBias = ForgetBias is null ? null : 0.0 }, rows);
+        declarations.Add($"{Name}.weight_ih_{place.Suffix}", Of(config.KernelInitializer, place.InputWidth), rows, place.InputWidth);
+        declarations.Add($"{Name}.weight_hh_{place.Suffix}", Of(config.RecurrentInitializer, Hidden), rows, Hidden);
+        declarations.Add($"{Name}.bias_ih_{place.Suffix}", Of(config.BiasInitializer, place.InputWidth) with { ForgetBias = ForgetBias }, rows);
+        declarations.Add($"{Name}.bias_hh_{place.Suffix}", Of(config.BiasInitializer, Hidden) with { ForgetBias = ForgetBias is null ? null : 0.0 }, rows);
+        if (config.LearnedInitialState)
+        {
+            declarations.Add($"{Name}.initial_h_{place.Suffix}", new Initializer(InitializerKind.Zeros, Hidden, Hidden), Hidden);
+        }
     }
 
     /// <inheritdoc/>
     public override void Bind(ParameterLayout layout)
     {
-        InputWeight = layout[$"{Name}.weight_ih_l{level}"];
-        StateWeight = layout[$"{Name}.weight_hh_l{level}"];
-        InputBias = layout[$"{Name}.bias_ih_l{level}"];
-        StateBias = layout[$"{Name}.bias_hh_l{level}"];
+        InputWeight = layout[$"{Name}.weight_ih_{place.Suffix}"];
+        StateWeight = layout[$"{Name}.weight_hh_{place.Suffix}"];
+        InputBias = layout[$"{Name}.bias_ih_{place.Suffix}"];
+        StateBias = layout[$"{Name}.bias_hh_{place.Suffix}"];
+        initialState = layout.Find($"{Name}.initial_h_{place.Suffix}");
     }
 
     /// <inheritdoc/>
     public override void Plan(LayerPlan plan)
     {
+        long state = (long)plan.MaximumRows * HiddenStride;
         projection = Input.Embedding is null
-            ? new ProductProjection(plan, Input, InputWeight, GateColumns, GateStride)
+            ? new ProductProjection(plan, Input, InputWeight, GateColumns, GateStride, place.IsReverse)
             : new TokenProjection(plan, Input, InputWeight, GateColumns, GateStride);
         Gates = plan.Arena.Floats(plan.MaximumCells * GateStride);
-        States = plan.Arena.Floats((plan.MaximumTime + 1L) * plan.MaximumRows * HiddenStride);
-        StateGradient = plan.IsTraining ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
-        Output.ReserveGradient(plan);
+        States = plan.Arena.Floats((plan.MaximumTime + 1L) * state);
+        StateGradient = plan.IsTraining ? plan.Arena.Floats(state) : null;
+        lastStates = ReturnsLast && !place.IsReverse ? plan.Arena.Floats(state) : null;
+        if (plan.IsTraining && HasDropout)
+        {
+            mask = plan.Arena.Floats(state);
+            dropped = plan.Arena.Floats(plan.MaximumTime * state);
+            droppedGradient = plan.Arena.Floats(state);
+        }
+
+        if (!Output.HasGradient)
+        {
+            Output.ReserveGradient(plan);
+        }
+
         PlanCell(plan);
     }
 
     /// <inheritdoc/>
     public override void Pack(float* parameters)
     {
+        initial = initialState is null ? null : parameters + initialState.Offset;
         PackCell(parameters, projection.Weight);
         projection.Pack(parameters);
     }
 
     /// <inheritdoc/>
-    public override void LoadState(float* states, nint stride) => Load(States, states, stride);
+    public override void LoadState(float* states, nint stride) => Load(States, states, stride, initial);
 
     /// <inheritdoc/>
-    public override void StoreState(int time, float* states, nint stride) => Store(StateAt(time), states, stride);
+    public override void StoreState(int time, float* states, nint stride) => Store(States, time, states, stride);
 
     /// <inheritdoc/>
     public sealed override void Forward(TrainingStep step)
     {
-        projection.BeginForward(Gates, step.Workspace);
-        for (int time = 0; time < Window.Time; time++)
+        isDropping = HasDropout && step.IsTraining;
+        if (isDropping)
         {
-            projection.Forward(time, GatesAt(time));
-            StepForward(time, step.Workspace);
+            DrawMask(step);
         }
 
-        Output.Values = StateAt(ReturnsLast ? Window.Time : 1);
+        projection.BeginForward(Gates, step.Workspace);
+        for (int i = 0; i < Window.Time; i++)
+        {
+            int time = place.IsReverse ? Window.Time - 1 - i : i, rows = Window.RowsAt(time);
+            if (rows > 0)
+            {
+                projection.Forward(time, GatesAt(time));
+                if (isDropping)
+                {
+                    ElementwiseFunctions.Multiply((long)rows * HiddenStride, StateBefore(time), mask, DroppedAt(time));
+                }
+
+                StepForward(time, rows, step.Workspace);
+            }
+        }
+
+        Output.Values = ReturnsLast ? LastStates() : StateAt(place.IsReverse ? 0 : 1);
+        if (!ReturnsLast && !place.IsReverse)
+        {
+            Window.ClearEnded(Output.Values, HiddenStride);
+        }
     }
 
     /// <inheritdoc/>
     public sealed override void Backward(TrainingStep step)
     {
         isEnd = step.IsEnd;
-        IsStart = step.IsStart;
+        isStart = step.IsStart;
+        isReset = place.IsBidirectional || step.IsReset;
         if (isEnd)
         {
-            NativeMemory.Clear(StateGradient, (nuint)Rows * (nuint)HiddenStride * sizeof(float));
+            nuint bytes = (nuint)Rows * (nuint)HiddenStride * sizeof(float);
+            if (ReturnsLast)
+            {
+                NativeMemory.Copy(Output.Gradient, StateGradient, bytes);
+            }
+            else
+            {
+                NativeMemory.Clear(StateGradient, bytes);
+            }
+
             projection.BeginBackward(step);
             BeginBackward();
         }
 
-        for (int time = Window.Time - 1; time >= 0; time--)
+        for (int i = 0; i < Window.Time; i++)
         {
-            StepBackward(time, step.Workspace);
-            projection.Backward(time, GatesAt(time));
+            int time = place.IsReverse ? i : Window.Time - 1 - i, rows = Window.RowsAt(time);
+            if (rows > 0)
+            {
+                StepBackward(time, rows, step.Workspace);
+                projection.Backward(time, GatesAt(time));
+            }
         }
 
-        var recurrent = SharesGateColumns ? new RecurrentOperand(States, HiddenStride, HiddenColumns, StateWeight.Offset) : default;
+        var recurrent = SharesGateColumns ? StatesBefore : default;
         bool hasStateWeight = projection.EndBackward(step, Gates, recurrent);
         BackwardTensors(step, hasStateWeight);
+        if (initialState is not null)
+        {
+            InitialGradient(step, initialState, StateGradient);
+        }
     }
 
     /// <summary>Takes the cell's own buffers and packed weights.</summary>
@@ -175,7 +264,7 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     protected abstract void PackCell(float* parameters, PackedMatrix input);
 
     /// <summary>From the input's part of the gates and the states before <paramref name="time"/>: the gates and the states after.</summary>
-    protected abstract void StepForward(int time, Workspace workspace);
+    protected abstract void StepForward(int time, int rows, Workspace workspace);
 
     /// <summary>Readies the cell's own gradients for the last step.</summary>
     protected virtual void BeginBackward()
@@ -183,7 +272,7 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     }
 
     /// <summary>From the gradient of the states after <paramref name="time"/>: the gates' gradients, and <see cref="StateGradient"/> for the step before.</summary>
-    protected abstract void StepBackward(int time, Workspace workspace);
+    protected abstract void StepBackward(int time, int rows, Workspace workspace);
 
     /// <summary>Whether weight_hh is one product of the states with the gates' gradients in the columns that weight_ih has.</summary>
     protected virtual bool SharesGateColumns => false;
@@ -191,51 +280,136 @@ internal abstract unsafe class RecurrentLayer(string name, int level, int inputW
     /// <summary>Computes the gradients of weight_hh, unless it was formed along with weight_ih, and both biases.</summary>
     protected abstract void BackwardTensors(TrainingStep step, bool hasStateWeight);
 
+    /// <summary>The right operand of weight_hh's gradient: what went into the recurrent product, by cell.</summary>
+    protected RecurrentOperand StatesBefore =>
+        new(isDropping ? dropped : States + BeforeOffset, HiddenStride, HiddenColumns, StateWeight.Offset);
+
     /// <summary>The gates of one time step.</summary>
     protected float* GatesAt(int time) => Gates + (long)time * Rows * GateStride;
 
-    /// <summary>The states before time step <paramref name="slot"/>.</summary>
-    protected float* StateAt(int slot) => States + (long)slot * Rows * HiddenStride;
+    /// <summary>The states before time step <paramref name="time"/>.</summary>
+    protected float* StateBefore(int time) => StateAt(SlotBefore(time));
 
-    /// <summary>What the layers above add to the gradient of the states after time step <paramref name="time"/>, or null.</summary>
-    protected float* GradientAbove(int time)
+    /// <summary>The states after time step <paramref name="time"/>.</summary>
+    protected float* StateAfter(int time) => StateAt(SlotAfter(time));
+
+    /// <summary>The slot of the states before time step <paramref name="time"/>.</summary>
+    protected int SlotBefore(int time) => place.IsReverse ? time + 1 : time;
+
+    /// <summary>The slot of the states after time step <paramref name="time"/>.</summary>
+    protected int SlotAfter(int time) => place.IsReverse ? time : time + 1;
+
+    /// <summary>What goes into the recurrent product of time step <paramref name="time"/>: the states before it, masked where states are dropped.</summary>
+    protected float* ProductInput(int time) => isDropping ? DroppedAt(time) : StateBefore(time);
+
+    /// <summary>The weight through which a time step's gradient goes on to the states before it, or null where nobody asks, or where <see cref="PassDropped"/> does it.</summary>
+    protected PackedMatrix? Way(int time, PackedMatrix? stateBack) => isDropping || IsFirst(time) ? null : stateBack;
+
+    /// <summary>Where states are dropped: adds to <see cref="StateGradient"/> what the gates' gradients send back through the weight and the mask.</summary>
+    protected void PassDropped(int time, int rows, PackedMatrix? stateBack, Workspace workspace)
     {
-        if (ReturnsLast)
+        if (!isDropping || IsFirst(time))
         {
-            return isEnd && time == Window.Time - 1 ? Output.Gradient : null;
+            return;
         }
 
-        return time >= Output.Scope.From ? Output.GradientAt(time) : null;
+        long count = (long)rows * HiddenStride;
+        Product.Multiply(rows, GatesAt(time), GateStride, stateBack!, droppedGradient, HiddenStride, ProductStart.Zero, workspace);
+        ElementwiseFunctions.Multiply(count, droppedGradient, mask, droppedGradient);
+        ElementwiseFunctions.Add(count, StateGradient, droppedGradient, StateGradient);
     }
+
+    /// <summary>What the layers above add to the gradient of the states after time step <paramref name="time"/>, or null.</summary>
+    protected float* GradientAbove(int time) => !ReturnsLast && time >= Output.Scope.From ? Output.GradientAt(time) : null;
 
     /// <summary>A weight's gradient from the gates' columns and values that lie by cell.</summary>
     protected void WeightsGradient(TrainingStep step, ColumnGroups gates, float* values, nint stride, ColumnGroups columns, long offset) =>
         WeightGradient.Compute(step.Merge, Window.Shards, Gates, GateStride, gates, values, stride, columns, step.SubtreeGradients, offset, step.Workspace, !step.IsEnd);
 
+    /// <summary>The gradient of weight_hh from the gates' columns.</summary>
+    protected void StateWeightGradient(TrainingStep step, ColumnGroups gates)
+    {
+        RecurrentOperand states = StatesBefore;
+        WeightsGradient(step, gates, states.States, states.Stride, states.Columns, states.Offset);
+    }
+
     /// <summary>A bias's gradient, from one of its elements on, from the gates' columns.</summary>
     protected void BiasGradient(TrainingStep step, ColumnGroups gates, ParameterTensor bias, long first = 0) =>
         WeightGradient.ColumnSums(step.Merge, Window.Shards, Gates, GateStride, gates, step.SubtreeGradients, bias.Offset + first, step.Workspace, !step.IsEnd);
 
-    /// <summary>Fills a slot [B, HiddenStride] with the incoming state, or zero.</summary>
-    protected void Load(float* into, float* states, nint stride)
+    /// <summary>The gradient of a learned initial state: the sum over the rows that started from it, per shard.</summary>
+    protected void InitialGradient(TrainingStep step, ParameterTensor tensor, float* gradient)
+    {
+        if (!step.IsStart)
+        {
+            return; // the way back hasn't come to the window's start
+        }
+
+        if (isReset)
+        {
+            WeightGradient.ColumnSums(step.Merge, step.ShardRows, gradient, HiddenStride, HiddenColumns, step.SubtreeGradients, tensor.Offset, step.Workspace);
+            return;
+        }
+
+        for (int i = 0; i < step.Merge.Subtrees.Length; i++)
+        {
+            new Span<float>(step.SubtreeGradients[i] + tensor.Offset, (int)tensor.Count).Clear();
+        }
+    }
+
+    /// <summary>Fills each row's first slot [HiddenStride] with the incoming state, or with <paramref name="start"/>, or zero.</summary>
+    protected void Load(float* slots, float* states, nint stride, float* start)
     {
         for (int row = 0; row < Rows; row++)
         {
-            var target = new Span<float>(into + (long)row * HiddenStride, HiddenStride);
+            int slot = place.IsReverse ? Window.Lengths[row] : 0;
+            var target = new Span<float>(slots + (((long)slot * Rows) + row) * HiddenStride, HiddenStride);
             target.Clear();
-            if (states is not null)
+            float* from = states is not null ? states + (row * stride) : start;
+            if (from is not null)
             {
-                new ReadOnlySpan<float>(states + row * stride, Hidden).CopyTo(target);
+                new ReadOnlySpan<float>(from, Hidden).CopyTo(target);
             }
         }
     }
 
-    /// <summary>Copies a slot's states out.</summary>
-    protected void Store(float* from, float* states, nint stride)
+    /// <summary>Copies each row's state after <paramref name="time"/> steps, or its last one, out.</summary>
+    protected void Store(float* slots, int time, float* states, nint stride)
     {
         for (int row = 0; row < Rows; row++)
         {
-            new ReadOnlySpan<float>(from + (long)row * HiddenStride, Hidden).CopyTo(new Span<float>(states + row * stride, Hidden));
+            int slot = Math.Min(time, Window.Lengths[row]);
+            new ReadOnlySpan<float>(slots + (((long)slot * Rows) + row) * HiddenStride, Hidden).CopyTo(new Span<float>(states + row * stride, Hidden));
         }
+    }
+
+    private float* StateAt(int slot) => States + (long)slot * Rows * HiddenStride;
+
+    private float* DroppedAt(int time) => dropped + (long)time * Rows * HiddenStride;
+
+    // Whether nobody asks for the gradient of the states before a time step.
+    private bool IsFirst(int time) => isStart && (initialState is null || !isReset) && time == (place.IsReverse ? Window.Time - 1 : 0);
+
+    private float* LastStates()
+    {
+        if (place.IsReverse || !Window.IsRagged)
+        {
+            return StateAt(place.IsReverse ? 0 : Window.Time);
+        }
+
+        for (int row = 0; row < Rows; row++)
+        {
+            new ReadOnlySpan<float>(StateAt(Window.Lengths[row]) + (long)row * HiddenStride, HiddenStride).CopyTo(new Span<float>(lastStates + (long)row * HiddenStride, HiddenStride));
+        }
+
+        return lastStates;
+    }
+
+    private void DrawMask(TrainingStep step)
+    {
+        uint layer = (uint)Index | RecurrentMask | (place.IsReverse ? ReverseMask : 0);
+        var key = new RandomKey(step.Seed, RandomPurpose.Dropout, layer, (ulong)step.Version);
+        new Span<float>(mask, Rows * HiddenStride).Fill(1f);
+        Window.Drop(key, config.RecurrentDropout, Rows, Hidden, HiddenStride, 0, mask, mask);
     }
 }

@@ -3,9 +3,8 @@ using ClusterRnn.Kernels.Products;
 
 namespace ClusterRnn.Models;
 
-/// <summary>One level of a plain recurrent network, h = f(W_ih x + b_ih + W_hh h + b_hh).</summary>
-internal sealed unsafe class RnnLayer(string name, int level, int inputWidth, RnnConfig config, bool returnSequences)
-    : RecurrentLayer(name, level, inputWidth, config, gateCount: 1, gateSlots: 1, returnSequences)
+/// <summary>One direction of one level of a plain recurrent network, h = f(W_ih x + b_ih + W_hh h + b_hh).</summary>
+internal sealed unsafe class RnnLayer(RecurrentPlace place, RnnConfig config) : RecurrentLayer(place, config, gateCount: 1, gateSlots: 1)
 {
     private readonly Activation activation = Activations.Of(config.Activation);
     private PackedMatrix state = null!; // h -> pre-activation
@@ -27,12 +26,15 @@ internal sealed unsafe class RnnLayer(string name, int level, int inputWidth, Rn
     }
 
     /// <inheritdoc/>
-    protected override void StepForward(int time, Workspace workspace) =>
-        Rnn.StepForward(activation, Rows, Hidden, GatesAt(time), StateAt(time), state, StateAt(time + 1), Lengths, time, workspace);
+    protected override void StepForward(int time, int rows, Workspace workspace) =>
+        Rnn.StepForward(activation, rows, Hidden, GatesAt(time), ProductInput(time), state, StateAfter(time), null, time, workspace);
 
     /// <inheritdoc/>
-    protected override void StepBackward(int time, Workspace workspace) =>
-        Rnn.StepBackward(activation, Rows, Hidden, GatesAt(time), StateAt(time + 1), GradientAbove(time), StateGradient, IsStart && time == 0 ? null : stateBack, Lengths, time, workspace);
+    protected override void StepBackward(int time, int rows, Workspace workspace)
+    {
+        Rnn.StepBackward(activation, rows, Hidden, GatesAt(time), StateAfter(time), GradientAbove(time), StateGradient, Way(time, stateBack), null, time, workspace);
+        PassDropped(time, rows, stateBack, workspace);
+    }
 
     /// <inheritdoc/>
     protected override bool SharesGateColumns => true;
@@ -42,7 +44,7 @@ internal sealed unsafe class RnnLayer(string name, int level, int inputWidth, Rn
     {
         if (!hasStateWeight)
         {
-            WeightsGradient(step, GateColumns, States, HiddenStride, HiddenColumns, StateWeight.Offset);
+            StateWeightGradient(step, GateColumns);
         }
 
         BiasGradient(step, GateColumns, InputBias);

@@ -29,52 +29,62 @@ internal sealed unsafe class LossHead
 
     private bool NeedsPredictions => metrics.CorrectCount >= 0 || metrics.ConfusionCount >= 0;
 
+    /// <summary>Refuses a batch whose targets are of another kind.</summary>
+    public void Check(SpanBatch batch)
+    {
+        if (loss == LossKind.CrossEntropy)
+        {
+            if (batch.TargetTokens is null)
+            {
+                throw new ArgumentException("Cross-entropy needs class ids as targets, the batch has values.", nameof(batch));
+            }
+        }
+        else if (batch.TargetValues is null || batch.TargetWidth != output.Width)
+        {
+            throw new ArgumentException($"{loss} needs {output.Width} values a target, the batch has {(batch.TargetValues is null ? "class ids" : batch.TargetWidth)}.", nameof(batch));
+        }
+    }
+
     /// <summary>Adds to <paramref name="sums"/> and, in training, fills the gradient of the output.</summary>
-    public void Forward(SpanBatch batch, ShardSums sums)
+    /// <param name="batch">The batch.</param>
+    /// <param name="order">The order in which its rows were computed.</param>
+    /// <param name="sums">The sums of each shard.</param>
+    public void Forward(SpanBatch batch, RowOrder order, ShardSums sums)
     {
         StepScope scope = output.Scope;
         // Targets belong to the window's last time steps; a segment has a part of them.
         long firstTarget = scope.IsLast ? 0 : (scope.Start + scope.From - (batch.Time - batch.TargetTime)) * (long)scope.Rows;
-        int* targetTokens = batch.TargetTokens is null ? null : batch.TargetTokens + firstTarget;
-        float* targetValues = batch.TargetValues is null ? null : batch.TargetValues + (firstTarget * batch.TargetWidth);
+        int times = scope.Time - scope.From;
+        int* targetTokens = batch.TargetTokens is null ? null : order.TargetTokens(batch.TargetTokens + firstTarget, times);
+        float* targetValues = batch.TargetValues is null ? null : order.TargetValues(batch.TargetValues + (firstTarget * batch.TargetWidth), times, batch.TargetWidth);
         float* values = output.At(scope.From);
         float* gradient = output.HasGradient ? output.GradientAt(scope.From) : scratch;
         long floats = (long)scope.Cells * output.Stride;
         NativeMemory.Copy(values, gradient, (nuint)floats * sizeof(float));
-        switch (loss)
+        for (int time = scope.From, run; time < scope.Time; time += run)
         {
-            case LossKind.CrossEntropy:
-                if (batch.TargetTokens is null)
-                {
-                    throw new ArgumentException("Cross-entropy needs class ids as targets, the batch has values.", nameof(batch));
-                }
-
-                SoftmaxCrossEntropy.Evaluate(scope.Cells, output.Width, gradient, output.Stride, targetTokens, cellLosses);
+            run = scope.RunFrom(time);
+            int first = (time - scope.From) * scope.Rows, cells = run == 1 ? scope.RowsAt(time) : run * scope.Rows;
+            long at = (long)first * output.Stride;
+            if (loss == LossKind.CrossEntropy)
+            {
+                SoftmaxCrossEntropy.Evaluate(cells, output.Width, gradient + at, output.Stride, targetTokens + first, cellLosses + first);
                 if (NeedsPredictions)
                 {
-                    SoftmaxCrossEntropy.Predict(scope.Cells, output.Width, values, output.Stride, predictions);
+                    SoftmaxCrossEntropy.Predict(cells, output.Width, values + at, output.Stride, predictions + first);
                 }
-
-                break;
-            default:
-                if (batch.TargetValues is null || batch.TargetWidth != output.Width)
-                {
-                    throw new ArgumentException($"{loss} needs {output.Width} values a target, the batch has {(batch.TargetValues is null ? "class ids" : batch.TargetWidth)}.", nameof(batch));
-                }
-
-                if (loss == LossKind.BinaryCrossEntropy)
-                {
-                    BinaryCrossEntropy.Evaluate(scope.Cells, output.Width, gradient, output.Stride, targetValues, cellLosses);
-                }
-                else
-                {
-                    MeanSquaredError.Evaluate(scope.Cells, output.Width, gradient, output.Stride, targetValues, cellLosses);
-                }
-
-                break;
+            }
+            else if (loss == LossKind.BinaryCrossEntropy)
+            {
+                BinaryCrossEntropy.Evaluate(cells, output.Width, gradient + at, output.Stride, targetValues + ((long)first * output.Width), cellLosses + first);
+            }
+            else
+            {
+                MeanSquaredError.Evaluate(cells, output.Width, gradient + at, output.Stride, targetValues + ((long)first * output.Width), cellLosses + first);
+            }
         }
 
-        ClearEnded(scope, gradient);
+        scope.ClearEnded(gradient - (scope.FirstCell * (long)output.Stride), output.Stride);
         for (int shard = 0; shard < scope.Shards.Shards; shard++)
         {
             Sum(targetTokens, targetValues, scope, shard, sums.SumsOf(shard), sums.CountsOf(shard), values);
@@ -82,35 +92,23 @@ internal sealed unsafe class LossHead
     }
 
     /// <summary>Copies the outputs without padding and applies what the loss took over.</summary>
-    public void Outputs(float* into, ActivationKind final)
+    /// <param name="into">[TargetTime, B, width], overwritten.</param>
+    /// <param name="final">What the loss took over.</param>
+    /// <param name="places">[B]: where each row lies, or null.</param>
+    public void Outputs(float* into, ActivationKind final, int* places)
     {
         StepScope scope = output.Scope;
-        float* values = output.At(scope.From);
-        for (int cell = 0; cell < scope.Cells; cell++)
-        {
-            new ReadOnlySpan<float>(values + (long)cell * output.Stride, output.Width).CopyTo(new Span<float>(into + (long)cell * output.Width, output.Width));
-        }
-
-        Activations.Forward(final, scope.Cells, output.Width, into, output.Width);
-    }
-
-    private void ClearEnded(StepScope scope, float* gradient)
-    {
-        if (!scope.IsRagged)
-        {
-            return;
-        }
-
         for (int time = scope.From; time < scope.Time; time++)
         {
             for (int row = 0; row < scope.Rows; row++)
             {
-                if (time >= scope.Lengths[row])
-                {
-                    new Span<float>(gradient + ((time - scope.From) * (long)scope.Rows + row) * output.Stride, output.Stride).Clear();
-                }
+                long cell = ((time - scope.From) * (long)scope.Rows) + row;
+                float* values = output.At(time) + ((long)(places is null ? row : places[row]) * output.Stride);
+                new ReadOnlySpan<float>(values, output.Width).CopyTo(new Span<float>(into + (cell * output.Width), output.Width));
             }
         }
+
+        Activations.Forward(final, scope.Cells, output.Width, into, output.Width);
     }
 
     private void Sum(int* targetTokens, float* targetValues, StepScope scope, int shard, Span<double> sums, Span<long> counts, float* values)

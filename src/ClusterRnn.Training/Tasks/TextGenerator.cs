@@ -80,7 +80,7 @@ public static unsafe class TextGenerator
         void Step(int at)
         {
             batch.StartTime = at;
-            executor.Predict(batch, state.Pointer, state.Pointer, logits.Pointer, logits: true);
+            executor.Predict(batch, at == 0 ? null : state.Pointer, state.Pointer, logits.Pointer, logits: true);
         }
     }
 }

@@ -24,7 +24,8 @@ internal sealed record GoldenCase(
     Dictionary<string, GoldenTensor> Parameters,
     double[] Outputs,
     double Loss,
-    Dictionary<string, GoldenTensor> Gradients);
+    Dictionary<string, GoldenTensor> Gradients,
+    bool Reset = false);
 
 internal sealed record GoldenTraining(
     ModelConfig Model,

@@ -59,7 +59,7 @@ public sealed class LayerGoldenTests
     {
         bool tokens = golden.Tokens is not null;
         Model model = Model.Build(golden.Model, tokens ? InputKind.Tokens : InputKind.Features, tokens ? golden.Vocabulary : golden.FeatureWidth, golden.OutputWidth, positionsPerShard);
-        var harness = new ModelHarness(model, golden.Time, golden.TargetTime, golden.Rows);
+        var harness = new ModelHarness(model, golden.Time, golden.TargetTime, golden.Rows) { ResetState = golden.Reset };
         foreach ((string name, GoldenTensor tensor) in golden.Parameters)
         {
             Copy(tensor.Values, harness.Tensor(name));

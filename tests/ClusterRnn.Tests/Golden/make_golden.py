@@ -6,7 +6,7 @@
 Made with PyTorch 1.13 (Debian's python3-torch) on one thread, in float64 and rounded to 9 digits, so that the files do
 not depend on the machine; the tests need the files alone. Each case is a model in our configuration's words, its
 parameters under the names our layout gives them, a batch, and what PyTorch makes of it: outputs, final states, loss
-(a mean) and every named gradient. What nn.* lacks (sigmoid and identity RNN, reset-before GRU, Elman's output) is
+(a mean) and every named gradient. What nn.* lacks (sigmoid and identity RNN, reset-before GRU, Elman's output, peepholes) is
 written out below and differentiated by autograd. training.json holds the losses of 50 steps with Adam, clipping and
 carried state.
 """
@@ -148,6 +148,106 @@ def recurrent_case(kind, seed, tokens=False, layers=1, last=False, ragged=False,
     return case(modules, configs, loss_name, loss, out, inputs, targets, lengths, time, rows, steps, classes, state_in, state_out)
 
 
+class Peephole(nn.Module):
+    """An LSTM whose gates see the cell state (Gers et al. 2002), written out; peepholes in the order i, f, o."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.hidden = hidden
+        bound = hidden ** -0.5
+        for name, shape in (("weight_ih_l0", (4 * hidden, inputs)), ("weight_hh_l0", (4 * hidden, hidden)), ("bias_ih_l0", (4 * hidden,)),
+                            ("bias_hh_l0", (4 * hidden,)), ("weight_peephole_l0", (3, hidden))):
+            setattr(self, name, nn.Parameter(torch.empty(*shape).uniform_(-bound, bound)))
+
+    def forward(self, x, state):
+        (h, c), out = (state[0][0], state[1][0]), []
+        for x_t in x:
+            i, f, g, o = (F.linear(x_t, self.weight_ih_l0, self.bias_ih_l0) + F.linear(h, self.weight_hh_l0, self.bias_hh_l0)).chunk(4, 1)
+            p = self.weight_peephole_l0
+            i, f, g = torch.sigmoid(i + p[0] * c), torch.sigmoid(f + p[1] * c), torch.tanh(g)
+            c = f * c + i * g
+            o = torch.sigmoid(o + p[2] * c)
+            h = o * torch.tanh(c)
+            out.append(h)
+        return torch.stack(out), (h[None], c[None])
+
+
+def options_case(kind, seed, lengths=None, layers=1, last=False, bidirectional=False, residual=False, learned=False, tied=False, peepholes=False,
+                 time=5, rows=4, width=4, hidden=4):
+    """Bidirectional stacks, packed sequences, residual connections, learned initial states, tied weights, peepholes."""
+    torch.manual_seed(seed)
+    classes, directions, cells = 7, 2 if bidirectional else 1, 2 if kind == "lstm" else 1
+    lengths = lengths or [time] * rows
+    modules = {"embedding": nn.Embedding(classes, width)}
+    x = torch.randint(0, classes, (time, rows))
+    if peepholes:
+        stack = [Peephole(width, hidden)]
+    elif residual:  # one module a level, so that the input can be added between them
+        stack = [{"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[kind](width, hidden // directions, 1, bidirectional=bidirectional) for _ in range(layers)]
+    else:
+        stack = [{"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[kind](width, hidden, layers, bidirectional=bidirectional)]
+    units = hidden // directions if residual else hidden
+    out_width = units * directions
+    config = {"type": kind, "units": units}
+    for name, value in (("layers", layers), ("bidirectional", bidirectional), ("residual", residual), ("learnedInitialState", learned), ("peepholes", peepholes)):
+        if value and value != 1 or value is True:
+            config[name] = value
+    if last:
+        config["returnSequences"] = False
+    levels = layers * directions
+    if learned:
+        start = [nn.Parameter(torch.randn(levels, units) * 0.5) for _ in range(cells)]
+    else:
+        start = [torch.randn(levels, rows, units) * (0.0 if bidirectional else 0.5) for _ in range(cells)]
+    h = [s[:, None].expand(levels, rows, units).contiguous() if learned else s for s in start]
+    y, finals = modules["embedding"](x), []
+    for number, layer in enumerate(stack):
+        part = [s[number * directions : (number + 1) * directions].contiguous() for s in h] if residual else h
+        state = tuple(part) if cells == 2 else part[0]
+        if peepholes:
+            z, final = layer(y, state)
+        else:
+            packed = nn.utils.rnn.pack_padded_sequence(y, lengths, enforce_sorted=False)
+            z, final = layer(packed, state)
+            z, _ = nn.utils.rnn.pad_packed_sequence(z, total_length=time)
+        y = y + z if residual else z
+        finals.append(final if cells == 2 else (final,))
+    if last:  # each direction's own last step: a row's end, and its start
+        y = torch.stack([torch.cat([y[n - 1, r, :units], y[0, r, units:]]) for r, n in enumerate(lengths)])[None]
+    if tied:
+        bias = nn.Parameter(torch.randn(classes) * 0.1)
+        out = F.linear(y, modules["embedding"].weight, bias)
+        configs = [{"type": "embedding", "units": width}, config, {"type": "dense", "tied": True}]
+        extra = {"dense.bias": bias}
+    else:
+        modules["dense"] = nn.Linear(out_width, classes)
+        out = modules["dense"](y)
+        configs = [{"type": "embedding", "units": width}, config, {"type": "dense"}]
+        extra = {}
+    for number, layer in enumerate(stack):
+        for name, parameter in layer.named_parameters():
+            extra[f"{kind}.{name.replace('_l0', f'_l{number}') if residual else name}"] = parameter
+    for letter, s in zip("hc", start if learned else ()):
+        for level in range(layers):
+            for direction in range(directions):
+                extra[f"{kind}.initial_{letter}_l{level}{'_reverse' if direction else ''}"] = (s, level * directions + direction)
+    steps = out.shape[0]
+    valid = torch.tensor([[last or t < n for n in lengths] for t in range(steps)])
+    target = torch.randint(0, classes, (steps, rows))
+    loss = F.cross_entropy(out[valid], target[valid])
+    targets = {"targetTokens": torch.where(valid, target, torch.full_like(target, -1)).reshape(-1).tolist()}
+    if bidirectional:
+        state_in = state_out = torch.zeros(rows, 0)
+    else:
+        end = [torch.cat([f[i] for f in finals]) for i in range(cells)]
+        state_in = torch.cat([s[i] for i in range(layers) for s in h], 1)
+        state_out = torch.cat([s[i] for i in range(layers) for s in end], 1)
+    result = case(modules, configs, "cross-entropy", loss, out, {"tokens": x.reshape(-1).tolist(), "vocabulary": classes}, targets, lengths, time, rows, steps, classes,
+                  state_in, state_out, extra)
+    result["reset"] = learned
+    return result
+
+
 def dense_case(activation, loss_name, seed, rows=6, width=4, hidden=5, outputs=3):
     torch.manual_seed(seed)
     functions = {"linear": lambda v: v, "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "softmax": lambda v: F.softmax(v, -1)}
@@ -169,9 +269,13 @@ def dense_case(activation, loss_name, seed, rows=6, width=4, hidden=5, outputs=3
                 torch.zeros(rows, 0), torch.zeros(rows, 0))
 
 
-def case(modules, configs, loss_name, loss, out, inputs, targets, lengths, time, rows, steps, classes, state_in, state_out):
+def case(modules, configs, loss_name, loss, out, inputs, targets, lengths, time, rows, steps, classes, state_in, state_out, extra=None):
     parameters = {f"{m}.{n}": p for m, module in modules.items() for n, p in module.named_parameters()}
-    gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)))
+    parameters.update(extra or {})
+    whole = {n: p[0] if isinstance(p, tuple) else p for n, p in parameters.items()}  # a part of a parameter is (parameter, index)
+    gradients = dict(zip(whole, torch.autograd.grad(loss, list(whole.values()), allow_unused=True)))
+    gradients = {n: g[p[1]] if isinstance(p, tuple) else g for (n, p), g in zip(parameters.items(), gradients.values())}
+    parameters = {n: p[0][p[1]] if isinstance(p, tuple) else p for n, p in parameters.items()}
     return {
         "model": {"layers": configs, "loss": loss_name},
         "time": time, "rows": rows, "targetTime": steps, "outputWidth": classes, "lengths": lengths,
@@ -232,5 +336,17 @@ cases["gru-last"] = recurrent_case("gru", 501, last=True)
 for number, activation in enumerate(("linear", "tanh", "relu", "sigmoid", "softmax")):
     for offset, loss_name in enumerate(("cross-entropy", "binary-cross-entropy", "mean-squared-error")):
         cases[f"dense-{activation}-{loss_name}"] = dense_case(activation, loss_name, 600 + 10 * number + offset)
+RAGGED = [3, 5, 1, 4]
+for number, kind in enumerate(("lstm", "gru", "rnn")):
+    cases[f"{kind}-bidirectional"] = options_case(kind, 800 + number, bidirectional=True)
+    cases[f"{kind}-bidirectional-2-layers-ragged"] = options_case(kind, 860 + number, RAGGED, layers=2, bidirectional=True, hidden=5)
+    cases[f"{kind}-bidirectional-last-ragged"] = options_case(kind, 820 + number, RAGGED, layers=2, bidirectional=True, last=True)
+    cases[f"{kind}-learned-ragged"] = options_case(kind, 830 + number, RAGGED, layers=2, learned=True)
+    cases[f"{kind}-residual"] = options_case(kind, 840 + number, layers=3, residual=True)
+cases["lstm-bidirectional-learned-ragged"] = options_case("lstm", 850, RAGGED, layers=2, bidirectional=True, learned=True)
+cases["lstm-bidirectional-residual-ragged"] = options_case("lstm", 851, RAGGED, layers=2, bidirectional=True, residual=True)
+cases["lstm-peepholes"] = options_case("lstm", 852, peepholes=True, hidden=5)
+cases["lstm-tied"] = options_case("lstm", 853, RAGGED, tied=True)
+cases["gru-tied"] = options_case("gru", 854, layers=2, tied=True)
 write("layers.json", cases)
 write("training.json", {kind: training(kind, 700 + number) for number, kind in enumerate(("rnn-tanh", "lstm", "gru"))})

@@ -15,7 +15,7 @@ public sealed class GroupingTests
     private sealed record Case(string Model, int Time, int TargetTime, int Rows, int Shards, int[] Lengths, int[] Cuts, int Seed);
 
     private static Gen<Case> Cases =>
-        from model in Gen.Elements(TestModels.All.Keys.ToArray())
+        from model in Gen.Elements(TestModels.Everything.Keys.ToArray())
         from time in Gen.Choose(1, 6)
         from targets in Gen.Choose(1, time)
         from rows in Gen.Choose(1, 9)
@@ -27,12 +27,12 @@ public sealed class GroupingTests
         select new Case(model, time, targets, rows, shards, full ? [] : lengths, cuts, seed);
 
     [Fact]
-    public void RangesOfShardsGiveTheSameBits() => Check.One(Config.QuickThrowOnFailure.WithMaxTest(150), Prop.ForAll(Cases.ToArbitrary(), c => Holds(c)));
+    public void RangesOfShardsGiveTheSameBits() => Check.One(Config.QuickThrowOnFailure.WithMaxTest(200), Prop.ForAll(Cases.ToArbitrary(), c => Holds(c)));
 
     [Fact]
     public void OneRowAShardAndEmptyShards()
     {
-        foreach (string model in TestModels.All.Keys)
+        foreach (string model in TestModels.Everything.Keys)
         {
             Assert.True(Holds(new Case(model, 3, 2, 4, 4, [], [1, 2, 3], 5)));
             Assert.True(Holds(new Case(model, 1, 1, 2, 7, [1, 0], [2, 4, 5], 6)));
@@ -113,5 +113,5 @@ public sealed class GroupingTests
     private static TrainingSlice Slice(int rows, int start, int end, int shards, ulong seed, int captureTime) => new(
         new MergeProgram(new ShardRange(start, end), shards),
         [.. Enumerable.Range(start, end - start + 1).Select(shard => shard * rows / shards - start * rows / shards)],
-        seed, Version: 3, captureTime, ResetState: false);
+        seed, Version: 3, captureTime, ResetState: seed % 2 == 0);
 }

@@ -32,6 +32,9 @@ internal sealed unsafe class ModelHarness : IDisposable
 
     public float[] StateOut { get; private set; }
 
+    /// <summary>Whether rows start from the layers' own states instead of <see cref="StateIn"/>.</summary>
+    public bool ResetState { get; set; }
+
     public Span<float> Parameters => parameters.AsSpan();
 
     public Span<float> Tensor(string name) => parameters.AsSpan(Model.Layout[name].Offset, (int)Model.Layout[name].Count);
@@ -99,6 +102,7 @@ internal sealed unsafe class ModelHarness : IDisposable
             part.Batch.RowIds[row] = Batch.RowIds[first + row];
         }
 
+        part.ResetState = ResetState;
         CopyRows(Batch.Tokens, part.Batch.Tokens, 1, Batch.Time);
         CopyRows(Batch.Features, part.Batch.Features, Batch.FeatureWidth, Batch.Time);
         CopyRows(Batch.TargetTokens, part.Batch.TargetTokens, 1, Batch.TargetTime);
@@ -121,7 +125,7 @@ internal sealed unsafe class ModelHarness : IDisposable
 
     /// <summary>One training step with the whole batch as one shard.</summary>
     public StepResult Train(int? captureTime = null, bool resetState = false, long version = 0) =>
-        Train(TrainingSlice.Whole(Batch.Rows, captureTime ?? Batch.Time, seed: 5, version, resetState));
+        Train(TrainingSlice.Whole(Batch.Rows, captureTime ?? Batch.Time, seed: 5, version, resetState || ResetState));
 
     /// <summary>The loss sum without gradients.</summary>
     public double Loss()
@@ -137,7 +141,7 @@ internal sealed unsafe class ModelHarness : IDisposable
         executor.LoadParameters(parameters.Pointer);
         fixed (float* stateIn = StateIn)
         {
-            executor.Evaluate(Batch, TrainingSlice.Whole(Batch.Rows, Batch.Time), stateIn, null, sums);
+            executor.Evaluate(Batch, TrainingSlice.Whole(Batch.Rows, Batch.Time, resetState: ResetState), stateIn, null, sums);
         }
 
         return sums.Sums[0];
@@ -150,7 +154,7 @@ internal sealed unsafe class ModelHarness : IDisposable
         var outputs = new float[Batch.TargetTime * Batch.Rows * Model.OutputWidth];
         fixed (float* stateIn = StateIn, stateOut = StateOut, result = outputs)
         {
-            executor.Predict(Batch, stateIn, stateOut, result, logits);
+            executor.Predict(Batch, ResetState ? null : stateIn, stateOut, result, logits);
         }
 
         return outputs;

@@ -10,7 +10,7 @@ public sealed unsafe class SegmentTests
 {
     private sealed record Case(string Model, int Time, int TargetTime, int Rows, int Shards, int Start, int End, int Segment, int Capture, bool Reset, int Seed, int[] Lengths);
 
-    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    [Theory, MemberData(nameof(TestModels.EveryName), MemberType = typeof(TestModels))]
     public void SegmentsChangeNoBit(string name)
     {
         Gen<Case> cases =

@@ -25,10 +25,31 @@ internal static class TestModels
         ["projected-gru-before"] = () => Projected(new EmbeddingConfig { Units = 4 }, new GruConfig { Units = 17, ResetGate = GruResetGate.Before }, new DenseConfig()),
         ["projected-rnn"] = () => Projected(new EmbeddingConfig { Units = 3 }, new RnnConfig { Units = 5 }, new DenseConfig()),
         ["layer-norm-lstm"] = () => Values(LossKind.MeanSquaredError, new LayerNormConfig(), new LstmConfig { Units = 19 }, new LayerNormConfig { Epsilon = 0.01 }, new DenseConfig()),
+        ["peepholes"] = () => Tokens(new EmbeddingConfig { Units = 5 }, new LstmConfig { Units = 18, Layers = 2, Peepholes = true }, new DenseConfig()),
+        ["residual"] = () => Values(LossKind.MeanSquaredError, new LstmConfig { Units = 3, Residual = true }, new GruConfig { Units = 3, Layers = 2, Residual = true }, new DenseConfig()),
+        ["learned-states"] = () => Tokens(new EmbeddingConfig { Units = 4 }, new LstmConfig { Units = 5, LearnedInitialState = true }, new GruConfig { Units = 6, LearnedInitialState = true }, new RnnConfig { Units = 4, LearnedInitialState = true, ReturnSequences = false }, new DenseConfig()),
+        ["variational-dropout"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new DropoutConfig { Rate = 0.2, Variational = true }, new LstmConfig { Units = 5, Layers = 2, Dropout = 0.3, Variational = true, RecurrentDropout = 0.25 }, new GruConfig { Units = 4, RecurrentDropout = 0.2, LearnedInitialState = true }, new RnnConfig { Units = 5, RecurrentDropout = 0.2, Residual = false }, new DenseConfig()),
+        ["tied"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new GruConfig { Units = 6 }, new DenseConfig { Tied = true }),
+        ["projected-tied"] = () => Projected(new EmbeddingConfig { Units = 5 }, new LstmConfig { Units = 7, Peepholes = true, LearnedInitialState = true }, new DenseConfig { Units = 5, Activation = ActivationKind.Tanh }, new DenseConfig { Tied = true }),
         ["hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }, new GruConfig { Units = 1 }, new RnnConfig { Units = 1 }, new DenseConfig()),
     };
 
+    /// <summary>Models whose outputs depend on later time steps: their windows can't be cut.</summary>
+    public static IReadOnlyDictionary<string, Func<Model>> Ahead { get; } = new Dictionary<string, Func<Model>>
+    {
+        ["bidirectional-lstm"] = () => Tokens(new EmbeddingConfig { Units = 5 }, new LstmConfig { Units = 7, Bidirectional = true }, new DenseConfig()),
+        ["bidirectional-gru-last"] = () => Values(LossKind.MeanSquaredError, new GruConfig { Units = 6, Layers = 2, Bidirectional = true, ReturnSequences = false, LearnedInitialState = true }, new DenseConfig()),
+        ["bidirectional-rnn-residual"] = () => Projected(new EmbeddingConfig { Units = 8 }, new RnnConfig { Units = 4, Bidirectional = true, Residual = true, LearnedInitialState = true }, new LstmConfig { Units = 17, Peepholes = true }, new DenseConfig()),
+        ["bidirectional-gru-before"] = () => Tokens(new EmbeddingConfig { Units = 3 }, new LstmConfig { Units = 4 }, new GruConfig { Units = 5, Bidirectional = true, ResetGate = GruResetGate.Before }, new DenseConfig()),
+        ["bidirectional-dropout"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new LstmConfig { Units = 5, Layers = 2, Bidirectional = true, Dropout = 0.3, Variational = true, RecurrentDropout = 0.25, Peepholes = true }, new GruConfig { Units = 10, RecurrentDropout = 0.2, Residual = true }, new DenseConfig()),
+        ["bidirectional-hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1, Bidirectional = true, Peepholes = true, LearnedInitialState = true }, new DenseConfig()),
+    };
+
+    public static IReadOnlyDictionary<string, Func<Model>> Everything { get; } = All.Concat(Ahead).ToDictionary();
+
     public static TheoryData<string> Names => [.. All.Keys];
+
+    public static TheoryData<string> EveryName => [.. Everything.Keys];
 
     public static Model Tokens(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11);
 
@@ -40,7 +61,7 @@ internal static class TestModels
     /// <summary>The model with a batch that suits it: all targets, or the last where it returns one.</summary>
     public static ModelHarness Harness(string name, int time, int rows, ulong seed = 1, int targetTime = 0)
     {
-        Model model = All[name]();
+        Model model = Everything[name]();
         return new ModelHarness(model, time, model.ReturnsLast ? 1 : targetTime == 0 ? time : targetTime, rows, seed);
     }
 }

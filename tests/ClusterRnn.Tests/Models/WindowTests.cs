@@ -6,7 +6,7 @@ namespace ClusterRnn.Tests.Models;
 public sealed unsafe class WindowTests
 {
     /// <summary>Rows padded to a longer window give the bits of the shorter one: gradient, sums, state.</summary>
-    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    [Theory, MemberData(nameof(TestModels.EveryName), MemberType = typeof(TestModels))]
     public void PaddingChangesNothing(string name)
     {
         using ModelHarness exact = TestModels.Harness(name, time: 3, rows: 4).Fill(11, 3, 1, 2, 3);
@@ -93,7 +93,7 @@ public sealed unsafe class WindowTests
     }
 
     /// <summary>An executor for more time, targets, rows and shards gives the same bits, also after it computed another batch.</summary>
-    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    [Theory, MemberData(nameof(TestModels.EveryName), MemberType = typeof(TestModels))]
     public void LargerExecutorsAndUsedBuffersChangeNothing(string name)
     {
         using ModelHarness harness = TestModels.Harness(name, time: 4, rows: 3).Fill(15, 4, 2, 3);
