@@ -71,6 +71,11 @@ public sealed unsafe class WorkerComputer : IDisposable
         {
             others[i] = new ComputeThread(this, i + 1);
         }
+
+        if (others.Length > 0)
+        {
+            done.Wait(1); // what a wait that blocks needs is made now, not in the first step that has to wait
+        }
     }
 
     private enum Work
