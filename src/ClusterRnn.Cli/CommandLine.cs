@@ -8,6 +8,7 @@ using ClusterRnn.Cli.Commands;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Data;
 using ClusterRnn.Models;
+using ClusterRnn.Node.Experiments;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Configuration;
@@ -25,6 +26,12 @@ public sealed class CommandLine
 
     /// <summary>A command line that writes to <paramref name="terminal"/> and trains on <paramref name="engines"/>, the first by default.</summary>
     public CommandLine(Terminal terminal, IReadOnlyList<IEngine> engines)
+        : this(terminal, engines, ExperimentCommand.Hosts())
+    {
+    }
+
+    /// <summary>The same with <paramref name="hosts"/> for experiments, the first by default.</summary>
+    public CommandLine(Terminal terminal, IReadOnlyList<IEngine> engines, IReadOnlyList<IExperimentHost> hosts)
     {
         _terminal = terminal;
         _root = new RootCommand("ClusterRnn trains sequence models on CPUs: one program, one config file, one answer.") { _quiet, _verbose };
@@ -41,6 +48,7 @@ public sealed class CommandLine
         _root.Add(CertsCommand.Make(terminal));
         _root.Add(BenchCommand.Make(terminal));
         _root.Add(VerifyLedgerCommand.Make(terminal));
+        _root.Add(ExperimentCommand.Make(terminal, hosts));
         foreach (HelpOption help in _root.Options.OfType<HelpOption>())
         {
             help.Action = new GroupedHelp();

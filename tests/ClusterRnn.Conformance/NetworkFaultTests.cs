@@ -1,10 +1,13 @@
 // A network between one worker and the rest that is cut, heals, or flips a bit: the answer of one process, and the fault was
-// noticed. Every connection of the worker goes through a proxy of the test: to the coordinator because it joins there, to the
+// noticed. Every connection of the worker goes through a proxy: to the coordinator because it joins there, to the
 // server because that one advertises an address of its own.
 using System.Net;
 using System.Net.Sockets;
 using ClusterRnn.Conformance.Jobs;
 using ClusterRnn.Conformance.Processes;
+using ClusterRnn.Engines.Tcp.Experiments;
+using ClusterRnn.Engines.Tcp.Transport;
+using ClusterRnn.Node.Experiments;
 using ClusterRnn.Protocol.Wire;
 
 namespace ClusterRnn.Conformance;
@@ -17,18 +20,18 @@ public sealed class NetworkFaultTests(ITestOutputHelper output)
     private static readonly Job s_enduring = new("cut", Repository.Config("tiny.yaml"), "--set", "stop.epochs=120", "--set", "checkpoint.every=500", "--set", "evaluate.every=900");
 
     [Fact]
-    public Task AWorkerIsCutOffAndComesBack() => CutAsync(Job.ClusteredForLong, Loss.Swallow, s_longerThanALease);
+    public Task AWorkerIsCutOffAndComesBack() => CutAsync(Job.ClusteredForLong, swallows: true, s_longerThanALease);
 
     [Theory]
-    [InlineData(Loss.Hold, 6)]
-    [InlineData(Loss.Hold, 13)] // longer than a link's silence
-    [InlineData(Loss.Swallow, 13)]
-    [InlineData(Loss.Swallow, 1.5)] // suspected, not evicted
-    [InlineData(Loss.Hold, 1.5)]
-    public Task CutsOfSeveralKindsAndLengths(Loss loss, double seconds)
+    [InlineData(false, 6)]
+    [InlineData(false, 13)] // longer than a link's silence
+    [InlineData(true, 13)]
+    [InlineData(true, 1.5)] // suspected, not evicted
+    [InlineData(false, 1.5)]
+    public Task CutsOfSeveralKindsAndLengths(bool swallows, double seconds)
     {
         LongTests.SkipUnlessOn();
-        return CutAsync(s_enduring, loss, TimeSpan.FromSeconds(seconds));
+        return CutAsync(s_enduring, swallows, TimeSpan.FromSeconds(seconds));
     }
 
     [Theory]
@@ -39,9 +42,9 @@ public sealed class NetworkFaultTests(ITestOutputHelper output)
         await using Split split = await Split.StartAsync(Job.Clustered);
         RunningCluster cluster = split.Cluster;
         await cluster.StepsAsync(10);
-        (kind == FrameKind.Bulk ? split.ToServer : split.ToCoordinator).FlipABitOfTheNext(kind);
+        Task flipped = split.Network.FlipBits(Split.Behind, [kind == FrameKind.Bulk ? NodeName.Server(0) : NodeName.Coordinator], 1, kind);
         (FinishedRun run, Outcome outcome) = await cluster.FinishAsync();
-        Assert.True((kind == FrameKind.Bulk ? split.ToServer : split.ToCoordinator).Flipped.IsCompleted, "no bit was flipped");
+        Assert.True(flipped.IsCompleted, "no bit was flipped");
         Assert.Equal((await Job.Clustered.UndisturbedAsync()).Answer, run.Answer);
         string said = outcome.Error + (await cluster.Servers[0].WaitAsync()).Error + (await split.Worker.WaitAsync()).Error;
         output.WriteLine(said);
@@ -57,21 +60,19 @@ public sealed class NetworkFaultTests(ITestOutputHelper output)
         }
     }
 
-    private async Task CutAsync(Job job, Loss loss, TimeSpan length)
+    private async Task CutAsync(Job job, bool swallows, TimeSpan length)
     {
         await using Split split = await Split.StartAsync(job);
         RunningCluster cluster = split.Cluster;
         await cluster.StepsAsync(10);
-        split.ToCoordinator.Cut(loss);
-        split.ToServer.Cut(loss);
+        NetworkCondition cut = split.Network.Begin(new NetworkCondition(Split.Behind, []) { IsCut = true, Swallows = swallows });
         await Task.Delay(length, TestContext.Current.CancellationToken);
-        split.ToCoordinator.Heal();
-        split.ToServer.Heal();
+        split.Network.End(cut);
         (FinishedRun run, Outcome outcome) = await cluster.FinishAsync();
         output.WriteLine(outcome.Error);
         Assert.Equal((await job.UndisturbedAsync()).Answer, run.Answer);
         Assert.Equal((await job.UndisturbedAsync()).Metrics(), run.Metrics());
-        Assert.True(split.ToCoordinator.LostBytes > 0 && split.ToServer.LostBytes > 0, "nothing was on its way when the network was cut");
+        Assert.True(split.ToCoordinator.HeldBytes > 0 && split.ToServer.HeldBytes > 0, "nothing was on its way when the network was cut");
         Assert.True(run.Counter("speculativeShards") > 0, "nobody took over what the worker held when it became suspect");
         if (length >= s_longerThanALease)
         {
@@ -85,13 +86,18 @@ public sealed class NetworkFaultTests(ITestOutputHelper output)
     {
         private const int Number = 1; // the second worker's
 
+        /// <summary>The worker behind the proxies.</summary>
+        public static NodeName Behind => NodeName.Worker(Number);
+
         public RunningCluster Cluster => cluster;
+
+        public FaultyNetwork Network { get; } = new(seed: 1);
 
         public RunningProgram Worker { get; private set; } = null!;
 
-        public TcpProxy ToCoordinator { get; private set; } = null!;
+        public FaultyProxy ToCoordinator { get; private set; } = null!;
 
-        public TcpProxy ToServer { get; private set; } = null!;
+        public FaultyProxy ToServer { get; private set; } = null!;
 
         public static async Task<Split> StartAsync(Job job)
         {
@@ -101,8 +107,14 @@ public sealed class NetworkFaultTests(ITestOutputHelper output)
             {
                 // The same port at another address of this machine: what the server advertises and does not listen on.
                 var server = new IPEndPoint(IPAddress.Loopback, FreePort());
-                split.ToServer = new TcpProxy(new IPEndPoint(IPAddress.Parse("127.0.0.2"), server.Port), server, Number);
-                split.ToCoordinator = new TcpProxy(new IPEndPoint(IPAddress.Loopback, 0), IPEndPoint.Parse(split.Cluster.Address));
+                split.ToServer = new FaultyProxy(
+                    split.Network,
+                    new IPEndPoint(IPAddress.Parse("127.0.0.2"), server.Port),
+                    server,
+                    NodeName.Server(0),
+                    caller => caller == new ProxyCaller(PeerRole.Worker, Number) ? Behind : null);
+                split.ToCoordinator = new FaultyProxy(
+                    split.Network, new IPEndPoint(IPAddress.Loopback, 0), IPEndPoint.Parse(split.Cluster.Address), NodeName.Coordinator, _ => Behind);
                 await split.Cluster.AddServerAsync("--listen", server.ToString(), "--advertise", "127.0.0.2");
                 await RunningCluster.JoinedAsync(await split.Cluster.AddWorkerAsync());
                 split.Worker = await split.Cluster.AddWorkerAsync("--join", split.ToCoordinator.Address);
@@ -121,8 +133,9 @@ public sealed class NetworkFaultTests(ITestOutputHelper output)
 
         public async ValueTask DisposeAsync()
         {
+            Network.EndAll();
             await cluster.DisposeAsync();
-            foreach (TcpProxy? proxy in new[] { ToCoordinator, ToServer })
+            foreach (FaultyProxy? proxy in new[] { ToCoordinator, ToServer })
             {
                 if (proxy is not null)
                 {

@@ -27,12 +27,18 @@ internal static class NodeCommands
         Option<string?> certs = Certs();
         Option<string> engine = ClusterEngine();
         Option<string?> alive = Alive();
-        var command = new GroupedCommand("coordinator", "Train as a config file says, with workers and servers that join.", CommandGroup.Cluster) { listen, listenBulk, advertise, certs, engine, alive };
+        Option<bool> child = Child();
+        var command = new GroupedCommand("coordinator", "Train as a config file says, with workers and servers that join.", CommandGroup.Cluster) { listen, listenBulk, advertise, certs, engine, alive, child };
         command.Examples.Add(("coordinator configs/quickstart.yaml --servers 2", "Wait for two servers and for workers on this machine, then train."));
         command.Examples.Add(("coordinator configs/char-lm.yaml --listen 0.0.0.0:7070 --advertise trainer1 --certs certs", "The same for nodes on other machines."));
         command.Examples.Add(("coordinator configs/quickstart.yaml --out runs/q --resume", "Start again after a crash: workers and servers that live are taken over."));
-        TrainCommand.Fill(command, terminal, null, (parsed, _) =>
+        TrainCommand.Fill(command, terminal, null, (parsed, config) =>
         {
+            if (parsed.GetValue(child))
+            {
+                _ = ExitWithInputAsync();
+            }
+
             HostPort address = AddressOf("--listen", parsed.GetValue(listen)!);
             string? bulk = parsed.GetValue(listenBulk), host = parsed.GetValue(advertise);
             return new TcpEngine(new TcpEngineOptions
@@ -183,6 +189,13 @@ internal static class NodeCommands
         string reason = await run.ConfigureAwait(false);
         terminal.Say(reason);
         return ExitCode.Success;
+    }
+
+    // Nobody is left who would look at the result; the journal and the checkpoints are as after a crash.
+    private static async Task ExitWithInputAsync()
+    {
+        await InputEndsAsync().ConfigureAwait(false);
+        Environment.Exit(ExitCode.Failed);
     }
 
     private static Task InputEndsAsync() => Task.Run(() =>

@@ -43,11 +43,12 @@ internal sealed partial class TrainingRun(
         };
         long first = engine.FirstStep(request);
         using (var metrics = new MetricsLog(folder.MetricsPath, first))
+        using (var events = new EventsLog(folder.EventsPath))
         using (TensorBoardLog? board = Config.Output.TensorBoard ? new TensorBoardLog(folder.Path, first, TimeProvider.System) : null)
         {
             result = await ProgressPresenter.ShowAsync(terminal, shown =>
             {
-                IRunObserver[] observers = board is null ? [tally, metrics, shown] : [tally, metrics, board, shown];
+                IRunObserver[] observers = board is null ? [tally, metrics, events, shown] : [tally, metrics, events, board, shown];
                 return engine.RunAsync(request with { Observer = new RunObservers(observers) }, cancellation);
             }).ConfigureAwait(false);
         }

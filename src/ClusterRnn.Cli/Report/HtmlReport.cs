@@ -255,7 +255,8 @@ public static class HtmlReport
         return rate;
     }
 
-    private static string Resource(string name)
+    /// <summary>The text of a style sheet or script that is built into the program.</summary>
+    internal static string Resource(string name)
     {
         using Stream stream = typeof(HtmlReport).Assembly.GetManifestResourceStream("ClusterRnn.Cli.Report." + name)
             ?? throw new InvalidOperationException($"The program was built without {name}.");

@@ -4,6 +4,7 @@
 //     links' threads   take in what servers push for a checkpoint, and questions for rows
 //     tasks            write checkpoints, read one back after a rollback
 using System.Diagnostics;
+using System.Text.Json;
 using ClusterRnn.Engines.Tcp.Hosting;
 using ClusterRnn.Engines.Tcp.Journal;
 using ClusterRnn.Engines.Tcp.Security;
@@ -193,6 +194,8 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
                 _observer.Tell(observer => observer.OnEvaluation(evaluation));
                 break;
             case Notice notice:
+                var happened = new NodeEvent(TimeProvider.System.GetUtcNow(), JsonNamingPolicy.CamelCase.ConvertName(notice.Kind.ToString()), notice.Actor.ToString(), notice.Text);
+                _observer.Tell(observer => observer.OnNodeEvent(happened));
                 if (notice.Kind != NoticeKind.Joined || _hasStarted)
                 {
                     if (notice.IsWarning)

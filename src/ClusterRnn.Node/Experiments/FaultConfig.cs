@@ -40,7 +40,7 @@ public abstract record FaultConfig
     /// <summary>Whom it hits: a node's name, or one chosen by the scenario's seed.</summary>
     [Description("Whom it hits: coordinator, worker-N, server-N, or random, random-worker, random-server, which the seed chooses.")]
     [RegularExpression(
-        "coordinator|worker-[0-9]{1,4}|server-[0-9]{1,4}|random|random-worker|random-server",
+        "coordinator|worker-[0-9]{1,4}|server-[0-9]{1,4}|random(-worker|-server)?",
         ErrorMessage = "coordinator, worker-N, server-N (N from 0), random, random-worker or random-server")]
     public required string Target { get; init; }
 

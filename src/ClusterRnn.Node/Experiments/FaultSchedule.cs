@@ -83,6 +83,7 @@ public static class FaultSchedule
     {
         DiskFullFault => "coordinator, which writes the checkpoints",
         NanFault or WrongBitsFault => "a worker, or random-worker",
+        KillFault { Restart: false } => "a worker or a server: a job whose coordinator is not started again never ends",
         _ => "any node",
     };
 
@@ -90,6 +91,7 @@ public static class FaultSchedule
     {
         DiskFullFault => role == ActorRole.Coordinator,
         NanFault or WrongBitsFault => role == ActorRole.Worker,
+        KillFault { Restart: false } => role != ActorRole.Coordinator,
         _ => true,
     };
 }

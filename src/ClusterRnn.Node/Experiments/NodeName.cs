@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using ClusterRnn.Protocol;
 
 namespace ClusterRnn.Node.Experiments;
@@ -6,6 +8,7 @@ namespace ClusterRnn.Node.Experiments;
 /// <summary>A node as a scenario calls it: <c>coordinator</c>, <c>worker-1</c>, <c>server-0</c>. It keeps its name when it is started again.</summary>
 /// <param name="Role">What it does.</param>
 /// <param name="Place">Which of its kind, from 0.</param>
+[JsonConverter(typeof(NodeNameConverter))]
 public readonly record struct NodeName(ActorRole Role, int Place) : IComparable<NodeName>
 {
     /// <summary>The coordinator.</summary>
@@ -49,4 +52,13 @@ public readonly record struct NodeName(ActorRole Role, int Place) : IComparable<
         ActorRole.Worker => string.Create(CultureInfo.InvariantCulture, $"worker-{Place}"),
         _ => string.Create(CultureInfo.InvariantCulture, $"server-{Place}"),
     };
+}
+
+/// <summary>Writes a node's name as a text.</summary>
+internal sealed class NodeNameConverter : JsonConverter<NodeName>
+{
+    public override NodeName Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+        => NodeName.TryParse(reader.GetString()) ?? throw new JsonException("expected coordinator, worker-N or server-N");
+
+    public override void Write(Utf8JsonWriter writer, NodeName value, JsonSerializerOptions options) => writer.WriteStringValue(value.ToString());
 }

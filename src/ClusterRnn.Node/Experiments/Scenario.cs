@@ -116,7 +116,7 @@ public sealed record Scenario : IValidatableObject
         }
         else if (!FaultSchedule.Candidates(this, fault).Any())
         {
-            yield return (path + ".target", $"'{path}.target' is {fault.Target}, which '{fault.Kind}' can't hit; expected {FaultSchedule.WhomItHits(fault)}");
+            yield return (path + ".target", $"'{path}.target' is {fault.Target}, which this '{fault.Kind}' can't hit; expected {FaultSchedule.WhomItHits(fault)}");
         }
 
         IReadOnlyList<string> peers = (fault as NetworkFault)?.Peers ?? (fault as CorruptFault)?.Peers ?? [];

@@ -35,7 +35,7 @@ public static class ConfigSchema
                 ConfigKind.Text => new JsonObject { ["type"] = "string" },
                 ConfigKind.Choice => new JsonObject { ["enum"] = Names(shape.Choices) },
                 ConfigKind.List => new JsonObject { ["type"] = "array", ["items"] = Value(shape.Element!, shape.Element!.Kind < ConfigKind.List ? key : null, false) },
-                ConfigKind.Map => new JsonObject { ["type"] = "object", ["additionalProperties"] = Value(shape.Element!, null, false) },
+                ConfigKind.Map => new JsonObject { ["type"] = "object", ["additionalProperties"] = shape.Element!.Kind == ConfigKind.Text ? AnyScalar() : Value(shape.Element, null, false) },
                 _ => Reference(shape, key?.DefaultVariant),
             };
             if (shape.Kind is ConfigKind.Integer or ConfigKind.Number && key?.Range is { } range)
@@ -165,6 +165,9 @@ public static class ConfigSchema
             node["additionalProperties"] = false;
             return node;
         }
+
+        // A plain number is text as well to a map of texts.
+        static JsonObject AnyScalar() => new() { ["type"] = Names(["string", "number", "boolean"]) };
 
         static JsonArray Names(IEnumerable<string> values) => new([.. values.Select(v => JsonValue.Create(v))]);
 

@@ -55,6 +55,13 @@ public sealed record EvaluationReport(
     bool IsBest,
     TimeSpan Elapsed);
 
+/// <summary>Something that happened to a node of a cluster.</summary>
+/// <param name="At">When, by the clock of the coordinator's machine.</param>
+/// <param name="Kind">What: <c>joined</c>, <c>lost</c>, <c>speculated</c>, <c>promoted</c>, …</param>
+/// <param name="Node">To whom: <c>worker 1</c>.</param>
+/// <param name="Text">The same in a sentence.</param>
+public sealed record NodeEvent(DateTimeOffset At, string Kind, string Node, string Text);
+
 /// <summary>Looks on while a job runs. Every method does nothing by default.</summary>
 public interface IRunObserver
 {
@@ -102,6 +109,11 @@ public interface IRunObserver
 
     /// <summary>Something that goes as it should, in one sentence: a worker joined, servers are waited for, …</summary>
     void OnInformation(string message)
+    {
+    }
+
+    /// <summary>Something happened to a node of the cluster; what a user should know of it comes as a notice as well.</summary>
+    void OnNodeEvent(NodeEvent happened)
     {
     }
 }
@@ -178,6 +190,15 @@ public sealed class RunObservers(params IReadOnlyList<IRunObserver> observers) :
         foreach (IRunObserver observer in observers)
         {
             observer.OnInformation(message);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnNodeEvent(NodeEvent happened)
+    {
+        foreach (IRunObserver observer in observers)
+        {
+            observer.OnNodeEvent(happened);
         }
     }
 }

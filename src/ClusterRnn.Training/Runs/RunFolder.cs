@@ -2,6 +2,7 @@
 //     runs/quickstart-1/config.yaml      the resolved config
 //                       metrics.jsonl    a line a step, a line an evaluation
 //                       summary.json     the end: hashes, losses, rates, counters
+//                       events.jsonl     what happened to the nodes of a cluster
 //                       report.html      the same for people, with curves; opens offline
 //                       events.out.tfevents.*   for TensorBoard
 //                       checkpoints/     what --resume, evaluate and predict read
@@ -18,6 +19,9 @@ public sealed class RunFolder
 
     /// <summary>A line a step and a line an evaluation.</summary>
     public const string MetricsFile = "metrics.jsonl";
+
+    /// <summary>What happened to the nodes of a cluster, one line each.</summary>
+    public const string EventsFile = "events.jsonl";
 
     /// <summary>The end of the run.</summary>
     public const string SummaryFile = "summary.json";
@@ -39,6 +43,9 @@ public sealed class RunFolder
 
     /// <summary>Where the metrics are.</summary>
     public string MetricsPath => System.IO.Path.Combine(Path, MetricsFile);
+
+    /// <summary>Where the events are.</summary>
+    public string EventsPath => System.IO.Path.Combine(Path, EventsFile);
 
     /// <summary>Where the summary is.</summary>
     public string SummaryPath => System.IO.Path.Combine(Path, SummaryFile);

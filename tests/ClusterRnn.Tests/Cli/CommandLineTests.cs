@@ -308,6 +308,7 @@ public sealed class CommandLineTests : IDisposable
     public void Schema_and_engines_print_to_the_standard_output()
     {
         Assert.Equal(File.ReadAllText(Path.Combine(Repository.Root, "configs", "schema.json")), Run("schema").Out);
+        Assert.Equal(File.ReadAllText(Path.Combine(Repository.Root, "configs", "experiments", "schema.json")), Run("schema", "--experiment").Out);
         Assert.Contains("small", Run("engines").Out, StringComparison.Ordinal);
     }
 }

@@ -1,0 +1,653 @@
+// One run of an experiment on processes.
+//
+//     the loop, every few milliseconds   what does the journal say? -> which faults are due? -> which are over? -> who has ended?
+//     beside it                          the coordinator's counters, a few times a second, because they die with it
+//     at the end                         summary, metrics, events and ledger from the run's folder
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using ClusterRnn.Engines.Tcp.Journal;
+using ClusterRnn.Engines.Tcp.Nodes;
+using ClusterRnn.Engines.Tcp.Processes;
+using ClusterRnn.Engines.Tcp.Security;
+using ClusterRnn.Engines.Tcp.Transport;
+using ClusterRnn.Node.Experiments;
+using ClusterRnn.Protocol;
+using ClusterRnn.Protocol.Messages;
+using ClusterRnn.Training;
+using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Runs;
+
+namespace ClusterRnn.Engines.Tcp.Experiments;
+
+/// <summary>The processes of a run and what is done to them.</summary>
+internal sealed class ProcessRun : IAsyncDisposable
+{
+    private const int MostStartsUnasked = 5; // of a process that ends by itself with an error
+    private const int DiskMegabytes = 64;
+    private const string JobFile = "job.yaml";
+
+    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(4);
+    private static readonly TimeSpan s_sample = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan s_say = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan s_slowTurn = TimeSpan.FromMilliseconds(100);
+
+    // What a coordinator's counters are called in summary.json, where it differs.
+    private static readonly Dictionary<string, string> s_summaryNames = new()
+    {
+        ["lateJoins"] = "workersJoined", ["leaves"] = "workersLeft", ["lostWorkers"] = "workersLost", ["lostServers"] = "serversLost", ["quarantined"] = "workersQuarantined",
+    };
+
+    private readonly ExperimentRun _run;
+    private readonly Scenario _scenario;
+    private readonly Action<string> _said;
+    private readonly string _token = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32));
+    private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private readonly DateTimeOffset _begun = TimeProvider.System.GetUtcNow();
+    private readonly SortedDictionary<NodeName, NodeProcess> _nodes = [];
+    private readonly ConcurrentDictionary<ActorId, NodeName> _names = new(); // under which numbers the coordinator knows the nodes
+    private readonly ConcurrentDictionary<NodeName, bool> _hasJoined = new();
+    private readonly ConcurrentQueue<ClusterEvent> _events = new(); // times since the beginning
+    private readonly List<CommitPoint> _commits = [];
+    private readonly List<PlayedFault> _played = [];
+    private readonly List<(TimeSpan At, Action Do)> _later = [];
+    private readonly List<(int Fault, Task Done)> _damages = []; // that not all messages have had yet
+    private readonly FaultyNetwork? _network;
+    private readonly List<FaultyProxy> _proxies = [];
+    private readonly CancellationTokenSource _ending = new();
+    private readonly List<Task> _beside = [];
+    private readonly List<IReadOnlyDictionary<string, long>> _earlierCounters = []; // of coordinators that were killed
+    private readonly JournalTail _journal;
+    private readonly HostPort _coordinator;
+    private readonly bool _fillsDisk;
+    private NamedCount[] _counters = [];
+    private TimeSpan? _firstStep;
+    private long _steps;
+    private bool _isMounted;
+
+    public ProcessRun(ExperimentRun run, IReadOnlyList<string> program, Action<string> said)
+    {
+        _run = run;
+        _scenario = run.Scenario;
+        _said = said;
+        Directory.CreateDirectory(LogFolder);
+        _journal = new JournalTail(JournalFiles.FolderOf(run.Folder));
+        _fillsDisk = _scenario.Faults.Any(fault => fault is DiskFullFault);
+        if (_scenario.Faults.Any(fault => fault is NetworkFault or CorruptFault))
+        {
+            _network = new FaultyNetwork(_scenario.Seed);
+        }
+
+        int control = FreePort(), bulk = FreePort();
+        _coordinator = new HostPort("127.0.0.1", control);
+        var toCoordinator = new List<string> { "coordinator", Path.Combine(run.Folder, JobFile), "--out", run.Folder, "--resume", "--listen", _coordinator.ToString(), ProcessSupervisor.ChildOption };
+        if (_network is not null)
+        {
+            toCoordinator.AddRange(["--listen-bulk", $"127.0.0.1:{bulk}", "--advertise", "127.0.0.2"]);
+            Proxy("127.0.0.2", bulk, NodeName.Coordinator);
+        }
+
+        Add(NodeName.Coordinator, toCoordinator);
+        for (int i = 0; i < _scenario.Workers; i++)
+        {
+            Add(NodeName.Worker(i), ["worker", "--join", JoinOf(NodeName.Worker(i)), ProcessSupervisor.ChildOption]);
+        }
+
+        for (int i = 0; i < _scenario.Servers; i++)
+        {
+            var server = NodeName.Server(i);
+            var arguments = new List<string> { "server", "--join", JoinOf(server), ProcessSupervisor.ChildOption };
+            if (_network is not null)
+            {
+                // The same port at another address of this machine is what the server advertises and the proxy listens on.
+                int port = FreePort();
+                arguments.AddRange(["--listen", $"127.0.0.1:{port}", "--advertise", "127.0.0.2"]);
+                Proxy("127.0.0.2", port, server);
+            }
+
+            Add(server, arguments);
+        }
+
+        void Add(NodeName name, IReadOnlyList<string> arguments)
+            => _nodes[name] = new NodeProcess(name, program, arguments, _token, Path.Combine(LogFolder, name + ".log"), Heard);
+    }
+
+    private string LogFolder => Path.Combine(_run.Folder, "logs");
+
+    private string CheckpointFolder => new RunFolder(_run.Folder).CheckpointsPath;
+
+    private TimeSpan Now => _clock.Elapsed;
+
+    /// <summary>Seconds after the first committed step; negative before, and while there is none.</summary>
+    private double Seconds(TimeSpan time) => (time - (_firstStep ?? time)).TotalSeconds;
+
+    /// <summary>Runs it.</summary>
+    public async Task<RunRecord> RunAsync(CancellationToken cancellation)
+    {
+        await File.WriteAllTextAsync(Path.Combine(_run.Folder, JobFile), ConfigLoader.ToYaml(_run.Job.Config), CancellationToken.None).ConfigureAwait(false);
+        if (_fillsDisk)
+        {
+            Directory.CreateDirectory(CheckpointFolder);
+            _isMounted = ProcessHost.Mount(CheckpointFolder, DiskMegabytes);
+        }
+
+        string? failure = _fillsDisk && !_isMounted ? $"a file system of {DiskMegabytes} MB could not be mounted at {CheckpointFolder}" : null;
+        try
+        {
+            failure ??= await StartAllAsync(cancellation).ConfigureAwait(false) ?? await PlayAsync(cancellation).ConfigureAwait(false);
+        }
+        catch (TrainingException error)
+        {
+            failure = error.Message;
+        }
+
+        HealAll();
+        await EndAllAsync(failure is null).ConfigureAwait(false);
+        cancellation.ThrowIfCancellationRequested();
+        return Record(failure);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        HealAll();
+        await _ending.CancelAsync().ConfigureAwait(false);
+        foreach (NodeProcess node in _nodes.Values.Reverse())
+        {
+            node.Dispose();
+        }
+
+        await Task.WhenAll(_beside).ConfigureAwait(false);
+        foreach (FaultyProxy proxy in _proxies)
+        {
+            await proxy.DisposeAsync().ConfigureAwait(false);
+        }
+
+        if (_isMounted)
+        {
+            _isMounted = false;
+            ProcessHost.Unmount(CheckpointFolder);
+        }
+
+        _ending.Dispose();
+    }
+
+    // Workers first, then servers: training begins when the servers are there, and then everyone is.
+    private async Task<string?> StartAllAsync(CancellationToken cancellation)
+    {
+        Start(NodeName.Coordinator);
+        foreach (NodeName worker in _nodes.Keys.Where(name => name.Role == ActorRole.Worker))
+        {
+            Start(worker);
+        }
+
+        while (_hasJoined.Count < _scenario.Workers)
+        {
+            if (WhyItCantGoOn(cancellation) is { } why)
+            {
+                return why;
+            }
+
+            await Task.Delay(s_look, CancellationToken.None).ConfigureAwait(false);
+        }
+
+        foreach (NodeName server in _nodes.Keys.Where(name => name.Role == ActorRole.Server))
+        {
+            Start(server);
+        }
+
+        _beside.Add(SampleAsync());
+        return null;
+    }
+
+    private async Task<string?> PlayAsync(CancellationToken cancellation)
+    {
+        var waiting = _run.Actions.ToList();
+        TimeSpan saidAt = Now;
+        while (true)
+        {
+            Look();
+            for (int i = 0; i < waiting.Count;)
+            {
+                bool isDue = waiting[i].Step is { } step ? _firstStep is not null && _steps >= step : _firstStep is not null && Seconds(Now) >= waiting[i].Seconds;
+                if (!isDue)
+                {
+                    i++;
+                    continue;
+                }
+
+                FaultAction action = waiting[i];
+                waiting.RemoveAt(i);
+                Play(action);
+            }
+
+            foreach ((TimeSpan At, Action Do) due in _later.Where(l => l.At <= Now).ToArray())
+            {
+                _later.Remove(due);
+                due.Do();
+            }
+
+            foreach ((int Fault, Task Done) damaged in _damages.Where(d => d.Done.IsCompleted).ToArray())
+            {
+                _damages.Remove(damaged);
+                Over(damaged.Fault);
+            }
+
+            if (Now - saidAt > s_say)
+            {
+                saidAt = Now;
+                Say(string.Create(CultureInfo.InvariantCulture, $"step {_steps}"));
+            }
+
+            NodeProcess coordinator = _nodes[NodeName.Coordinator];
+            if (!coordinator.IsAlive && !coordinator.WasKilled && coordinator.ExitCode == 0)
+            {
+                Look();
+                return null;
+            }
+
+            if (WhyItCantGoOn(cancellation) is { } why)
+            {
+                return why;
+            }
+
+            await Task.Delay(s_look, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    private string? WhyItCantGoOn(CancellationToken cancellation)
+    {
+        if (cancellation.IsCancellationRequested)
+        {
+            return "it was interrupted";
+        }
+
+        if (Now.TotalSeconds > _scenario.Deadline)
+        {
+            return FormattableString.Invariant($"it had not ended after {_scenario.Deadline:0.#} s (the scenario's deadline), at step {_steps}");
+        }
+
+        foreach (NodeProcess node in _nodes.Values)
+        {
+            if (node.Starts == 0 || node.IsAlive || node.WasKilled || node.ExitCode == 0)
+            {
+                continue;
+            }
+
+            string how = $"{node.Name} ended by itself with exit code {node.ExitCode}: {string.Join(" / ", node.LastLines)}";
+            if (node.Name == NodeName.Coordinator || node.Starts >= MostStartsUnasked)
+            {
+                return how;
+            }
+
+            Tell(ClusterEventKind.Warning, node.Name, how);
+            Say(how);
+            Start(node.Name);
+        }
+
+        return null;
+    }
+
+    private void Look()
+    {
+        foreach (JournalRecord record in _journal.Poll())
+        {
+            switch (record)
+            {
+                case VerdictRecord { Verdict.Decision.Kind: not VerdictKind.Stop } verdict:
+                    _firstStep ??= Now;
+                    _steps = verdict.Verdict.Step + 1;
+                    _commits.Add(new CommitPoint(Now.TotalSeconds, _steps));
+                    break;
+                case RollbackRecord rollback:
+                    _steps = rollback.Version;
+                    _commits.Add(new CommitPoint(Now.TotalSeconds, _steps));
+                    break;
+                case EpochRecord { Predecessor: > 0 } epoch:
+                    Tell(ClusterEventKind.EpochClaimed, NodeName.Coordinator, $"the coordinator has claimed epoch {epoch.Epoch}");
+                    break;
+            }
+        }
+    }
+
+    private void Play(FaultAction action)
+    {
+        NodeProcess node = _nodes[action.Target];
+        int at = _played.Count;
+        _played.Add(new PlayedFault(action, Now.TotalSeconds, null, _steps));
+        Say(action.What);
+        switch (action.Fault)
+        {
+            case KillFault kill:
+                if (!node.IsAlive)
+                {
+                    _played[at] = _played[at] with { Note = "it was gone already", HealedSeconds = Now.TotalSeconds };
+                    return;
+                }
+
+                if (action.Target == NodeName.Coordinator)
+                {
+                    _earlierCounters.Add(Named(_counters));
+                    _counters = [];
+                }
+
+                node.Kill();
+                Tell(ClusterEventKind.Ended, action.Target, $"{action.Target} was killed");
+                if (kill.Restart)
+                {
+                    After(kill.Duration, () =>
+                    {
+                        Start(action.Target);
+                        Over(at);
+                        Say($"{action.Target} is started again");
+                    });
+                }
+
+                return;
+            case PauseFault pause:
+                node.Signal(PosixSignals.Stop);
+                After(pause.Duration, () =>
+                {
+                    node.Signal(PosixSignals.Continue);
+                    Over(at);
+                    Say($"{action.Target} goes on");
+                });
+                return;
+            case SlowFault slow:
+                var turns = new CancellationTokenSource();
+                _beside.Add(SlowAsync(node, slow.Factor, turns.Token));
+                After(slow.Duration, () =>
+                {
+                    turns.Cancel();
+                    Over(at);
+                });
+                return;
+            case CorruptFault corrupt:
+                _damages.Add((at, _network!.FlipBits(action.Target, action.Peers(), corrupt.Count)));
+                return;
+            case NetworkFault fault:
+                NetworkCondition condition = _network!.Begin(ConditionOf(action.Target, action.Peers(), fault));
+                After(fault.Duration, () =>
+                {
+                    _network.End(condition);
+                    Over(at);
+                });
+                return;
+            case DiskFullFault full:
+                string filler = Path.Combine(CheckpointFolder, "filler");
+                Fill(filler);
+                After(full.Duration, () =>
+                {
+                    File.Delete(filler);
+                    Over(at);
+                });
+                return;
+        }
+    }
+
+    private static NetworkCondition ConditionOf(NodeName node, IReadOnlyList<NodeName> peers, NetworkFault fault)
+    {
+        var condition = new NetworkCondition(node, peers, fault.Direction);
+        return fault switch
+        {
+            LatencyFault latency => condition with { Latency = TimeSpan.FromMilliseconds(latency.Milliseconds), Jitter = TimeSpan.FromMilliseconds(latency.Jitter) },
+            LossFault loss => condition with { Loss = loss.Percent / 100 },
+            BandwidthFault bandwidth => condition with { BytesPerSecond = bandwidth.KilobytesPerSecond * 1000 },
+            _ => condition with { IsCut = true },
+        };
+    }
+
+    private async Task SlowAsync(NodeProcess node, double factor, CancellationToken over)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(over, _ending.Token);
+        try
+        {
+            while (true)
+            {
+                node.Signal(PosixSignals.Continue);
+                await Task.Delay(s_slowTurn / factor, either.Token).ConfigureAwait(false);
+                node.Signal(PosixSignals.Stop);
+                await Task.Delay(s_slowTurn - (s_slowTurn / factor), either.Token).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            node.Signal(PosixSignals.Continue);
+        }
+    }
+
+    // Until nothing fits any more.
+    private static void Fill(string path)
+    {
+        using var file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
+        byte[] page = new byte[4096];
+        try
+        {
+            while (true)
+            {
+                file.Write(page);
+            }
+        }
+        catch (IOException)
+        {
+            // Full.
+        }
+    }
+
+    // The counters of a coordinator that is killed are gone with it.
+    private async Task SampleAsync()
+    {
+        using NodeSecurity security = NodeSecurity.OfToken(_token);
+        while (!_ending.IsCancellationRequested)
+        {
+            try
+            {
+                StatusReply status = await StatusClient.AskAsync(_coordinator, security, _ending.Token).ConfigureAwait(false);
+                Volatile.Write(ref _counters, status.Counters);
+                await Task.Delay(s_sample, _ending.Token).ConfigureAwait(false);
+            }
+            catch (TransportException)
+            {
+                await Task.Delay(s_sample, CancellationToken.None).ConfigureAwait(false); // it is gone, stopped or not there yet
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    private void Start(NodeName name)
+    {
+        _nodes[name].Start();
+        Tell(ClusterEventKind.Started, name, $"{name} is started");
+    }
+
+    private void After(double seconds, Action what) => _later.Add((Now + TimeSpan.FromSeconds(seconds), what));
+
+    private void Over(int fault) => _played[fault] = _played[fault] with { HealedSeconds = Now.TotalSeconds };
+
+    private void Tell(ClusterEventKind kind, NodeName? node, string text) => _events.Enqueue(new ClusterEvent(Now.TotalSeconds, kind, node, text));
+
+    private void Say(string text) => _said(_firstStep is null ? text : string.Create(CultureInfo.InvariantCulture, $"{Seconds(Now),6:0.0} s  {text}"));
+
+    // Called by the threads that read the processes' outputs.
+    private void Heard(NodeName name, string line)
+    {
+        const string As = " as ";
+        if (line.StartsWith("joined ", StringComparison.Ordinal) && line.IndexOf(As, StringComparison.Ordinal) is var at and > 0 && ActorOf(line.AsSpan(at + As.Length)) is { } actor)
+        {
+            _names[actor] = name;
+            _hasJoined[name] = true;
+        }
+        else if (line.Contains("has no coordinator", StringComparison.Ordinal))
+        {
+            Tell(ClusterEventKind.CoordinatorMissed, name, $"{name} noticed that the coordinator is gone");
+        }
+        else if (line.Contains("damaged on its way", StringComparison.Ordinal))
+        {
+            Tell(ClusterEventKind.Faulty, name, $"{name} found a damaged block and asked for it again");
+        }
+    }
+
+    // "worker 3, ..." or "server 0".
+    private static ActorId? ActorOf(ReadOnlySpan<char> text)
+    {
+        int space = text.IndexOf(' ');
+        ReadOnlySpan<char> number = space < 0 ? [] : text[(space + 1)..];
+        int end = number.IndexOfAnyExceptInRange('0', '9');
+        if (!int.TryParse(end < 0 ? number : number[..end], NumberStyles.None, CultureInfo.InvariantCulture, out int value))
+        {
+            return null;
+        }
+
+        return text[..space] switch { "worker" => ActorId.Worker(value), "server" => ActorId.Server(value), _ => null };
+    }
+
+    private NodeName? NameOf(string actor) => actor == "coordinator" ? NodeName.Coordinator : ActorOf(actor) is { } id && _names.TryGetValue(id, out NodeName name) ? name : null;
+
+    private void HealAll()
+    {
+        _later.Clear();
+        _network?.EndAll();
+        foreach (NodeProcess node in _nodes.Values)
+        {
+            node.Signal(PosixSignals.Continue);
+        }
+    }
+
+    private async Task EndAllAsync(bool isDone)
+    {
+        await _ending.CancelAsync().ConfigureAwait(false);
+        long since = Stopwatch.GetTimestamp();
+        foreach (NodeProcess node in _nodes.Values)
+        {
+            TimeSpan left = isDone ? s_farewell - Stopwatch.GetElapsedTime(since) : TimeSpan.Zero;
+            if (!node.WaitForExit(left > TimeSpan.Zero ? left : TimeSpan.Zero))
+            {
+                node.Kill();
+            }
+        }
+    }
+
+    private RunRecord Record(string? failure)
+    {
+        var folder = new RunFolder(_run.Folder);
+        RunSummary? summary = failure is null && File.Exists(folder.SummaryPath) ? RunSummary.Read(folder.SummaryPath) : null;
+        failure ??= summary is null ? "it ended without a summary" : null;
+        double origin = (_firstStep ?? Now).TotalSeconds;
+        IEnumerable<ClusterEvent> told = EventsLog.Read(folder.EventsPath)
+            .Select(e => (Event: e, Kind: KindOf(e.Kind)))
+            .Where(e => e.Kind is not null)
+            .Select(e => new ClusterEvent((e.Event.At - _begun).TotalSeconds, e.Kind!.Value, NameOf(e.Event.Node), Named(e.Event)));
+        double end = _commits.Count == 0 ? origin : _commits[^1].Seconds;
+        return new RunRecord
+        {
+            Name = _run.Name,
+            Failure = failure,
+            ModelSha256 = summary?.ModelSha256 ?? "",
+            StateSha256 = summary?.StateSha256 ?? "",
+            Steps = summary?.Steps ?? _steps,
+            Seconds = Round(end - origin),
+            Commits = [.. _commits.Select(c => c with { Seconds = Round(c.Seconds - origin) })],
+            Losses = [.. MetricsLog.Read(folder.MetricsPath).Steps.Select(s => new LossPoint(s.Step, s.Loss))],
+            Events = [.. _events.Concat(told).OrderBy(e => e.Seconds).Select(e => e with { Seconds = Round(e.Seconds - origin) })],
+            Faults = [.. _played.Select((f, i) => f with
+            {
+                Seconds = Round(f.Seconds - origin),
+                HealedSeconds = f.HealedSeconds is { } healed ? Round(healed - origin) : null,
+                Note = f.Note ?? (_damages.Any(d => d.Fault == i) ? "fewer messages than that came by" : null),
+            })],
+            NotPlayed = [.. _run.Actions.Where(a => _played.All(p => p.Action != a))],
+            Counters = Sum(summary?.Counters ?? Named(_counters)),
+            Ledger = LedgerOf(summary),
+            Folder = _run.Folder,
+        };
+
+        static double Round(double seconds) => Math.Round(seconds, 4);
+    }
+
+    private LedgerFigures? LedgerOf(RunSummary? summary)
+    {
+        try
+        {
+            using var files = new JournalFiles(JournalFiles.FolderOf(_run.Folder));
+            LedgerReport report = Ledger.Verify(files.ReadRecords(), _run.Job.Job, 0, summary?.Steps);
+            return new LedgerFigures(report.Steps, report.Samples, report.LostSamples, report.RepeatedSamples, report.DifferingShards, report.FirstOffence);
+        }
+        catch (TrainingException)
+        {
+            return null; // it failed before there was one
+        }
+    }
+
+    // The events of the log with the nodes' own names instead of the numbers that they joined under.
+    private string Named(NodeEvent happened) => NameOf(happened.Node) is { } name ? happened.Text.Replace(happened.Node + " ", name + " ", StringComparison.Ordinal) : happened.Text;
+
+    private static ClusterEventKind? KindOf(string kind) => kind switch
+    {
+        "joined" => ClusterEventKind.Joined,
+        "left" => ClusterEventKind.Left,
+        "lost" => ClusterEventKind.Lost,
+        "speculated" => ClusterEventKind.Suspected,
+        "faulty" => ClusterEventKind.Faulty,
+        "quarantined" => ClusterEventKind.Quarantined,
+        "warning" => ClusterEventKind.Warning,
+        "promoted" => ClusterEventKind.Promoted,
+        "refilled" => ClusterEventKind.Refilled,
+        "rolledBack" => ClusterEventKind.RolledBack,
+        _ => null,
+    };
+
+    private static Dictionary<string, long> Named(NamedCount[] counters)
+        => counters.ToDictionary(counter => s_summaryNames.GetValueOrDefault(counter.Name, counter.Name), counter => counter.Count);
+
+    private SortedDictionary<string, long> Sum(IReadOnlyDictionary<string, long> last)
+    {
+        var sum = new SortedDictionary<string, long>(last.ToDictionary(pair => pair.Key, pair => pair.Value), StringComparer.Ordinal);
+        foreach (IReadOnlyDictionary<string, long> earlier in _earlierCounters)
+        {
+            foreach (string name in sum.Keys.ToArray())
+            {
+                sum[name] += earlier.GetValueOrDefault(name);
+            }
+        }
+
+        return sum;
+    }
+
+    private string JoinOf(NodeName node)
+    {
+        if (_network is null)
+        {
+            return _coordinator.ToString();
+        }
+
+        // A way of its own for each node, because a node that joins for the first time has no number yet.
+        var proxy = new FaultyProxy(_network, new IPEndPoint(IPAddress.Loopback, 0), new IPEndPoint(IPAddress.Loopback, _coordinator.Port), NodeName.Coordinator, _ => node);
+        _proxies.Add(proxy);
+        return proxy.Address;
+    }
+
+    private void Proxy(string host, int port, NodeName owner) => _proxies.Add(new FaultyProxy(
+        _network!,
+        new IPEndPoint(IPAddress.Parse(host), port),
+        new IPEndPoint(IPAddress.Loopback, port),
+        owner,
+        caller => caller.Role switch
+        {
+            PeerRole.Coordinator => NodeName.Coordinator,
+            PeerRole.Worker or PeerRole.Server => _names.TryGetValue(new ActorId((ActorRole)caller.Role, caller.Number), out NodeName name) ? name : null,
+            _ => null,
+        }));
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
