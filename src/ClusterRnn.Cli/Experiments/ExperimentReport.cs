@@ -81,7 +81,8 @@ internal static class ExperimentReport
 
         if (findings.Runs.Count > 0)
         {
-            Card("Speed of training", ExperimentWords.Share(findings.Runs.Min(run => run.Goodput)), "of the undisturbed run's, with everything that was done twice");
+            double? share = findings.Runs.Min(run => run.Goodput);
+            Card("Speed of training", ExperimentWords.Share(share), share >= 1 ? "of the undisturbed run’s: not slower than chance" : "of the undisturbed run’s, pauses included");
         }
 
         html.Append("</section>\n");

@@ -32,6 +32,7 @@ internal sealed class ProcessRun : IAsyncDisposable
 
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(4);
     private static readonly TimeSpan s_sample = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan s_longPause = TimeSpan.FromMilliseconds(400); // after which it is worth asking what is waited for
     private static readonly TimeSpan s_say = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan s_slowTurn = TimeSpan.FromMilliseconds(100);
@@ -39,7 +40,11 @@ internal sealed class ProcessRun : IAsyncDisposable
     // What a coordinator's counters are called in summary.json, where it differs.
     private static readonly Dictionary<string, string> s_summaryNames = new()
     {
-        ["lateJoins"] = "workersJoined", ["leaves"] = "workersLeft", ["lostWorkers"] = "workersLost", ["lostServers"] = "serversLost", ["quarantined"] = "workersQuarantined",
+        ["lateJoins"] = "workersJoined",
+        ["leaves"] = "workersLeft",
+        ["lostWorkers"] = "workersLost",
+        ["lostServers"] = "serversLost",
+        ["quarantined"] = "workersQuarantined",
     };
 
     private readonly ExperimentRun _run;
@@ -67,6 +72,7 @@ internal sealed class ProcessRun : IAsyncDisposable
     private NamedCount[] _counters = [];
     private TimeSpan? _firstStep;
     private long _steps;
+    private long _lastCommitTicks;
     private bool _isMounted;
 
     public ProcessRun(ExperimentRun run, IReadOnlyList<string> program, Action<string> said)
@@ -301,6 +307,7 @@ internal sealed class ProcessRun : IAsyncDisposable
                     _firstStep ??= Now;
                     _steps = verdict.Verdict.Step + 1;
                     _commits.Add(new CommitPoint(Now.TotalSeconds, _steps));
+                    Interlocked.Exchange(ref _lastCommitTicks, Now.Ticks);
                     break;
                 case RollbackRecord rollback:
                     _steps = rollback.Version;
@@ -440,6 +447,7 @@ internal sealed class ProcessRun : IAsyncDisposable
     // The counters of a coordinator that is killed are gone with it.
     private async Task SampleAsync()
     {
+        TimeSpan told = TimeSpan.Zero; // the commit before the pause that was told of last
         using NodeSecurity security = NodeSecurity.OfToken(_token);
         while (!_ending.IsCancellationRequested)
         {
@@ -447,6 +455,13 @@ internal sealed class ProcessRun : IAsyncDisposable
             {
                 StatusReply status = await StatusClient.AskAsync(_coordinator, security, _ending.Token).ConfigureAwait(false);
                 Volatile.Write(ref _counters, status.Counters);
+                TimeSpan lastCommit = TimeSpan.FromTicks(Interlocked.Read(ref _lastCommitTicks));
+                if (lastCommit > TimeSpan.Zero && lastCommit != told && Now - lastCommit > s_longPause && !status.Ended)
+                {
+                    told = lastCommit;
+                    Tell(ClusterEventKind.Waiting, null, string.Create(CultureInfo.InvariantCulture, $"no step for {(Now - lastCommit).TotalSeconds:0.0} s: {ActivityOf(status)}"));
+                }
+
                 await Task.Delay(s_sample, _ending.Token).ConfigureAwait(false);
             }
             catch (TransportException)
@@ -458,6 +473,12 @@ internal sealed class ProcessRun : IAsyncDisposable
                 return;
             }
         }
+    }
+
+    private string ActivityOf(StatusReply status)
+    {
+        string[] why = [.. status.Nodes.Where(node => node.Why.Length > 0).Select(node => $"{NameOf(node.Actor.ToString())?.ToString() ?? node.Actor.ToString()} {node.Why}")];
+        return why.Length == 0 ? status.Activity : $"{status.Activity} ({string.Join("; ", why)})";
     }
 
     private void Start(NodeName name)

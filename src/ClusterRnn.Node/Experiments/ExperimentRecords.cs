@@ -44,6 +44,9 @@ public enum ClusterEventKind
     /// <summary>Something else that a person should know, such as a checkpoint that could not be written.</summary>
     Warning,
 
+    /// <summary>No step has been committed for a while; the coordinator says what it waits for.</summary>
+    Waiting,
+
     /// <summary>Its process was started.</summary>
     Started,
 
