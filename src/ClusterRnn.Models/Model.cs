@@ -39,6 +39,7 @@ public sealed class Model
             StateWidth += layer.StateWidth;
             ReturnsLast |= layer.ReturnsLast;
             ReadsAhead |= layer.ReadsAhead;
+            NeedsContext |= layer.NeedsContext;
         }
 
         Layout = new ParameterLayout(declarations.Tensors);
@@ -76,6 +77,9 @@ public sealed class Model
 
     /// <summary>Whether an output depends on later time steps (a bidirectional layer): windows are computed whole and carry no state.</summary>
     public bool ReadsAhead { get; }
+
+    /// <summary>Whether a time step depends on earlier ones of its window by themselves (attention, positions): predictions step by step then go on by <see cref="ModelExecutor.Continue"/>.</summary>
+    public bool NeedsContext { get; }
 
     /// <summary>The names of its layers in forward order, as <see cref="ParameterTensor.Layer"/> numbers them; a stack counts once for each of its layers.</summary>
     public IReadOnlyList<string> LayerNames { get; }

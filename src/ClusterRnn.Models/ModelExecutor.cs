@@ -25,6 +25,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     private readonly int gradientShards;
     private readonly int lastCoupling;
     private readonly bool training;
+    private readonly int contextTime;
     private readonly TrainingStep step = new();
     private readonly int[] rowCounts;
     private readonly ParameterTensor[] tensors;
@@ -39,6 +40,8 @@ public sealed unsafe class ModelExecutor : IDisposable
     private float* shardGradients; // [gradientShards - 1, Layout.Length]: of shards that are not the first of their subtree
     private readonly nint[] sumsOfShards; // [maximumShards]: the gradient of each shard
     private bool loaded;
+    private int pastTime;
+    private int pastRows;
 
     /// <summary>Reserves all buffers.</summary>
     /// <param name="model">The model.</param>
@@ -49,12 +52,14 @@ public sealed unsafe class ModelExecutor : IDisposable
     /// <param name="maximumShards">The most shards of a slice.</param>
     /// <param name="segmentTime">Time steps of a segment: longer windows are trained and evaluated in segments, and activations computed twice. 0: windows are computed whole.</param>
     /// <param name="gradientShards">The most shards of a slice that is trained in segments; 0: as many as <paramref name="maximumShards"/>.</param>
-    public ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256, int segmentTime = 0, int gradientShards = 0)
-        : this(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, segmentTime, gradientShards, onlyMeasure: false)
+    /// <param name="contextTime">The most time steps that <see cref="Continue"/> goes on from, the new ones included; 0: there is no room to keep any.</param>
+    /// <exception cref="ModelException">The model can't be computed like this: attention in segments, or a context where time steps depend on later ones.</exception>
+    public ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256, int segmentTime = 0, int gradientShards = 0, int contextTime = 0)
+        : this(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, segmentTime, gradientShards, contextTime, onlyMeasure: false)
     {
     }
 
-    private ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards, int segmentTime, int gradientShards, bool onlyMeasure)
+    private ModelExecutor(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards, int segmentTime, int gradientShards, int contextTime, bool onlyMeasure)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumTime, 1);
@@ -65,7 +70,19 @@ public sealed unsafe class ModelExecutor : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(segmentTime);
         ArgumentOutOfRangeException.ThrowIfNegative(gradientShards);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(gradientShards, maximumShards);
+        ArgumentOutOfRangeException.ThrowIfNegative(contextTime);
         Model = model;
+        this.contextTime = contextTime;
+        if (model.NeedsContext && segmentTime > 0 && segmentTime < maximumTime)
+        {
+            throw new ModelException("layers", "Attention and positions need the whole window: activations can't be computed again segment by segment. Set cluster.recompute: false, or shorten the window.");
+        }
+
+        if (contextTime > 0 && model.ReadsAhead)
+        {
+            throw new ModelException("layers", "The model can't go on token by token: its attention sees later time steps. Train it with causal: true.");
+        }
+
         this.segmentTime = segmentTime == 0 || model.ReadsAhead ? maximumTime : Math.Min(segmentTime, maximumTime);
         this.gradientShards = gradientShards == 0 ? maximumShards : gradientShards;
         lastCoupling = Array.FindLastIndex([.. model.CreateLayers()], layer => layer.CouplesTime);
@@ -92,10 +109,10 @@ public sealed unsafe class ModelExecutor : IDisposable
     public long MemoryBytes { get; }
 
     /// <summary>The bytes an executor of these limits reserves, without reserving them.</summary>
-    /// <inheritdoc cref="ModelExecutor(Model, int, int, int, bool, int, int, int)" path="/param"/>
+    /// <inheritdoc cref="ModelExecutor(Model, int, int, int, bool, int, int, int, int)" path="/param"/>
     public static long MeasureBytes(Model model, int maximumTime, int maximumTargetTime, int maximumRows, bool training, int maximumShards = 256, int segmentTime = 0, int gradientShards = 0)
     {
-        using var executor = new ModelExecutor(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, segmentTime, gradientShards, onlyMeasure: true);
+        using var executor = new ModelExecutor(model, maximumTime, maximumTargetTime, maximumRows, training, maximumShards, segmentTime, gradientShards, 0, onlyMeasure: true);
         return executor.MemoryBytes;
     }
 
@@ -194,13 +211,58 @@ public sealed unsafe class ModelExecutor : IDisposable
         loss.Outputs(outputs, logits ? ActivationKind.Linear : Model.FinalActivation, rowOrder.Places);
     }
 
+    /// <summary>Time steps that are kept: <see cref="Continue"/> goes on from them.</summary>
+    public int PastTime => pastTime;
+
+    /// <summary>
+    /// Forward over time steps that follow those of the calls before, without dropout: gives the bits of <see cref="Predict"/>
+    /// over all of them. Attention finds the keys and values of earlier time steps where it left them.
+    /// </summary>
+    /// <param name="batch">The rows, none of them ended; the same rows in every call until <see cref="Forget"/>.</param>
+    /// <param name="stateIn">[rows, <see cref="Model.StateWidth"/>], or null for the zero state.</param>
+    /// <param name="stateOut">The state after the last time step, overwritten; null if nobody needs it. It may be <paramref name="stateIn"/>.</param>
+    /// <param name="outputs">[TargetTime, rows, <see cref="Model.OutputWidth"/>], overwritten.</param>
+    /// <param name="logits">Whether to leave out the last function that the loss takes over (<see cref="Model.FinalActivation"/>).</param>
+    /// <exception cref="InvalidOperationException">There is no room for so many time steps.</exception>
+    public void Continue(SpanBatch batch, float* stateIn, float* stateOut, float* outputs, bool logits = false)
+    {
+        CheckBatch(batch);
+        if (pastTime + batch.Time > contextTime)
+        {
+            throw new InvalidOperationException($"{pastTime} time steps are kept and {batch.Time} more were given; there is room for {contextTime}.");
+        }
+
+        if (pastTime > 0 && batch.Rows != pastRows)
+        {
+            throw new ArgumentException($"The time steps that are kept are those of {pastRows} rows, the batch has {batch.Rows}.", nameof(batch));
+        }
+
+        step.HasContext = true;
+        step.PastTime = pastTime;
+        try
+        {
+            Predict(batch, stateIn, stateOut, outputs, logits);
+        }
+        finally
+        {
+            step.HasContext = false;
+            step.PastTime = 0;
+        }
+
+        pastTime += batch.Time;
+        pastRows = batch.Rows;
+    }
+
+    /// <summary>Forgets the time steps that are kept.</summary>
+    public void Forget() => pastTime = 0;
+
     /// <inheritdoc/>
     public void Dispose() => arena.Dispose();
 
     private void Plan(Arena from)
     {
         int targetTime = Math.Min(segmentTime, maximumTargetTime);
-        var plan = new LayerPlan(from, segmentTime, maximumTime, maximumRows, maximumShards, training);
+        var plan = new LayerPlan(from, segmentTime, maximumTime, maximumRows, maximumShards, training, contextTime);
         windowScope = new StepScope(from, segmentTime, segmentTime, maximumRows, maximumShards);
         targetScope = new StepScope(from, segmentTime, targetTime, maximumRows, maximumShards);
         lastScope = new StepScope(from, 1, 1, maximumRows, maximumShards);
@@ -227,7 +289,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     {
         bool readsTokens = layer == layers[0] && Model.Input == InputKind.Tokens; // no product has a column for each
         int input = readsTokens ? 0 : (layer.Input.Width + 31) & ~31;
-        return layer.CouplesTime ? input + layer.OutputWidth : Math.Max(input, layer.OutputWidth);
+        return layer.CouplesTime ? Math.Max(input + layer.OutputWidth, layer.WidestOperand) : Math.Max(input, layer.OutputWidth);
     }
 
     /// <summary>Gives every activation its width and time axis.</summary>

@@ -114,7 +114,9 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         };
         ClusterConfig cluster = config.Cluster;
         int every = cluster.Recompute ? cluster.RecomputeEvery ?? (int)Math.Ceiling(Math.Sqrt(job.MaximumTime)) : 0;
-        return job with { RecomputeEvery = every };
+        job = job with { RecomputeEvery = every };
+        ModelExecutor.MeasureBytes(job.Model, job.MaximumTime, 1, 1, training: true, maximumShards: 1, every); // says now what can't be computed
+        return job;
     }
 
     /// <summary>A layer that reads ahead needs whole sequences, all at once, and must not see what it is to predict.</summary>
@@ -126,9 +128,19 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         }
 
         int layer = 0;
-        while (config.Model.Layers[layer] is not RecurrentConfig { Bidirectional: true })
+        while (config.Model.Layers[layer] is not (RecurrentConfig { Bidirectional: true } or AttentionConfig { Causal: false } or TransformerConfig { Causal: false }))
         {
             layer++;
+        }
+
+        if (config.Model.Layers[layer] is not RecurrentConfig)
+        {
+            if (data.Text is not null)
+            {
+                throw new ModelException($"layers[{layer}].causal", "The data's targets are the next tokens of a text, and attention to all of the window reads them as inputs: it would learn to copy. Set causal: true.");
+            }
+
+            return;
         }
 
         string path = $"layers[{layer}].bidirectional";

@@ -80,6 +80,15 @@ public sealed class OneAnswerTests
     }
 
     [Fact]
+    public async Task InstructionSetsChangeNoBitOfATransformer()
+    {
+        var job = new Job(
+            "transformer", Repository.Config("char-transformer.yaml"), "--steps", "3", "--set", "data.characters=1500", "--set", "batch.size=3", "--set", "generate.length=20",
+            "--set", "model.layers[0].units=20", "--set", "model.layers[2].dropout=0.1", "--set", "model.layers[2].units=40");
+        await ExpectTheSame(job, job.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = "scalar" }, "--workers", "2"));
+    }
+
+    [Fact]
     public async Task AnotherSeedGivesAnotherModel()
     {
         FinishedRun run = await Job.Tiny.UndisturbedAsync();

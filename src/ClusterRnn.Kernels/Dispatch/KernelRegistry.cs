@@ -1,5 +1,6 @@
 // Every kernel there is, once. Dispatch, tests and benchmarks all start from the kernels named here; a test sees to it that
 // none is missing.
+using ClusterRnn.Kernels.Attention;
 using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Gates;
 using ClusterRnn.Kernels.Losses;
@@ -26,7 +27,7 @@ public static unsafe class KernelRegistry
     [
         .. Products(), .. Gates(), .. ElementwiseFunctions.Kernels.Select(Elementwise), Dropout(), Softmax(),
         Regression(BinaryCrossEntropy.Kernel, OperandKind.Shares), Regression(MeanSquaredError.Kernel, OperandKind.Floats), Dot(), .. Optimizers(),
-        .. LayerNorms(),
+        .. LayerNorms(), Elementwise(Gelu.ExactKernel), Elementwise(Gelu.TanhKernel), Attention(ScaledAttention.ForwardKernel), Attention(ScaledAttention.BackwardKernel),
     ];
 
     private static long Padded(KernelShape shape) => (long)shape.Rows * ColumnGroups.Pad(shape.Columns);
@@ -156,6 +157,51 @@ public static unsafe class KernelRegistry
             SourceGradient = s.Depth % 3 == 0 ? null : (float*)p[5],
             Around = s.Depth % 2 == 0 ? null : (float*)p[5],
         })));
+
+    // Half of the shapes are causal, a third drop weights; there are more keys than queries by up to 33.
+    private static KernelEntry Attention(Kernel<AttentionArguments> kernel)
+    {
+        int Keys(KernelShape s) => s.Rows + (s.Depth % 34);
+        return new(
+            kernel,
+            [
+                Floats("query", s => (long)s.Rows * s.Columns), Floats("key", s => (long)Keys(s) * s.Columns), Floats("value", s => (long)Keys(s) * s.Columns),
+                Floats("result", s => (long)s.Rows * s.Columns), Floats("result gradient", s => (long)s.Rows * s.Columns), Floats("statistics", s => 2L * s.Rows),
+            ],
+            s => 4.0 * s.Rows * Keys(s) * s.Columns,
+            (set, s, p) =>
+            {
+                AttentionScratch? scratch = null;
+                using var arena = Arena.Create(a => scratch = new AttentionScratch(a, Keys(s), s.Columns, isTraining: true));
+                bool drops = s.Columns % 3 == 0;
+                kernel.Run(set, new()
+                {
+                    Queries = s.Rows,
+                    Keys = Keys(s),
+                    HeadWidth = s.Columns,
+                    IsCausal = s.Rows % 2 == 0,
+                    FirstQuery = Keys(s) - s.Rows,
+                    Query = (float*)p[0],
+                    QueryStride = s.Columns,
+                    Key = (float*)p[1],
+                    Value = (float*)p[2],
+                    KeyStride = s.Columns,
+                    Scale = 0.3f,
+                    Result = (float*)p[3],
+                    ResultGradient = (float*)p[4],
+                    ResultStride = s.Columns,
+                    Statistics = (float*)p[5],
+                    StatisticsStride = 2,
+                    DropThreshold = drops ? Kernels.Elementwise.Dropout.ThresholdOf(0.25f) : 0,
+                    KeptScale = Kernels.Elementwise.Dropout.ScaleOf(0.25f),
+                    DropKey = 42,
+                    Slot = 3,
+                    Time = 7,
+                    FirstElement = 16,
+                    Buffers = scratch!.Buffers,
+                });
+            });
+    }
 
     private static KernelEntry[] Products() =>
     [

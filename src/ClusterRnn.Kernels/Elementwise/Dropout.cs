@@ -34,6 +34,9 @@ public unsafe struct DropoutArguments
     /// <summary>The absolute time, or 0 for a mask that is the same at all times.</summary>
     public long Time;
 
+    /// <summary>The number of a row's first element among the random numbers; a multiple of 16.</summary>
+    public int FirstElement;
+
     /// <summary>An element is dropped when its 24 random bits are below this.</summary>
     public uint Threshold;
 
@@ -71,10 +74,16 @@ public static unsafe class Dropout
             Key = key.Key,
             FirstSlot = firstSlot,
             Time = time,
-            Threshold = (uint)(probability * (1 << 24)),
-            Scale = 1f / (1f - probability),
+            Threshold = ThresholdOf(probability),
+            Scale = ScaleOf(probability),
         });
     }
+
+    /// <summary>The bound below which 24 random bits drop an element with <paramref name="probability"/>.</summary>
+    public static uint ThresholdOf(float probability) => (uint)(probability * (1 << 24));
+
+    /// <summary>What kept elements are scaled by: 1 / (1 - p).</summary>
+    public static float ScaleOf(float probability) => 1f / (1f - probability);
 
     private static void Reference(DropoutArguments* a)
     {
@@ -82,7 +91,7 @@ public static unsafe class Dropout
         {
             for (int element = 0; element < a->Width; element++)
             {
-                var block = Philox.Block(a->Key, ((ulong)(a->FirstSlot + row) << 32) | (uint)(element >> 2), (ulong)a->Time);
+                var block = Philox.Block(a->Key, ((ulong)(a->FirstSlot + row) << 32) | (uint)((a->FirstElement + element) >> 2), (ulong)a->Time);
                 uint bits = (element & 3) switch { 0 => block.Word0, 1 => block.Word1, 2 => block.Word2, _ => block.Word3 };
                 nint at = (row * a->Stride) + element;
                 a->Target[at] = bits >> 8 < a->Threshold ? 0f : ScalarMath.Flush(a->Source[at] * a->Scale);
@@ -101,12 +110,12 @@ public static unsafe class Dropout
         V scale = V.Broadcast(a->Scale), zero = V.Broadcast(0f), threshold = V.Broadcast(a->Threshold);
         for (int row = 0; row < a->Rows; row++)
         {
-            ulong slot = (ulong)(a->FirstSlot + row) << 32;
+            ulong slot = ((ulong)(a->FirstSlot + row) << 32) | (uint)(a->FirstElement >> 2);
             float* source = a->Source + (row * a->Stride), target = a->Target + (row * a->Stride);
             for (int first = 0; first < a->Width; first += 16)
             {
                 int count = Math.Min(16, a->Width - first);
-                W.Sixteen(a->Key, slot | (uint)(first >> 2), (ulong)a->Time, words);
+                W.Sixteen(a->Key, slot + (uint)(first >> 2), (ulong)a->Time, words);
                 bool whole = count == 16;
                 float* from = whole ? source + first : rest, to = whole ? target + first : rest;
                 if (!whole)

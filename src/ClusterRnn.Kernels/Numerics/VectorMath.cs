@@ -109,6 +109,24 @@ internal static class VectorMath<V>
         return V.SelectLess(result, V.Broadcast(ScalarMath.Tiny), zero, result);
     }
 
+    // Φ(-t) for 0 <= t <= 12, and exp(-t²/2).
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V NormalTail(V t, out V exponential)
+    {
+        V w = V.Broadcast(1f) / V.MultiplyAdd(V.Broadcast(ScalarMath.TailSlope), t, V.Broadcast(1f));
+        V p = V.MultiplyAdd(V.Broadcast(ScalarMath.Tail9), w, V.Broadcast(ScalarMath.Tail8));
+        p = V.MultiplyAdd(p, w, V.Broadcast(ScalarMath.Tail7));
+        p = V.MultiplyAdd(p, w, V.Broadcast(ScalarMath.Tail6));
+        p = V.MultiplyAdd(p, w, V.Broadcast(ScalarMath.Tail5));
+        p = V.MultiplyAdd(p, w, V.Broadcast(ScalarMath.Tail4));
+        p = V.MultiplyAdd(p, w, V.Broadcast(ScalarMath.Tail3));
+        p = V.MultiplyAdd(p, w, V.Broadcast(ScalarMath.Tail2));
+        p = V.MultiplyAdd(p, w, V.Broadcast(ScalarMath.Tail1));
+        V minusHalf = V.Broadcast(-0.5f), square = t * t, e = Exp(minusHalf * square);
+        exponential = V.MultiplyAdd(e, minusHalf * V.MultiplyAdd(t, t, Negate(square)), e);
+        return exponential * (p * w);
+    }
+
     // x where x > 0 or x is NaN, else +0.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Relu(V x) => V.SelectLess(x, V.Broadcast(0f), V.Broadcast(0f), x + V.Broadcast(0f));

@@ -37,7 +37,7 @@ internal static unsafe class Packing
         }
     }
 
-    private static void Transposed<T>(PackingArguments* a)
+    public static void Transposed<T>(PackingArguments* a)
         where T : struct, ITiles
     {
         int step = Math.Min(16, T.PanelWidth);
@@ -73,7 +73,7 @@ internal static unsafe class Packing
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Plain<T>(PackingArguments* a)
+    public static void Plain<T>(PackingArguments* a)
         where T : struct, ITiles => PlainPanels(a, T.PanelWidth);
 
     /// <summary>target[0..count) = source, in lines of 16 where they fit.</summary>

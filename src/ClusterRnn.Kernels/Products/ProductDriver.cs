@@ -17,6 +17,7 @@ internal unsafe struct ProductArguments
     public int Rows; // M
     public float* A; // [M, K], K as Inner says
     public nint Lda;
+    public bool IsLeftTransposed; // A lies as [K, M], one group, with room to read 16 floats from any column; not in the reference
     public ColumnGroups Inner;
     public float* Panels; // [groups, panels of a group, K, panel width]
     public long PanelStride;
@@ -163,12 +164,30 @@ internal static unsafe class ProductDriver<T>
     // Rearranges columns [from, from + depth) of the dense K of some rows: target[i * height + r].
     private static void PackRows(ProductArguments* p, int row, int height, int from, int depth, float* target)
     {
+        if (p->IsLeftTransposed)
+        {
+            PackColumns(p->A + (from * p->Lda) + row, p->Lda, height, depth, target);
+            return;
+        }
+
         int width = p->Inner.Width;
         for (int at = from; at < from + depth;)
         {
             int group = at / width, within = at - (group * width), count = Math.Min(width - within, from + depth - at);
             T.Transpose(p->A + (row * p->Lda) + p->Inner.Offset(group) + within, p->Lda, height, count, p->Inner.IsPadded && within + count == width, target + ((nint)(at - from) * height), height);
             at += count;
+        }
+    }
+
+    // target[i * height + r] = source[i * lds + r]; each row is copied with what follows it, which the next row replaces.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void PackColumns(float* source, nint lds, int height, int depth, float* target)
+    {
+        for (int i = 0; i < depth; i++, source += lds, target += height)
+        {
+            Vector256<float> low = Vector256.Load(source), high = Vector256.Load(source + 8);
+            low.Store(target);
+            high.Store(target + 8);
         }
     }
 

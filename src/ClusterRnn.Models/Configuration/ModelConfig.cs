@@ -141,6 +141,49 @@ public enum GruResetGate
     Before,
 }
 
+/// <summary>What tells attention where in the window a time step stands.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<PositionKind>))]
+public enum PositionKind
+{
+    /// <summary>Sines and cosines of geometrically growing periods (Vaswani et al. 2017).</summary>
+    [JsonStringEnumMemberName("sinusoidal")]
+    Sinusoidal,
+
+    /// <summary>A learned vector for each place.</summary>
+    [JsonStringEnumMemberName("learned")]
+    Learned,
+}
+
+/// <summary>Where a Transformer normalises.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<NormPlace>))]
+public enum NormPlace
+{
+    /// <summary>Before each branch (Xiong et al. 2020), and once more after the last layer.</summary>
+    [JsonStringEnumMemberName("pre")]
+    Pre,
+
+    /// <summary>After each branch is added, as first published (Vaswani et al. 2017).</summary>
+    [JsonStringEnumMemberName("post")]
+    Post,
+}
+
+/// <summary>The function of a Transformer's feed-forward network.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<TransformerActivation>))]
+public enum TransformerActivation
+{
+    /// <summary>x Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016).</summary>
+    [JsonStringEnumMemberName("gelu")]
+    Gelu,
+
+    /// <summary>x Φ(x) with Φ approximated by tanh.</summary>
+    [JsonStringEnumMemberName("gelu-tanh")]
+    GeluTanh,
+
+    /// <summary>max(x, 0)</summary>
+    [JsonStringEnumMemberName("relu")]
+    Relu,
+}
+
 /// <summary>One layer of a model.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "type", UnknownDerivedTypeHandling = JsonUnknownDerivedTypeHandling.FailSerialization)]
 [JsonDerivedType(typeof(EmbeddingConfig), "embedding")]
@@ -152,6 +195,9 @@ public enum GruResetGate
 [JsonDerivedType(typeof(DenseConfig), "dense")]
 [JsonDerivedType(typeof(DropoutConfig), "dropout")]
 [JsonDerivedType(typeof(LayerNormConfig), "layer-norm")]
+[JsonDerivedType(typeof(PositionsConfig), "positions")]
+[JsonDerivedType(typeof(AttentionConfig), "attention")]
+[JsonDerivedType(typeof(TransformerConfig), "transformer")]
 public abstract record LayerConfig
 {
     /// <summary>The layer's name, the first part of its tensors' names; null: its type, numbered from the second on.</summary>
@@ -343,4 +389,99 @@ public sealed record LayerNormConfig : LayerConfig
     [Description("What is added to the variance.")]
     [Range(1e-12, 1.0)]
     public double Epsilon { get; init; } = 1e-5;
+}
+
+/// <summary>Adds to each time step a vector for its place in the window, so that attention knows the order.</summary>
+[Description("Adds to each time step a vector for its place in the window, so that attention knows the order.")]
+public sealed record PositionsConfig : LayerConfig
+{
+    /// <summary>Which vectors.</summary>
+    [Description("Sines and cosines, or a learned vector for each place.")]
+    public PositionKind Kind { get; init; }
+
+    /// <summary>For learned vectors: how many places there are.</summary>
+    [Description("For learned vectors: how many places there are, at least the longest window (batch.lookBack, or batch.span).")]
+    [Range(1, 1048576)]
+    public int MaximumLength { get; init; } = 1024;
+
+    /// <summary>For learned vectors: how they are drawn.</summary>
+    [Description("For learned vectors: how they are drawn at first.")]
+    public InitializerKind Initializer { get; init; }
+}
+
+/// <summary>Self-attention of several heads (Vaswani et al. 2017), without a residual way around it.</summary>
+[Description("Self-attention of several heads over the window, without a residual way around it.")]
+public sealed record AttentionConfig : LayerConfig
+{
+    /// <summary>How many heads share the width.</summary>
+    [Description("How many heads share the width; they must divide it.")]
+    [Range(1, 1024)]
+    public int Heads { get; init; } = 4;
+
+    /// <summary>Whether a time step sees itself and earlier ones alone.</summary>
+    [Description("Each time step sees itself and earlier ones (true), or all of the window (false).")]
+    public bool Causal { get; init; } = true;
+
+    /// <summary>Dropout of attention weights.</summary>
+    [Description("Dropout of attention weights.")]
+    [Range(0.0, 0.99)]
+    public double Dropout { get; init; }
+
+    /// <summary>How the weights are drawn.</summary>
+    [Description("How the weights are drawn at first. The default draws the joint projection by Glorot's rule, as PyTorch does.")]
+    public InitializerKind KernelInitializer { get; init; }
+}
+
+/// <summary>A stack of Transformer layers: self-attention and a feed-forward network, each with a residual way around it (Vaswani et al. 2017).</summary>
+[Description("A stack of Transformer layers: self-attention and a feed-forward network, each with a residual way around it. Windows are independent: nothing is carried from span to span.")]
+public sealed record TransformerConfig : LayerConfig
+{
+    /// <summary>How many are stacked.</summary>
+    [Description("How many layers are stacked.")]
+    [Range(1, 64)]
+    public int Layers { get; init; } = 2;
+
+    /// <summary>How many heads share the width.</summary>
+    [Description("How many heads share the width; they must divide it.")]
+    [Range(1, 1024)]
+    public int Heads { get; init; } = 4;
+
+    /// <summary>Width of the feed-forward network; null: four times the width of what comes before.</summary>
+    [Description("Width of the feed-forward network. Default: four times the width of what comes before.")]
+    [Range(1, 1048576)]
+    public int? Units { get; init; }
+
+    /// <summary>Where it normalises.</summary>
+    [Description("Normalise before each branch (pre), or after it is added (post).")]
+    public NormPlace Norm { get; init; }
+
+    /// <summary>Whether there is a last normalisation; null: with norm pre.</summary>
+    [Description("Normalise once more after the last layer. Default: with norm pre.")]
+    public bool? FinalNorm { get; init; }
+
+    /// <summary>The function of the feed-forward network.</summary>
+    [Description("The function of the feed-forward network.")]
+    public TransformerActivation Activation { get; init; }
+
+    /// <summary>Whether a time step sees itself and earlier ones alone.</summary>
+    [Description("Each time step sees itself and earlier ones (true), or all of the window (false).")]
+    public bool Causal { get; init; } = true;
+
+    /// <summary>Dropout of attention weights, of the function's values and of what each branch adds.</summary>
+    [Description("Dropout of attention weights, of the function's values and of what each branch adds.")]
+    [Range(0.0, 0.99)]
+    public double Dropout { get; init; }
+
+    /// <summary>What the normalisations add to the variance.</summary>
+    [Description("What the normalisations add to the variance.")]
+    [Range(1e-12, 1.0)]
+    public double Epsilon { get; init; } = 1e-5;
+
+    /// <summary>How the weights are drawn.</summary>
+    [Description("How the weights are drawn at first. The default draws the joint projection of the attention by Glorot's rule, as PyTorch does.")]
+    public InitializerKind KernelInitializer { get; init; }
+
+    /// <summary>How the biases of the feed-forward network are drawn.</summary>
+    [Description("How the biases of the feed-forward network are drawn at first.")]
+    public InitializerKind BiasInitializer { get; init; }
 }

@@ -74,7 +74,7 @@ internal sealed unsafe class Signal(int width)
 }
 
 /// <summary>Where a layer's buffers come from.</summary>
-internal sealed class LayerPlan(Arena arena, int maximumTime, int windowTime, int maximumRows, int maximumShards, bool isTraining)
+internal sealed class LayerPlan(Arena arena, int maximumTime, int windowTime, int maximumRows, int maximumShards, bool isTraining, int contextTime = 0)
 {
     public Arena Arena { get; } = arena;
 
@@ -87,6 +87,9 @@ internal sealed class LayerPlan(Arena arena, int maximumTime, int windowTime, in
 
     /// <summary>Whether gradients are wanted.</summary>
     public bool IsTraining { get; } = isTraining;
+
+    /// <summary>Time steps that <see cref="ModelExecutor.Continue"/> may go back to, or 0.</summary>
+    public int ContextTime { get; } = contextTime;
 
     /// <summary>The most cells computed at once.</summary>
     public long MaximumCells => (long)MaximumTime * MaximumRows;
@@ -135,6 +138,12 @@ internal sealed unsafe class TrainingStep
     /// <summary>Whether dropout is active and backward will follow.</summary>
     public bool IsTraining { get; set; }
 
+    /// <summary>Whether the batch goes on from time steps that are kept (<see cref="ModelExecutor.Continue"/>).</summary>
+    public bool HasContext { get; set; }
+
+    /// <summary>The time steps that are kept: time step 0 follows them.</summary>
+    public int PastTime { get; set; }
+
     /// <summary>Gives <paramref name="to"/> the gradient of <paramref name="from"/>: both add to the same value.</summary>
     public void CopyGradient(ParameterTensor from, ParameterTensor to) => CopyGradient(from, to, from.Count);
 
@@ -172,6 +181,12 @@ internal abstract unsafe class Layer(string name)
 
     /// <summary>Whether it takes token ids instead of values.</summary>
     public virtual bool TakesTokens => false;
+
+    /// <summary>Whether a time step depends on earlier ones by themselves, or on its place among them, and not through a state that is carried.</summary>
+    public virtual bool NeedsContext => false;
+
+    /// <summary>The widest operand of its weights' gradients beside input and output, or 0.</summary>
+    public virtual int WidestOperand => 0;
 
     /// <summary>Floats of state a row carries from span to span.</summary>
     public virtual int StateWidth => 0;

@@ -34,7 +34,7 @@ internal static class LayerFactory
                 throw new ModelException(path, $"{name} reads values, but the data gives tokens. Put an embedding (or one-hot) before it.");
             }
 
-            if (ended && config is RecurrentConfig or ElmanConfig)
+            if (ended && config is RecurrentConfig or ElmanConfig or AttentionConfig or TransformerConfig or PositionsConfig)
             {
                 throw new ModelException(path, $"{name} needs a sequence, but a layer before it returns the last step only. Set returnSequences: true there.");
             }
@@ -81,6 +81,32 @@ internal static class LayerFactory
                 case DropoutConfig dropout:
                     Rate(dropout.Rate, path, "rate");
                     layers.Add(new DropoutLayer(name, width, dropout.Rate, dropout.Variational));
+                    break;
+                case PositionsConfig positions:
+                    Positive(positions.MaximumLength, path, "maximumLength");
+                    layers.Add(new PositionsLayer(name, width, positions));
+                    break;
+                case AttentionConfig attention:
+                    Heads(attention.Heads, width, path);
+                    Rate(attention.Dropout, path, "dropout");
+                    layers.Add(new AttentionLayer(name, width, attention));
+                    break;
+                case TransformerConfig transformer:
+                    Heads(transformer.Heads, width, path);
+                    Positive(transformer.Layers, path, "layers");
+                    Positive(transformer.Units ?? 1, path, "units");
+                    Rate(transformer.Dropout, path, "dropout");
+                    NoOrthogonalBias(transformer.BiasInitializer, path);
+                    for (int level = 0; level < transformer.Layers; level++)
+                    {
+                        layers.Add(new TransformerLayer($"{name}.layers.{level}", width, transformer));
+                    }
+
+                    if (transformer.FinalNorm ?? transformer.Norm == NormPlace.Pre)
+                    {
+                        layers.Add(new LayerNormLayer($"{name}.norm", width, transformer.Epsilon));
+                    }
+
                     break;
                 case LayerNormConfig layerNorm:
                     layers.Add(new LayerNormLayer(name, width, layerNorm.Epsilon));
@@ -207,6 +233,9 @@ internal static class LayerFactory
                 DenseConfig => "dense",
                 DropoutConfig => "dropout",
                 LayerNormConfig => "layer_norm",
+                PositionsConfig => "positions",
+                AttentionConfig => "attention",
+                TransformerConfig => "transformer",
                 _ => "layer",
             };
             return before == 0 ? type : $"{type}_{before}";
@@ -218,6 +247,15 @@ internal static class LayerFactory
         if (value < 1)
         {
             throw new ModelException($"{path}.{key}", $"Expected at least 1, found {value}.");
+        }
+    }
+
+    private static void Heads(int heads, int width, string path)
+    {
+        Positive(heads, path, "heads");
+        if (width % heads != 0)
+        {
+            throw new ModelException($"{path}.heads", $"Expected a number of heads that divides the width of what comes before, {width}; found {heads}.");
         }
     }
 

@@ -31,6 +31,12 @@ internal sealed unsafe class LayerNormLayer(string name, int width, double epsil
     public override void Forward(TrainingStep step) => normalization.Forward(Output.Scope, Input.Values, Input.Stride, Output.Values, Output.Stride);
 
     /// <inheritdoc/>
-    public override void Backward(TrainingStep step) =>
+    public override void Backward(TrainingStep step)
+    {
         normalization.Backward(step, Output.Scope, Input.Values, Input.Stride, Output.Gradient, Output.Stride, Input.HasGradient ? Input.Gradient : null);
+        if (Input.HasGradient)
+        {
+            Output.Scope.ClearEnded(Input.Gradient, Input.Stride);
+        }
+    }
 }

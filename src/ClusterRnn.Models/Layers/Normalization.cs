@@ -46,8 +46,14 @@ internal sealed unsafe class Normalization(string name, int width, double epsilo
     /// <param name="sourceStride">Floats from one x to the next.</param>
     /// <param name="target">[T, B, stride]: y, overwritten.</param>
     /// <param name="targetStride">Floats from one y to the next.</param>
-    public void Forward(StepScope scope, float* source, int sourceStride, float* target, int targetStride) =>
-        LayerNorm.ForwardKernel.Run(Arguments(scope, source, sourceStride, target, targetStride));
+    public void Forward(StepScope scope, float* source, int sourceStride, float* target, int targetStride)
+    {
+        for (int time = scope.From, next; time < scope.Time; time = next)
+        {
+            next = scope.Piece(time, out int cells);
+            LayerNorm.ForwardKernel.Run(Arguments((nint)time * scope.Rows, cells, source, sourceStride, target, targetStride));
+        }
+    }
 
     /// <summary>Both parameters' gradients, and dL/dx if there is room for it.</summary>
     /// <param name="step">The step.</param>
@@ -62,24 +68,29 @@ internal sealed unsafe class Normalization(string name, int width, double epsilo
     {
         ColumnGroups columns = ColumnGroups.Padded(width);
         WeightGradient.ColumnSums(step.Merge, scope.Shards, gradient, gradientStride, columns, step.SubtreeGradients, bias.Offset, step.Workspace, !step.IsEnd);
-        LayerNormArguments arguments = Arguments(scope, source, sourceStride, gradient, gradientStride);
-        nint first = (nint)scope.FirstCell * sourceStride;
-        arguments.SourceGradient = sourceGradient is null ? null : sourceGradient + first;
-        arguments.Around = around is null ? null : around + first;
-        LayerNorm.BackwardKernel.Run(arguments);
+        for (int time = scope.From, next; time < scope.Time; time = next)
+        {
+            next = scope.Piece(time, out int cells);
+            nint cell = (nint)time * scope.Rows;
+            LayerNormArguments arguments = Arguments(cell, cells, source, sourceStride, gradient, gradientStride);
+            arguments.SourceGradient = sourceGradient is null ? null : sourceGradient + (cell * sourceStride);
+            arguments.Around = around is null ? null : around + (cell * sourceStride);
+            LayerNorm.BackwardKernel.Run(arguments);
+        }
+
         WeightGradient.ColumnSums(step.Merge, scope.Shards, gradient, gradientStride, columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd);
     }
 
-    private LayerNormArguments Arguments(StepScope scope, float* source, int sourceStride, float* target, int targetStride) => new()
+    private LayerNormArguments Arguments(nint cell, int cells, float* source, int sourceStride, float* target, int targetStride) => new()
     {
-        Rows = scope.Cells,
+        Rows = cells,
         Width = width,
-        Source = source + ((nint)scope.FirstCell * sourceStride),
+        Source = source + (cell * sourceStride),
         SourceStride = sourceStride,
-        Statistics = statistics + (2L * scope.FirstCell),
+        Statistics = statistics + (2 * cell),
         Gain = gains,
         Bias = biases,
-        Target = target + ((nint)scope.FirstCell * targetStride),
+        Target = target + (cell * targetStride),
         TargetStride = targetStride,
         Epsilon = (float)epsilon,
     };

@@ -78,6 +78,20 @@ internal sealed unsafe class StepScope(Arena arena, int maximumTime, int maximum
         return Math.Max(1, end - time);
     }
 
+    /// <summary>The cells from a time step on that lie in one piece and have not ended.</summary>
+    /// <param name="time">The time step.</param>
+    /// <param name="cells">How many they are, from the time step's first row on.</param>
+    /// <returns>The time step after them.</returns>
+    public int Piece(int time, out int cells)
+    {
+        int run = RunFrom(time);
+        cells = run == 1 ? RowsAt(time) : run * Rows;
+        return time + run;
+    }
+
+    /// <summary>The global row slot of what lies at a place.</summary>
+    public long SlotOf(int place) => FirstRow + (order is null ? place : order[place]);
+
     /// <summary>Takes over a batch's shape, or that of a segment of it.</summary>
     /// <param name="batch">The batch.</param>
     /// <param name="rows">The order in which its rows are computed.</param>
@@ -111,14 +125,13 @@ internal sealed unsafe class StepScope(Arena arena, int maximumTime, int maximum
     /// <inheritdoc cref="Product.Multiply(int, float*, nint, PackedMatrix, float*, nint, ProductStart, Workspace, bool)" path="/param"/>
     public void Multiply(float* a, nint lda, PackedMatrix b, float* c, nint ldc, ProductStart start, Workspace workspace, bool flush = false)
     {
-        for (int time = From, run; time < Time; time += run)
+        for (int time = From, next; time < Time; time = next)
         {
-            run = RunFrom(time);
+            next = Piece(time, out int cells);
             long cell = (long)time * Rows;
-            int rows = run == 1 ? RowsAt(time) : run * Rows;
-            if (rows > 0)
+            if (cells > 0)
             {
-                Product.Multiply(rows, a + (cell * lda), lda, b, c + (cell * ldc), ldc, start, workspace, flush);
+                Product.Multiply(cells, a + (cell * lda), lda, b, c + (cell * ldc), ldc, start, workspace, flush);
             }
         }
     }

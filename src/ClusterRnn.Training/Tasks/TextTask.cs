@@ -64,7 +64,7 @@ public sealed class TextTask : SequenceTask
         var written = new StringBuilder();
         char[] characters = new char[256];
         Append(prompt);
-        TextGenerator.Write(trained.Model, ids, request.Steps ?? generate.Length, 1, sampler, OnToken, cancellation);
+        TextGenerator.Write(trained.Model, ids, request.Steps ?? generate.Length, 1, sampler, OnToken, cancellation, ContextOf(trained));
         return new Prediction(written.ToString(), [], []);
 
         void OnToken(int token)
@@ -92,12 +92,14 @@ public sealed class TextTask : SequenceTask
     private static Vocabulary VocabularyOf(TaskModel trained) => trained.Artefact.Vocabulary
         ?? throw new DataException("checkpoint", "a vocabulary", "none", "Take a run that was trained on text");
 
+    private static int ContextOf(TaskModel trained) => trained.Job.Batch.LookBack ?? trained.Job.Batch.Span;
+
     private static ulong SeedOf(TaskModel trained) => trained.Job.Generate.Seed ?? trained.Job.Seed;
 
     private static void AddCheckedSentences(TaskModel trained, Vocabulary vocabulary, List<Figure> figures)
     {
         var sampler = new TokenSampler(vocabulary.Size, 1.0, 0, 1.0, SeedOf(trained));
-        int[][] texts = TextGenerator.Write(trained.Model, [Beginning(vocabulary)], CheckedLength, CheckedTexts, sampler);
+        int[][] texts = TextGenerator.Write(trained.Model, [Beginning(vocabulary)], CheckedLength, CheckedTexts, sampler, contextTime: ContextOf(trained));
         var report = default(GrammarReport);
         foreach (int[] written in texts)
         {

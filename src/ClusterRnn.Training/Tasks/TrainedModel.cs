@@ -35,9 +35,10 @@ public sealed unsafe class TrainedModel : IDisposable
     /// <param name="time">The longest window.</param>
     /// <param name="targetTime">The most time steps with outputs.</param>
     /// <param name="rows">The most rows.</param>
-    public ModelExecutor CreateExecutor(int time, int targetTime, int rows)
+    /// <param name="contextTime">The most time steps that are kept to go on from, or 0.</param>
+    public ModelExecutor CreateExecutor(int time, int targetTime, int rows, int contextTime = 0)
     {
-        var executor = new ModelExecutor(Model, time, targetTime, rows, training: false);
+        var executor = new ModelExecutor(Model, time, targetTime, rows, training: false, contextTime: contextTime);
         executor.LoadParameters(parameters.Pointer);
         return executor;
     }

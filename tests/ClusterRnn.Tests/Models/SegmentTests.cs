@@ -10,7 +10,7 @@ public sealed unsafe class SegmentTests
 {
     private sealed record Case(string Model, int Time, int TargetTime, int Rows, int Shards, int Start, int End, int Segment, int Capture, bool Reset, int Seed, int[] Lengths);
 
-    [Theory, MemberData(nameof(TestModels.EveryName), MemberType = typeof(TestModels))]
+    [Theory, MemberData(nameof(TestModels.WithoutContext), MemberType = typeof(TestModels))]
     public void SegmentsChangeNoBit(string name)
     {
         Gen<Case> cases =
@@ -31,7 +31,7 @@ public sealed unsafe class SegmentTests
     }
 
     /// <summary>The longer way is gone: less room is needed, and the window doesn't fit in it whole.</summary>
-    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    [Theory, MemberData(nameof(TestModels.Recurrent), MemberType = typeof(TestModels))]
     public void SegmentsNeedLessRoom(string name)
     {
         Model model = TestModels.All[name]();
@@ -41,6 +41,16 @@ public sealed unsafe class SegmentTests
         Assert.True(segments - Fixed(model) < (whole - Fixed(model)) / 10, $"{segments} of {whole}");
 
         static long Fixed(Model model) => ModelExecutor.MeasureBytes(model, 1, 1, 1, training: true, maximumShards: 1);
+    }
+
+    /// <summary>A time step that sees others of its window can't be computed without them.</summary>
+    [Theory, MemberData(nameof(TestModels.Continuing), MemberType = typeof(TestModels))]
+    public void AttentionInSegmentsIsRefused(string name)
+    {
+        Model model = TestModels.All[name]();
+        ModelException error = Assert.Throws<ModelException>(() => ModelExecutor.MeasureBytes(model, 8, 8, 2, training: true, segmentTime: 4));
+        Assert.Contains("cluster.recompute", error.Message);
+        Assert.True(ModelExecutor.MeasureBytes(model, 8, 8, 2, training: true, segmentTime: 8) > 0);
     }
 
     [Fact]

@@ -31,6 +31,10 @@ internal static class TestModels
         ["variational-dropout"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new DropoutConfig { Rate = 0.2, Variational = true }, new LstmConfig { Units = 5, Layers = 2, Dropout = 0.3, Variational = true, RecurrentDropout = 0.25 }, new GruConfig { Units = 4, RecurrentDropout = 0.2, LearnedInitialState = true }, new RnnConfig { Units = 5, RecurrentDropout = 0.2, Residual = false }, new DenseConfig()),
         ["tied"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new GruConfig { Units = 6 }, new DenseConfig { Tied = true }),
         ["projected-tied"] = () => Projected(new EmbeddingConfig { Units = 5 }, new LstmConfig { Units = 7, Peepholes = true, LearnedInitialState = true }, new DenseConfig { Units = 5, Activation = ActivationKind.Tanh }, new DenseConfig { Tied = true }),
+        ["attention-causal"] = () => Values(LossKind.MeanSquaredError, new DenseConfig { Units = 6 }, new AttentionConfig { Heads = 2 }, new DenseConfig()),
+        ["transformer-pre"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new PositionsConfig(), new TransformerConfig { Heads = 3 }, new DenseConfig()),
+        ["transformer-post-tanh"] = () => Tokens(new EmbeddingConfig { Units = 8 }, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 9 }, new TransformerConfig { Heads = 2, Units = 17, Norm = NormPlace.Post, Activation = TransformerActivation.GeluTanh }, new DenseConfig()),
+        ["transformer-dropout"] = () => Tokens(new EmbeddingConfig { Units = 8 }, new TransformerConfig { Layers = 1, Heads = 2, Dropout = 0.2 }, new LstmConfig { Units = 8 }, new AttentionConfig { Heads = 2, Dropout = 0.3 }, new TransformerConfig { Layers = 1, Heads = 2, Norm = NormPlace.Post, Activation = TransformerActivation.Relu, Dropout = 0.1 }, new DenseConfig()),
         ["hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }, new GruConfig { Units = 1 }, new RnnConfig { Units = 1 }, new DenseConfig()),
     };
 
@@ -43,6 +47,8 @@ internal static class TestModels
         ["bidirectional-gru-before"] = () => Tokens(new EmbeddingConfig { Units = 3 }, new LstmConfig { Units = 4 }, new GruConfig { Units = 5, Bidirectional = true, ResetGate = GruResetGate.Before }, new DenseConfig()),
         ["bidirectional-dropout"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new LstmConfig { Units = 5, Layers = 2, Bidirectional = true, Dropout = 0.3, Variational = true, RecurrentDropout = 0.25, Peepholes = true }, new GruConfig { Units = 10, RecurrentDropout = 0.2, Residual = true }, new DenseConfig()),
         ["bidirectional-hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1, Bidirectional = true, Peepholes = true, LearnedInitialState = true }, new DenseConfig()),
+        ["attention-full"] = () => Values(LossKind.MeanSquaredError, new AttentionConfig { Heads = 1, Causal = false }, new DenseConfig()),
+        ["transformer-relu-full"] = () => Values(LossKind.MeanSquaredError, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 9 }, new TransformerConfig { Layers = 1, Heads = 1, Activation = TransformerActivation.Relu, Causal = false }, new TransformerConfig { Layers = 1, Heads = 3, Units = 5, Norm = NormPlace.Post, FinalNorm = true, Causal = false }, new DenseConfig()),
     };
 
     public static IReadOnlyDictionary<string, Func<Model>> Everything { get; } = All.Concat(Ahead).ToDictionary();
@@ -50,6 +56,15 @@ internal static class TestModels
     public static TheoryData<string> Names => [.. All.Keys];
 
     public static TheoryData<string> EveryName => [.. Everything.Keys];
+
+    /// <summary>Those that need nothing of earlier time steps but a state that is carried.</summary>
+    public static TheoryData<string> Recurrent => [.. All.Where(model => !model.Value().NeedsContext).Select(model => model.Key)];
+
+    /// <summary>Those without attention or positions.</summary>
+    public static TheoryData<string> WithoutContext => [.. Everything.Where(model => !model.Value().NeedsContext).Select(model => model.Key)];
+
+    /// <summary>Those that go on token by token from time steps that are kept.</summary>
+    public static TheoryData<string> Continuing => [.. All.Where(model => model.Value() is { NeedsContext: true, ReadsAhead: false }).Select(model => model.Key)];
 
     public static Model Tokens(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11);
 

@@ -51,7 +51,7 @@ public sealed unsafe class WindowTests
     }
 
     /// <summary>One step at a time with the state carried gives the outputs of the whole window, bit for bit.</summary>
-    [Theory, MemberData(nameof(TestModels.Names), MemberType = typeof(TestModels))]
+    [Theory, MemberData(nameof(TestModels.Recurrent), MemberType = typeof(TestModels))]
     public void StepwisePredictionIsTheWindows(string name)
     {
         using ModelHarness harness = TestModels.Harness(name, time: 6, rows: 3).Fill(13);
@@ -73,6 +73,73 @@ public sealed unsafe class WindowTests
 
         Assert.Equal(whole, stepwise);
         Assert.Equal(harness.StateOut, single.StateOut);
+    }
+
+    /// <summary>Time steps one or several at a time, with the keys and values of earlier ones kept, give the outputs of the whole window, bit for bit.</summary>
+    [Theory, MemberData(nameof(TestModels.Continuing), MemberType = typeof(TestModels))]
+    public void ContinuedPredictionIsTheWindows(string name)
+    {
+        using ModelHarness harness = TestModels.Harness(name, time: 9, rows: 3).Fill(13);
+        float[] whole = harness.Predict(logits: true);
+        foreach (int piece in new[] { 1, 2, 4 })
+        {
+            var continued = new List<float>();
+            using var executor = new ModelExecutor(harness.Model, piece, piece, 3, training: false, contextTime: 9);
+            using ModelHarness part = TestModels.Harness(name, piece, rows: 3).Fill(13);
+            harness.StateIn.CopyTo(part.StateIn, 0);
+            for (int round = 0; round < 2; round++)
+            {
+                continued.Clear();
+                for (int t = 0; t < 9; t += piece)
+                {
+                    int time = Math.Min(piece, 9 - t);
+                    part.Batch.Time = part.Batch.TargetTime = time;
+                    for (int row = 0; row < 3; row++)
+                    {
+                        part.Batch.Lengths[row] = time;
+                    }
+
+                    for (int i = 0; i < time; i++)
+                    {
+                        CopyTime(harness, t + i, part, i);
+                    }
+
+                    float[] outputs = new float[time * 3 * harness.Model.OutputWidth];
+                    fixed (float* parameters = harness.Parameters, into = outputs, stateIn = part.StateIn, stateOut = part.StateOut)
+                    {
+                        executor.LoadParameters(parameters);
+                        executor.Continue(part.Batch, stateIn, stateOut, into, logits: true);
+                    }
+
+                    part.StateOut.CopyTo(part.StateIn, 0);
+                    continued.AddRange(outputs);
+                }
+
+                Assert.Equal(whole, continued);
+                Assert.Throws<InvalidOperationException>(() => executor.Continue(part.Batch, null, null, null));
+                executor.Forget();
+                harness.StateIn.CopyTo(part.StateIn, 0);
+            }
+
+            // What came before matters: without it the last time steps come out otherwise.
+            Assert.NotEqual(whole.TakeLast(harness.Model.OutputWidth), part.Predict(logits: true).TakeLast(harness.Model.OutputWidth));
+        }
+    }
+
+    [Fact]
+    public void FullAttentionCannotContinue()
+    {
+        Model model = TestModels.Everything["attention-full"]();
+        Assert.Contains("causal: true", Assert.Throws<ModelException>(() => new ModelExecutor(model, 1, 1, 1, training: false, contextTime: 4)).Message);
+    }
+
+    /// <summary>A window longer than there are learned places is refused with both numbers.</summary>
+    [Fact]
+    public void PlacesMustReachTheWindowsEnd()
+    {
+        string message = Assert.Throws<ModelException>(() => ModelExecutor.MeasureBytes(TestModels.All["transformer-post-tanh"](), 10, 10, 1, training: true)).Message;
+        Assert.Contains("9 time steps", message);
+        Assert.Contains("at least 10", message);
     }
 
     /// <summary>The loss on the last steps sends gradient through the whole window.</summary>
@@ -129,10 +196,10 @@ public sealed unsafe class WindowTests
         Assert.Contains(plain.Predict(logits: true), value => value < 0);
     }
 
-    [Fact]
-    public void AllocatesNothing()
+    [Theory, InlineData("stacks-with-dropout"), InlineData("transformer-dropout")]
+    public void AllocatesNothing(string name)
     {
-        using ModelHarness harness = TestModels.Harness("stacks-with-dropout", 5, 6).Fill(18, 5, 4);
+        using ModelHarness harness = TestModels.Harness(name, 5, 6).Fill(18, 5, 4);
         using var executor = new ModelExecutor(harness.Model, 5, 5, 6, training: true);
         var slice = new TrainingSlice(new(new(0, 4), 4), [0, 1, 3, 4, 6], 1, 2, 5, false);
         var sums = new ShardSums(harness.Model.Metrics, 4);

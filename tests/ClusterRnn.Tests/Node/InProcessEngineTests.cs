@@ -48,6 +48,17 @@ public sealed class InProcessEngineTests
     }
 
     [Fact]
+    public async Task TheClusterChangesNoBitOfATransformer()
+    {
+        string reference = await NodeJobs.HashOf(NodeJobs.Attention());
+        Assert.Equal(reference, await NodeJobs.HashOf(NodeJobs.Attention(), 3, 2));
+        var options = new EngineOptions { Workers = 2, WorkerThreads = 2, LeastSegmentBlocks = 1, DealsEvenly = true };
+        using RunResult result = await InProcessEngine.RunAsync(NodeJobs.Attention(), options, null, TestContext.Current.CancellationToken);
+        Assert.Equal(reference, result.StateSha256);
+        Assert.NotEqual(reference, await NodeJobs.HashOf(NodeJobs.Attention(seed: 2)));
+    }
+
+    [Fact]
     public async Task AFailureOnAnyThreadIsTheWorkers()
     {
         TrainingJob job = NodeJobs.Text();

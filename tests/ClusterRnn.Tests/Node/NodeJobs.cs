@@ -15,7 +15,7 @@ internal static class NodeJobs
     public const int Steps = 17;
 
     /// <summary>11 ragged rows in 5 shards, k2 &gt; k1, two recurrent layers, dropout, clipping, accumulation, a plateau that falls often.</summary>
-    public static TrainingJob Text(ulong seed = 1, int shards = 5, int rows = 11, long steps = Steps, int accumulate = 2)
+    public static TrainingJob Text(ulong seed = 1, int shards = 5, int rows = 11, long steps = Steps, int accumulate = 2, IReadOnlyList<LayerConfig>? layers = null)
     {
         const int Vocabulary = 9;
         int[] tokens = new int[1000];
@@ -29,7 +29,7 @@ internal static class NodeJobs
         var validation = new TokenStreamSource(tokens.AsMemory(600), 4, 9, 9, true, "validation");
         var config = new ModelConfig
         {
-            Layers = [new EmbeddingConfig { Units = 12 }, new LstmConfig { Units = 18 }, new DropoutConfig { Rate = 0.3 }, new GruConfig { Units = 10 }, new DenseConfig()],
+            Layers = layers ?? [new EmbeddingConfig { Units = 12 }, new LstmConfig { Units = 18 }, new DropoutConfig { Rate = 0.3 }, new GruConfig { Units = 10 }, new DenseConfig()],
         };
         return new TrainingJob
         {
@@ -53,6 +53,16 @@ internal static class NodeJobs
             DataSha256 = "data",
         };
     }
+
+    /// <summary>The same with attention: both places of the norm, dropout everywhere, learned places, a look-back beyond the targets.</summary>
+    public static TrainingJob Attention(ulong seed = 1) => Text(
+        seed,
+        layers:
+        [
+            new EmbeddingConfig { Units = 12 }, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 11 },
+            new TransformerConfig { Layers = 1, Heads = 3, Units = 20, Dropout = 0.2 },
+            new TransformerConfig { Layers = 1, Heads = 2, Units = 15, Dropout = 0.1, Norm = NormPlace.Post, Activation = TransformerActivation.Relu }, new DenseConfig(),
+        ]);
 
     public static async Task<string> HashOf(TrainingJob job, int workers = 1, int servers = 1)
     {
