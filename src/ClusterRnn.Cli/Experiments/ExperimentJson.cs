@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using ClusterRnn.Node.Experiments;
 using ClusterRnn.Training.Configuration;
 
@@ -8,6 +9,9 @@ namespace ClusterRnn.Cli.Experiments;
 /// <summary>report.json: the verdict, what became of each fault, and the records themselves, for programs.</summary>
 internal static class ExperimentJson
 {
+    // A loss may be none; JSON has no number for it.
+    private static readonly JsonSerializerOptions s_options = new(ConfigJson.Options) { NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
+
     /// <summary>The report as JSON.</summary>
     public static string Of(ExperimentFindings findings)
     {
@@ -17,9 +21,9 @@ internal static class ExperimentJson
             ["verdict"] = ExperimentWords.Headline(findings),
             ["sentences"] = new JsonArray([.. ExperimentWords.Sentences(findings).Select(s => JsonValue.Create(s))]),
             ["runs"] = new JsonArray([.. findings.Runs.Prepend(findings.Control).Select(Finding)]),
-            ["records"] = JsonSerializer.SerializeToNode(findings.Result, ConfigJson.Options),
+            ["records"] = JsonSerializer.SerializeToNode(findings.Result, s_options),
         };
-        return json.ToJsonString(ConfigJson.Options) + "\n";
+        return json.ToJsonString(s_options) + "\n";
     }
 
     private static JsonObject Finding(RunFinding run) => new()

@@ -100,6 +100,8 @@ internal static class ExperimentReport
             html.Append("<p class=\"failure\">It did not end: ").Append(Html.Text(failure)).Append("</p>\n");
         }
 
+        string copies = findings.Result.Scenario.Replicas > 1 ? ", two copies of each part," : "";
+        html.Append(CultureInfo.InvariantCulture, $"<p>A coordinator cuts each training step’s batch into shards and gives them to workers, which compute; servers hold the model{copies} and change it once all shards of the step have been added up. Whoever is silent for too long is given up, and may join again.</p>\n");
         Timeline.Write(html, run, findings.Result.Scenario);
         if (run.Faults.Count > 0)
         {

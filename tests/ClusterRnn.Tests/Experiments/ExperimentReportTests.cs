@@ -76,6 +76,14 @@ public sealed partial class ExperimentReportTests
         Assert.Equal("kill", (string?)json["records"]!["scenario"]!["faults"]![0]!["kind"]);
     }
 
+    [Fact]
+    public void A_loss_that_is_none_is_no_obstacle()
+    {
+        RunRecord run = FixedExperiment.Disturbed with { Losses = [new LossPoint(1, double.NaN), new LossPoint(2, 2)] };
+        Assert.NotNull(JsonNode.Parse(ExperimentJson.Of(FixedExperiment.Findings(run))));
+        Assert.Contains("<h2>Loss</h2>", ExperimentReport.Render(FixedExperiment.Findings(run)), StringComparison.Ordinal);
+    }
+
     [GeneratedRegex("""(src|href)\s*=|url\((?!#)|https?://|@import""")]
     private static partial Regex Outside();
 }
