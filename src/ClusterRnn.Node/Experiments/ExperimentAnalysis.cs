@@ -95,10 +95,13 @@ public sealed record ExperimentFindings(ExperimentResult Result, RunFinding Cont
         // What follows is another fault's doing once that one has begun.
         double otherFault = run.Faults.Where(other => other.Seconds > fault.Seconds).Select(other => other.Seconds).DefaultIfEmpty(double.PositiveInfinity).Min();
         double until = Math.Min(otherFault, Math.Max(fault.HealedSeconds ?? fault.Seconds, noticed?.Seconds ?? fault.Seconds) + 2);
-        (double pause, double pauseEnd) = LongestPause(run.Commits, fault.Seconds, until);
-        double usual = UsualPause(run.Commits);
+
+        // Going back to a checkpoint commits nothing.
+        CommitPoint[] commits = [.. run.Commits.Where((commit, i) => i == 0 || commit.Steps > run.Commits[i - 1].Steps)];
+        (double pause, double pauseEnd) = LongestPause(commits, fault.Seconds, until);
+        double usual = UsualPause(commits);
         double? training = noticed is not null
-            ? run.Commits.Where(c => c.Seconds > noticed.Seconds).Select(c => (double?)(c.Seconds - fault.Seconds)).FirstOrDefault()
+            ? commits.Where(c => c.Seconds > noticed.Seconds).Select(c => (double?)(c.Seconds - fault.Seconds)).FirstOrDefault()
             : pause > 10 * usual ? pauseEnd - fault.Seconds : 0;
 
         double? whole = null;

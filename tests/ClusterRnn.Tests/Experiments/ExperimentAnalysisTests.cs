@@ -54,6 +54,17 @@ public sealed class ExperimentAnalysisTests
     }
 
     [Fact]
+    public void Going_back_to_a_checkpoint_is_not_yet_training()
+    {
+        RunRecord run = FixedExperiment.Disturbed with
+        {
+            Commits = [.. FixedExperiment.Control.Commits.Where(c => c.Seconds <= 2), new CommitPoint(2.3, 10), .. FixedExperiment.Control.Commits.Skip(10).Select(c => c with { Seconds = c.Seconds + 2 })],
+        };
+        Assert.Equal(1, FixedExperiment.Findings(run).Runs[0].Faults[0].TrainingAfter!.Value, 6);
+        Assert.Equal(1, FixedExperiment.Findings(run).Runs[0].Faults[0].LongestPause, 6);
+    }
+
+    [Fact]
     public void The_coordinators_loss_is_noticed_by_others()
     {
         var action = new FaultAction(1, new KillFault { Target = "coordinator", At = 2, Duration = 1 }, NodeName.Coordinator, null, 2);
