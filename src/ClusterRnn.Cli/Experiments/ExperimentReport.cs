@@ -72,17 +72,13 @@ internal static class ExperimentReport
         Card("Samples lost / repeated", findings.Runs.Any(run => run.Run.Ledger is not null) ? $"{Figures.Count(findings.LostSamples)} / {Figures.Count(findings.RepeatedSamples)}" : "not counted", "held against the data, row by row");
         if (findings.Slowest is { } slowest)
         {
-            Card("Longest until training went on", ExperimentWords.Time(slowest.Fault.TrainingAfter!.Value), $"fault {slowest.Fault.Fault.Action.Number} of {slowest.Run.Run.Name}");
-        }
-        else
-        {
-            Card("Longest until training went on", "–", "training never stood still");
+            Card("Training stood still for at most", ExperimentWords.Time(slowest.Fault.LongestPause), $"fault {slowest.Fault.Fault.Action.Number} of {slowest.Run.Run.Name}");
         }
 
         if (findings.Runs.Count > 0)
         {
             double? share = findings.Runs.Min(run => run.Goodput);
-            Card("Speed of training", ExperimentWords.Share(share), share >= 1 ? "of the undisturbed run’s: not slower than chance" : "of the undisturbed run’s, pauses included");
+            Card("Speed of training", ExperimentWords.Share(share), share > 1.05 ? "of the undisturbed run’s, by chance: the machine was busier then" : "of the undisturbed run’s, pauses included");
         }
 
         html.Append("</section>\n");
@@ -113,7 +109,7 @@ internal static class ExperimentReport
             }
 
             html.Append("</table></div>\n<p class=\"note\">Not noticed: nobody had to, because no work was late for long enough and no connection broke. Training again: the first step committed after the fault was noticed; "
-                + "“did not stop” means that steps were committed all along.</p>\n");
+                + "“did not stop” means that steps were committed as before.</p>\n");
         }
 
         if (run.Run.NotPlayed.Count > 0)

@@ -78,11 +78,7 @@ internal static class ExperimentWords
 
         if (findings.Slowest is { } slowest)
         {
-            sentences.Add($"The longest time until training went on was {Time(slowest.Fault.TrainingAfter!.Value)}: {slowest.Fault.Fault.Action.What} ({slowest.Run.Run.Name}).");
-        }
-        else if (faults > 0 && findings.Runs.All(run => run.Run.Failure is null))
-        {
-            sentences.Add("Training never stood still for long.");
+            sentences.Add($"Training stood still for {Time(slowest.Fault.LongestPause)} at most: {slowest.Fault.Fault.Action.What}{(findings.Runs.Count > 1 ? $" ({slowest.Run.Run.Name})" : "")}.");
         }
 
         RunFinding[] counted = [.. findings.Runs.Where(run => run.Run.Ledger is not null)];

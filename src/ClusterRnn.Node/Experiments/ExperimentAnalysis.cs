@@ -8,7 +8,7 @@ namespace ClusterRnn.Node.Experiments;
 /// <param name="Fault">The fault as it was played.</param>
 /// <param name="NoticedAfter">Seconds from its beginning until the cluster noticed; null when it never had to.</param>
 /// <param name="NoticedBy">How it was noticed: "worker-1 is lost: ..."; null when it was not.</param>
-/// <param name="TrainingAfter">Seconds from its beginning to the first step that was committed after it was noticed, or after the longest pause where nobody had to notice. 0 when training never stopped; null when none was committed any more.</param>
+/// <param name="TrainingAfter">Seconds from its beginning to the first step that was committed after it was noticed, or after the longest pause where nobody had to notice. 0 when training had not stopped; null when none was committed any more.</param>
 /// <param name="LongestPause">The longest time without a committed step from its beginning until it was over and dealt with, in seconds.</param>
 /// <param name="WholeAfter">Seconds from its beginning until the target was a member again; null where it never ceased to be, or did not come back.</param>
 public sealed record FaultFinding(PlayedFault Fault, double? NoticedAfter, string? NoticedBy, double? TrainingAfter, double LongestPause, double? WholeAfter);
@@ -58,11 +58,10 @@ public sealed record ExperimentFindings(ExperimentResult Result, RunFinding Cont
     /// <summary>Samples that counted more than once, over all runs.</summary>
     public long RepeatedSamples => Runs.Sum(run => run.Run.Ledger?.RepeatedSamples ?? 0);
 
-    /// <summary>The fault after which it took longest until training went on; null when there is none.</summary>
+    /// <summary>The fault during which training stood still for longest; null when there was none.</summary>
     public (RunFinding Run, FaultFinding Fault)? Slowest => Runs
         .SelectMany(run => run.Faults.Select(fault => (Run: run, Fault: fault)))
-        .Where(pair => pair.Fault.TrainingAfter is > 0)
-        .OrderByDescending(pair => pair.Fault.TrainingAfter)
+        .OrderByDescending(pair => pair.Fault.LongestPause)
         .Select(pair => ((RunFinding, FaultFinding)?)pair)
         .FirstOrDefault();
 
@@ -100,9 +99,7 @@ public sealed record ExperimentFindings(ExperimentResult Result, RunFinding Cont
         CommitPoint[] commits = [.. run.Commits.Where((commit, i) => i == 0 || commit.Steps > run.Commits[i - 1].Steps)];
         (double pause, double pauseEnd) = LongestPause(commits, fault.Seconds, until);
         double usual = UsualPause(commits);
-        double? training = noticed is not null
-            ? commits.Where(c => c.Seconds > noticed.Seconds).Select(c => (double?)(c.Seconds - fault.Seconds)).FirstOrDefault()
-            : pause > 10 * usual ? pauseEnd - fault.Seconds : 0;
+        double? training = noticed is not null ? TrainingAgain(commits, fault.Seconds, noticed.Seconds, 4 * usual) : pause > 10 * usual ? pauseEnd - fault.Seconds : 0;
 
         double? whole = null;
         if (run.Events.FirstOrDefault(e => e.Seconds >= fault.Seconds && e.Seconds < last && e.Node == target && e.Kind is ClusterEventKind.Lost or ClusterEventKind.Ended) is { } gone)
@@ -134,6 +131,20 @@ public sealed record ExperimentFindings(ExperimentResult Result, RunFinding Cont
             // A coordinator or server that stands still holds up everyone, and may look as if a worker were late.
             _ => false,
         };
+    }
+
+    // The first commit after the notice; 0 when the steps around the notice came as they always do.
+    private static double? TrainingAgain(IReadOnlyList<CommitPoint> commits, double fault, double noticed, double leastPause)
+    {
+        for (int i = 1; i < commits.Count; i++)
+        {
+            if (commits[i].Seconds > noticed)
+            {
+                return commits[i].Seconds - commits[i - 1].Seconds <= leastPause ? 0 : commits[i].Seconds - fault;
+            }
+        }
+
+        return null;
     }
 
     /// <summary>The longest time without a committed step among those that end after <paramref name="from"/> and begin before <paramref name="until"/>.</summary>

@@ -13,9 +13,9 @@ public sealed class ExperimentAnalysisTests
         FaultFinding[] faults = [.. Assert.Single(findings.Runs).Faults];
         Assert.Equal(0.05, faults[0].NoticedAfter!.Value, 6);
         Assert.Equal("worker-1 is lost: its connection ended", faults[0].NoticedBy);
-        Assert.Equal(0.1, faults[0].TrainingAfter!.Value, 6);
+        Assert.Equal(0.7, faults[0].TrainingAfter!.Value, 6);
         Assert.Equal(1.6, faults[0].WholeAfter!.Value, 6);
-        Assert.Equal(0.1, faults[0].LongestPause, 6);
+        Assert.Equal(0.7, faults[0].LongestPause, 6);
 
         // Nobody noticed, but training stood still from 6 s, when a step had just been committed, to 7.6 s.
         Assert.Null(faults[1].NoticedAfter);
@@ -27,7 +27,7 @@ public sealed class ExperimentAnalysisTests
         Assert.Equal(0, faults[2].TrainingAfter);
         Assert.Equal(2, findings.Slowest!.Value.Fault.Fault.Action.Number);
         Assert.True(findings.IsGood);
-        Assert.Equal(10 / 11.5, findings.Runs[0].Goodput!.Value, 6);
+        Assert.Equal(10 / 12.1, findings.Runs[0].Goodput!.Value, 6);
         Assert.Equal((2, 5, 0, 1), (findings.Runs[0].LostShards, findings.Runs[0].SpeculativeShards, findings.Runs[0].RollbackShards, findings.Runs[0].DisputedShards));
     }
 
@@ -51,6 +51,16 @@ public sealed class ExperimentAnalysisTests
         FaultFinding killed = FixedExperiment.Findings(stuck).Runs[0].Faults[0];
         Assert.Null(killed.TrainingAfter);
         Assert.Equal("never", ExperimentWords.Training(killed));
+    }
+
+    [Fact]
+    public void What_is_noticed_while_steps_go_on_did_not_stop_them()
+    {
+        RunRecord run = FixedExperiment.Disturbed with { Commits = FixedExperiment.Control.Commits };
+        FaultFinding killed = FixedExperiment.Findings(run).Runs[0].Faults[0];
+        Assert.NotNull(killed.NoticedAfter);
+        Assert.Equal(0, killed.TrainingAfter);
+        Assert.Equal("did not stop", ExperimentWords.Training(killed));
     }
 
     [Fact]

@@ -37,12 +37,12 @@ internal static class FixedExperiment
         ],
     };
 
-    /// <summary>A worker killed at 2 s, noticed after 0.05 s, training again after 0.1 s; a server stopped from 6 to 7.5 s, unnoticed; a little latency that nobody felt.</summary>
+    /// <summary>A worker killed at 2 s, noticed after 0.05 s, training again after 0.7 s; a server stopped from 6 to 7.5 s, unnoticed; a little latency that nobody felt.</summary>
     public static RunRecord Disturbed { get; } = Control with
     {
         Name = "run 1",
-        Seconds = 11.5,
-        Commits = [.. Enumerable.Range(0, 101).Select(i => new CommitPoint(i <= 60 ? i / 10.0 : (i / 10.0) + 1.5, i + 1))],
+        Seconds = 12.1,
+        Commits = [.. Enumerable.Range(0, 101).Select(i => new CommitPoint((i / 10.0) + (i > 20 ? 0.6 : 0) + (i > 54 ? 1.5 : 0), i + 1))],
         Events =
         [
             .. Control.Events,
