@@ -63,6 +63,38 @@ public abstract record DataConfig
     [Description("The share of the data that is kept for validation: the last part of a text, the part after training of a series.")]
     [Range(0.0, 0.9)]
     public double Validation { get; init; } = 0.1;
+
+    /// <summary>Which part validates in cross-validation, instead of the share <see cref="Validation"/>; null: none.</summary>
+    [Description("Cross-validation: which of several equal parts validates, instead of the share 'validation'. Written by 'clusterrnn sweep' with 'folds'.")]
+    public FoldConfig? Fold { get; init; }
+}
+
+/// <summary>
+/// One fold of a cross-validation. A text is cut into <see cref="Of"/> equal parts; part <see cref="Number"/> validates and
+/// the others train, in their order. Of a series only the past may train: its rows before the test part are cut into
+/// <see cref="Of"/> + 1 equal parts, the first <see cref="Number"/> train and the next one validates (an expanding window).
+/// </summary>
+[Description("Which of several equal parts validates. Text: the other parts train. Series, in time order: the parts before it train.")]
+public sealed record FoldConfig : IValidatableObject
+{
+    /// <summary>The part, from 1.</summary>
+    [Description("The part that validates, from 1.")]
+    [Range(1, 1000)]
+    public required int Number { get; init; }
+
+    /// <summary>How many folds there are.</summary>
+    [Description("How many folds there are.")]
+    [Range(2, 1000)]
+    public required int Of { get; init; }
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (Number > Of)
+        {
+            yield return new ValidationResult($"'data.fold.number' expects one of the {Of} folds; found {Number}", [nameof(Number)]);
+        }
+    }
 }
 
 /// <summary>Text, predicted token by token.</summary>

@@ -98,7 +98,7 @@ public sealed record Dataset
             throw new DataException("data", "a path", "none", "Set data.path to a file, folder or glob");
         }
 
-        TokenizedText text = TokenizedText.Read(corpus, config.Level, config.MinimumCount, config.Validation, artefact?.Vocabulary);
+        TokenizedText text = TokenizedText.Read(corpus, config.Level, config.MinimumCount, config.Validation, artefact?.Vocabulary, config.Fold);
         long needed = (long)batching.Rows * batching.Span + 1;
         string unit = config.Level.ToString().ToLowerInvariant();
         if (text.Training.Length < needed)
@@ -110,7 +110,7 @@ public sealed record Dataset
                 "Take more text, or a smaller batch.size or batch.span");
         }
 
-        if (config.Validation > 0 && text.Validation.Length < 2)
+        if ((config.Validation > 0 || config.Fold is not null) && text.Validation.Length < 2)
         {
             throw new DataException(
                 corpus.Name, "at least 2 tokens in the validation part", $"{text.Validation.Length}", "Take more text, a larger data.validation, or data.validation: 0");

@@ -69,7 +69,8 @@ internal static class EvaluateCommand
         Tables.Write(terminal, heads, rows);
     }
 
-    private static unsafe IReadOnlyList<MetricValue> Evaluate(TrainingJob job, ClusterConfig cluster, TrainedModel model, DataPart part, CancellationToken cancellation)
+    /// <summary>Loss and metrics of a model on a part of a job's data.</summary>
+    public static unsafe IReadOnlyList<MetricValue> Evaluate(TrainingJob job, ClusterConfig cluster, TrainedModel model, DataPart part, CancellationToken cancellation)
     {
         int shards = job.ShardsOf(part);
         ShardReport[] reports = ShardComputer.CreateReports(job, shards);
@@ -90,7 +91,7 @@ internal static class EvaluateCommand
 
     private static DataConfig Whole(DataConfig data, string path) => data switch
     {
-        SeriesData series => series with { Path = path, Validation = 0, Test = 0, TrainRows = null },
-        _ => data with { Path = path, Validation = 0 },
+        SeriesData series => series with { Path = path, Validation = 0, Test = 0, TrainRows = null, Fold = null },
+        _ => data with { Path = path, Validation = 0, Fold = null },
     };
 }

@@ -85,7 +85,8 @@ internal static class TrainCommand
         });
     }
 
-    private static IEngine Choose(IReadOnlyList<IEngine> engines, string? name)
+    /// <summary>The engine of that name, or the first.</summary>
+    public static IEngine Choose(IReadOnlyList<IEngine> engines, string? name)
         => (name is null ? engines.FirstOrDefault() : engines.FirstOrDefault(engine => engine.Name == name))
             ?? throw new UsageException(name is null ? "this build has no engine to train with" : $"this build has no engine '{name}'; `clusterrnn engines` lists those it has");
 

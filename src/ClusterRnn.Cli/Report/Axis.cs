@@ -5,6 +5,8 @@ namespace ClusterRnn.Cli.Report;
 /// <summary>An axis: where a value lies, and the round values that carry a label.</summary>
 internal sealed class Axis
 {
+    private const double LeastRatioOfLogarithms = 30;
+
     private readonly bool _isLogarithmic;
     private readonly double _first;
     private readonly double _last;
@@ -13,7 +15,7 @@ internal sealed class Axis
     /// <param name="minimum">The least value.</param>
     /// <param name="maximum">The greatest value.</param>
     /// <param name="ticks">About how many labels.</param>
-    /// <param name="mayBeLogarithmic">Whether positive values over more than two decades get a logarithmic axis.</param>
+    /// <param name="mayBeLogarithmic">Whether positive values of which the greatest is 30 times the least get a logarithmic axis.</param>
     /// <param name="isTight">Whether the axis ends at the values themselves.</param>
     public Axis(double minimum, double maximum, int ticks, bool mayBeLogarithmic = false, bool isTight = false)
     {
@@ -31,7 +33,7 @@ internal sealed class Axis
                 : (0, maximum + margin);
         }
 
-        _isLogarithmic = mayBeLogarithmic && minimum > 0 && maximum / minimum > 100;
+        _isLogarithmic = mayBeLogarithmic && minimum > 0 && maximum / minimum > LeastRatioOfLogarithms;
         if (_isLogarithmic)
         {
             int low = (int)Math.Floor(Math.Log10(minimum)), high = (int)Math.Ceiling(Math.Log10(maximum));

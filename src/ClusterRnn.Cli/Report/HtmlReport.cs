@@ -138,25 +138,9 @@ public static class HtmlReport
 
         foreach (FigureTable table in outcome.Tables)
         {
-            html.Append("<section><h2>").Append(Html.Text(table.Title)).Append("</h2>\n<div class=\"wide\"><table>\n<tr>");
-            foreach (string column in table.Columns)
-            {
-                html.Append("<th>").Append(Html.Text(column)).Append("</th>");
-            }
-
-            html.Append("</tr>\n");
-            foreach (IReadOnlyList<string> row in table.Rows)
-            {
-                html.Append("<tr>");
-                foreach (string cell in row)
-                {
-                    html.Append("<td>").Append(Html.Text(cell)).Append("</td>");
-                }
-
-                html.Append("</tr>\n");
-            }
-
-            html.Append("</table></div></section>\n");
+            html.Append("<section><h2>").Append(Html.Text(table.Title)).Append("</h2>\n");
+            HtmlPage.Table(html, table.Columns, table.Rows);
+            html.Append("</section>\n");
         }
 
         if (!string.IsNullOrWhiteSpace(outcome.Sample))

@@ -13,7 +13,8 @@ namespace ClusterRnn.Cli.Report;
 /// <param name="Color">Which of the page's line colours, from 1.</param>
 /// <param name="IsFaint">Drawn thin and pale, behind the others, and left out of legend and pointer.</param>
 /// <param name="HasDots">Whether each point gets a dot.</param>
-internal sealed record ChartSeries(string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool IsFaint = false, bool HasDots = false);
+/// <param name="HasLine">Whether a line joins the points.</param>
+internal sealed record ChartSeries(string Name, IReadOnlyList<(double X, double Y)> Points, int Color, bool IsFaint = false, bool HasDots = false, bool HasLine = true);
 
 /// <summary>Draws charts.</summary>
 internal static class LineChart
@@ -22,7 +23,7 @@ internal static class LineChart
     private const int MaximumPoints = 600;
 
     /// <summary>Writes a figure with caption, legend and drawing; one of half width is named by its caption alone.</summary>
-    public static void Write(StringBuilder html, string title, string xLabel, string yLabel, IReadOnlyList<ChartSeries> series, bool mayBeLogarithmic = false, bool isHalf = false)
+    public static void Write(StringBuilder html, string title, string xLabel, string yLabel, IReadOnlyList<ChartSeries> series, bool mayBeLogarithmic = false, bool isHalf = false, bool mayHaveLogarithmicX = false, bool endsAtPoints = true)
     {
         var frame = isHalf ? new Frame(HalfWidth, HalfHeight, 56) : new Frame(WholeWidth, Height, 64);
         ChartSeries[] lines = [.. series.Select(s => s with { Points = Thin(s.Points) })];
@@ -49,7 +50,7 @@ internal static class LineChart
         // The pale line of single steps may spike; the scale follows the lines that are read.
         (double X, double Y)[] scaled = [.. named.SelectMany(l => l.Points).Where(p => double.IsFinite(p.Y))];
         scaled = scaled.Length == 0 ? finite : scaled;
-        var x = new Axis(finite.Min(p => p.X), finite.Max(p => p.X), isHalf ? 4 : 8, isTight: true);
+        var x = new Axis(finite.Min(p => p.X), finite.Max(p => p.X), isHalf ? 4 : 8, mayBeLogarithmic: mayHaveLogarithmicX, isTight: endsAtPoints);
         var y = new Axis(scaled.Min(p => p.Y), scaled.Max(p => p.Y), 5, mayBeLogarithmic);
         html.Append(CultureInfo.InvariantCulture, $"<div class=\"chart\"><svg viewBox=\"0 0 {frame.Width} {frame.Height}\" role=\"img\" aria-label=\"{Html.Attribute(title)}\">\n");
         html.Append(CultureInfo.InvariantCulture, $"<clipPath id=\"clip-{Id(title)}\"><rect x=\"{frame.Left}\" y=\"{Top}\" width=\"{frame.Width - frame.Left - Right}\" height=\"{frame.Height - Top - Bottom}\"/></clipPath>\n");
@@ -76,7 +77,7 @@ internal static class LineChart
         {
             html.Append(CultureInfo.InvariantCulture, $"<path class=\"c{line.Color}{(line.IsFaint ? " faint" : "")}\" d=\"");
             bool isDown = false;
-            foreach ((double px, double py) in line.Points)
+            foreach ((double px, double py) in line.HasLine ? line.Points : [])
             {
                 if (!double.IsFinite(py))
                 {

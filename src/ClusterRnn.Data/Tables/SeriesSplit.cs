@@ -17,7 +17,7 @@ public sealed class SeriesSplit
     private readonly float[] _features; // [rows, Features]
     private readonly float[] _targets; // [rows, Targets]
 
-    private SeriesSplit(SeriesTable table, SeriesData config, SeriesScaler scaler, int[] features, int[] targets, int trainEnd, int validationEnd)
+    private SeriesSplit(SeriesTable table, SeriesData config, SeriesScaler scaler, int[] features, int[] targets, Cuts cuts)
     {
         Table = table;
         Scaler = scaler;
@@ -26,9 +26,9 @@ public sealed class SeriesSplit
         Window = config.Window;
         Horizon = config.Horizon;
         EveryStep = config.EveryStep;
-        Training = new SeriesPart(0, trainEnd);
-        Validation = new SeriesPart(trainEnd, validationEnd);
-        Test = new SeriesPart(validationEnd, table.Rows);
+        Training = new SeriesPart(0, cuts.TrainEnd);
+        Validation = new SeriesPart(cuts.TrainEnd, cuts.ValidationEnd);
+        Test = new SeriesPart(cuts.TestStart, table.Rows);
         _features = Scaled(features);
         _targets = Scaled(targets);
     }
@@ -57,7 +57,7 @@ public sealed class SeriesSplit
     /// <summary>The first rows.</summary>
     public SeriesPart Training { get; }
 
-    /// <summary>The rows after them; maybe none.</summary>
+    /// <summary>The rows after them; maybe none. In a cross-validation later folds' rows lie between it and the test part, unused.</summary>
     public SeriesPart Validation { get; }
 
     /// <summary>The last rows; maybe none.</summary>
@@ -83,15 +83,15 @@ public sealed class SeriesSplit
             }
         }
 
-        (int trainEnd, int validationEnd) = Cut(table, config);
+        Cuts cuts = Cut(table, config);
         if (scaler is not null && !scaler.Columns.SequenceEqual(table.Columns))
         {
             throw new DataException(
                 table.Name, $"the columns {string.Join(", ", scaler.Columns)} the model was trained on", string.Join(", ", table.Columns), "Take a file with the same columns");
         }
 
-        scaler ??= SeriesScaler.Measure(table, trainEnd, config.Scale);
-        var split = new SeriesSplit(table, config, scaler, features, targets, trainEnd, validationEnd);
+        scaler ??= SeriesScaler.Measure(table, cuts.TrainEnd, config.Scale);
+        var split = new SeriesSplit(table, config, scaler, features, targets, cuts);
         foreach ((SeriesPart part, string name) in new[] { (split.Training, "training"), (split.Validation, "validation"), (split.Test, "test") })
         {
             if ((part.Rows > 0 || name == "training") && split.Windows(part).Count < 1)
@@ -111,7 +111,7 @@ public sealed class SeriesSplit
     /// <summary>The windows whose targets lie in a part, in time order.</summary>
     public SeriesWindows Windows(SeriesPart part) => new(this, part, _features, _targets);
 
-    private static (int TrainEnd, int ValidationEnd) Cut(SeriesTable table, SeriesData config)
+    private static Cuts Cut(SeriesTable table, SeriesData config)
     {
         double kept = config.Validation + config.Test;
         if (!(config.Validation >= 0 && config.Test >= 0 && kept < 1))
@@ -119,11 +119,17 @@ public sealed class SeriesSplit
             throw new DataException("data", "shares validation and test that leave something to train on", $"{config.Validation} and {config.Test}", "Make them smaller");
         }
 
+        int test = (int)(table.Rows * config.Test);
+        if (config.Fold is { } fold)
+        {
+            int past = table.Rows - test, part = past / (fold.Of + 1), validationEnd = past - ((fold.Of - fold.Number) * part);
+            return new Cuts(validationEnd - part, validationEnd, past);
+        }
+
         if (config.TrainRows is not int trainRows)
         {
-            int test = (int)(table.Rows * config.Test);
             int validation = (int)(table.Rows * config.Validation);
-            return (table.Rows - test - validation, table.Rows - test);
+            return new Cuts(table.Rows - test - validation, table.Rows - test, table.Rows - test);
         }
 
         if (trainRows > table.Rows)
@@ -132,8 +138,11 @@ public sealed class SeriesSplit
         }
 
         int rest = table.Rows - trainRows;
-        return (trainRows, kept == 0 ? table.Rows : trainRows + (int)(rest * (config.Validation / kept)));
+        int end = kept == 0 ? table.Rows : trainRows + (int)(rest * (config.Validation / kept));
+        return new Cuts(trainRows, end, end);
     }
+
+    private readonly record struct Cuts(int TrainEnd, int ValidationEnd, int TestStart);
 
     private float[] Scaled(IReadOnlyList<int> columns)
     {

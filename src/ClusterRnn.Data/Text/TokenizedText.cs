@@ -1,4 +1,5 @@
-// From a corpus to token ids, and to a training and a validation part: the last share of the tokens validates.
+// From a corpus to token ids, and to a training and a validation part: the last share of the tokens validates, or in a
+// cross-validation one of several equal parts.
 using System.Globalization;
 using System.Text;
 
@@ -9,11 +10,13 @@ public sealed class TokenizedText
 {
     private const int LargestString = 0x3FFFFFDF; // the runtime's limit
 
-    private TokenizedText(Vocabulary vocabulary, int[] ids, int trainingTokens)
+    private TokenizedText(Vocabulary vocabulary, int[] ids, Range validation)
     {
         Vocabulary = vocabulary;
         Ids = ids;
-        TrainingTokens = trainingTokens;
+        (int start, int length) = validation.GetOffsetAndLength(ids.Length);
+        Validation = Ids.Slice(start, length);
+        Training = start + length == ids.Length ? Ids[..start] : start == 0 ? Ids[length..] : (int[])[.. ids.AsSpan(0, start), .. ids.AsSpan(start + length)];
     }
 
     /// <summary>What the ids stand for.</summary>
@@ -22,14 +25,11 @@ public sealed class TokenizedText
     /// <summary>All tokens in order.</summary>
     public ReadOnlyMemory<int> Ids { get; }
 
-    /// <summary>How many of the first tokens train.</summary>
-    public int TrainingTokens { get; }
-
-    /// <summary>The tokens to train on.</summary>
-    public ReadOnlyMemory<int> Training => Ids[..TrainingTokens];
+    /// <summary>The tokens to train on; of a fold in the middle the tokens before it, then those after it.</summary>
+    public ReadOnlyMemory<int> Training { get; }
 
     /// <summary>The tokens to validate on; empty when nothing is kept.</summary>
-    public ReadOnlyMemory<int> Validation => Ids[TrainingTokens..];
+    public ReadOnlyMemory<int> Validation { get; }
 
     /// <summary>Tokenizes <paramref name="corpus"/>.</summary>
     /// <param name="corpus">The bytes.</param>
@@ -40,9 +40,10 @@ public sealed class TokenizedText
     /// The vocabulary to use, as on resuming; null to make one: of all bytes, of the characters of the whole corpus, or
     /// of the words of the training part.
     /// </param>
+    /// <param name="fold">The part that validates instead of the last share; null: none.</param>
     /// <exception cref="DataException">The corpus is not UTF-8, or has a character the vocabulary lacks.</exception>
     public static TokenizedText Read(
-        Corpus corpus, TokenLevel level, int minimumCount, double validation, Vocabulary? vocabulary = null)
+        Corpus corpus, TokenLevel level, int minimumCount, double validation, Vocabulary? vocabulary = null, FoldConfig? fold = null)
     {
         ArgumentNullException.ThrowIfNull(corpus);
         ArgumentOutOfRangeException.ThrowIfLessThan(minimumCount, 1);
@@ -54,21 +55,30 @@ public sealed class TokenizedText
 
         return level switch
         {
-            TokenLevel.Byte => FromBytes(corpus, validation, vocabulary),
-            TokenLevel.Character => FromCharacters(corpus, minimumCount, validation, vocabulary),
-            _ => FromWords(corpus, minimumCount, validation, vocabulary),
+            TokenLevel.Byte => FromBytes(corpus, Kept, vocabulary),
+            TokenLevel.Character => FromCharacters(corpus, minimumCount, Kept, vocabulary),
+            _ => FromWords(corpus, minimumCount, Kept, vocabulary),
         };
+
+        Range Kept(int tokens) => fold is null ? LastShare(tokens, validation) : Part(tokens, fold);
     }
 
-    /// <summary>How many of <paramref name="tokens"/> tokens train when a share is kept for validation.</summary>
-    public static int TrainingShare(int tokens, double validation)
+    /// <summary>Which of <paramref name="tokens"/> tokens validate when a share at the end is kept for it.</summary>
+    public static Range LastShare(int tokens, double validation)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(validation, 0);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(validation, 1);
-        return tokens - (int)(tokens * validation);
+        return (tokens - (int)(tokens * validation))..tokens;
     }
 
-    private static TokenizedText FromBytes(Corpus corpus, double validation, Vocabulary? vocabulary)
+    /// <summary>Which of <paramref name="tokens"/> tokens validate in a fold: all folds together each token once.</summary>
+    public static Range Part(int tokens, FoldConfig fold)
+    {
+        ArgumentNullException.ThrowIfNull(fold);
+        return (int)((long)tokens * (fold.Number - 1) / fold.Of)..(int)((long)tokens * fold.Number / fold.Of);
+    }
+
+    private static TokenizedText FromBytes(Corpus corpus, Func<int, Range> validation, Vocabulary? vocabulary)
     {
         int[] ids = new int[corpus.Length];
         int at = 0;
@@ -81,10 +91,10 @@ public sealed class TokenizedText
         }
 
         return new TokenizedText(
-            vocabulary ?? new Vocabulary(TokenLevel.Byte, [], hasUnknown: false), ids, TrainingShare(at, validation));
+            vocabulary ?? new Vocabulary(TokenLevel.Byte, [], hasUnknown: false), ids, validation(at));
     }
 
-    private static TokenizedText FromCharacters(Corpus corpus, int minimumCount, double validation, Vocabulary? vocabulary)
+    private static TokenizedText FromCharacters(Corpus corpus, int minimumCount, Func<int, Range> validation, Vocabulary? vocabulary)
     {
         // First the scalar values themselves, then, when it is known which there are, their ids in place.
         int[] scalars = new int[corpus.Length];
@@ -148,10 +158,10 @@ public sealed class TokenizedText
         }
 
         Array.Resize(ref scalars, length);
-        return new TokenizedText(vocabulary, scalars, TrainingShare(length, validation));
+        return new TokenizedText(vocabulary, scalars, validation(length));
     }
 
-    private static TokenizedText FromWords(Corpus corpus, int minimumCount, double validation, Vocabulary? vocabulary)
+    private static TokenizedText FromWords(Corpus corpus, int minimumCount, Func<int, Range> validation, Vocabulary? vocabulary)
     {
         // First ids in order of appearance, then the vocabulary's.
         var seen = new Dictionary<string, int>(StringComparer.Ordinal);
@@ -177,26 +187,26 @@ public sealed class TokenizedText
             }
         }
 
-        int training = TrainingShare(ids.Count, validation);
+        Range kept = validation(ids.Count);
         if (vocabulary is null)
         {
             long[] counts = new long[words.Count];
-            for (int i = 0; i < training; i++)
+            for (int i = 0; i < ids.Count; i++)
             {
-                counts[ids[i]]++;
+                counts[ids[i]] += i < kept.Start.Value || i >= kept.End.Value ? 1 : 0;
             }
 
-            var kept = new List<int>();
+            var entries = new List<int>();
             for (int id = 0; id < words.Count; id++)
             {
                 if (counts[id] >= minimumCount)
                 {
-                    kept.Add(id);
+                    entries.Add(id);
                 }
             }
 
-            kept.Sort((a, b) => counts[a] != counts[b] ? counts[b].CompareTo(counts[a]) : CompareScalars(words[a], words[b]));
-            vocabulary = new Vocabulary(TokenLevel.Word, kept.ConvertAll(id => words[id]), hasUnknown: true);
+            entries.Sort((a, b) => counts[a] != counts[b] ? counts[b].CompareTo(counts[a]) : CompareScalars(words[a], words[b]));
+            vocabulary = new Vocabulary(TokenLevel.Word, entries.ConvertAll(id => words[id]), hasUnknown: true);
         }
 
         int[] final = new int[words.Count];
@@ -215,7 +225,7 @@ public sealed class TokenizedText
             result[i] = final[ids[i]];
         }
 
-        return new TokenizedText(vocabulary, result, training);
+        return new TokenizedText(vocabulary, result, kept);
     }
 
     /// <summary>Compares by scalar values, which is also the order of the UTF-8 bytes.</summary>

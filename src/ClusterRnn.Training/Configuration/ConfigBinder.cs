@@ -71,6 +71,14 @@ public static class ConfigBinder
                 }
 
                 break;
+            case ConfigKind.Map when shape.Element!.Kind >= ConfigKind.List:
+                var map = (System.Collections.IDictionary)value;
+                foreach (string name in map.Keys.Cast<string>().Order(StringComparer.Ordinal))
+                {
+                    Validate(map[name], shape.Element, Join(path, name), bound, problems);
+                }
+
+                break;
             case ConfigKind.Variant:
                 ConfigShape? variant = shape.Variants.Values.FirstOrDefault(v => v.Type == value.GetType());
                 ValidateRecord(value, variant ?? ConfigShape.Of(value.GetType()), path, bound, problems);

@@ -13,10 +13,11 @@ namespace ClusterRnn.Tests.Configuration;
 
 public class ConfigFilesTests
 {
-    // Scenarios of experiments are no configs; the tests of experiments have them.
+    // Scenarios and sweeps are no jobs; their own tests have them.
     public static TheoryData<string> Files { get; } =
     [
-        .. SourceText.Files.Where(f => f.StartsWith("configs/", StringComparison.Ordinal) && f.EndsWith(".yaml", StringComparison.Ordinal) && !f.StartsWith("configs/experiments/", StringComparison.Ordinal)),
+        .. SourceText.Files.Where(f => f.StartsWith("configs/", StringComparison.Ordinal) && f.EndsWith(".yaml", StringComparison.Ordinal)
+            && !f.StartsWith("configs/experiments/", StringComparison.Ordinal) && !f.StartsWith("configs/sweeps/", StringComparison.Ordinal)),
     ];
 
     private static ResolvedJob Open(string file, params string[] set) =>

@@ -252,6 +252,20 @@ public sealed unsafe class SeriesTests
         Assert.Throws<DataException>(() => DataArtefact.FromJson("{}"));
     }
 
+    [Theory]
+    [InlineData(1, 0, 20, 40)]
+    [InlineData(2, 0, 40, 60)]
+    [InlineData(3, 0, 60, 80)]
+    public void A_fold_of_a_series_trains_on_the_past_alone(int number, int trainStart, int trainEnd, int validationEnd)
+    {
+        var config = new TableData { Window = 5, Validation = 0.5, Test = 0.2, Fold = new FoldConfig { Number = number, Of = 3 } };
+        SeriesSplit split = SeriesSplit.Of(Counting(100), config);
+        Assert.Equal(new SeriesPart(trainStart, trainEnd), split.Training);
+        Assert.Equal(new SeriesPart(trainEnd, validationEnd), split.Validation);
+        Assert.Equal(new SeriesPart(80, 100), split.Test); // no fold sees it
+        Assert.Equal(0, split.Scaler.Scale(0, (trainEnd - 1) / 2.0), 6); // the mean of the training part
+    }
+
     private static DataConfig FromJson(string json) =>
         JsonSerializer.Deserialize<DataConfig>(json, JsonSerializerOptions.Web)!;
 

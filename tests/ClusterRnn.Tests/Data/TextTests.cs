@@ -195,6 +195,36 @@ public sealed class TextTests
         Assert.InRange(TextStatistics.UnigramEntropy(text.Ids.Span, 65), 3.30, 3.33);
     }
 
+    [Theory]
+    [InlineData(TokenLevel.Character)]
+    [InlineData(TokenLevel.Byte)]
+    [InlineData(TokenLevel.Word)]
+    public void Each_token_validates_in_one_fold_and_trains_in_the_others(TokenLevel level)
+    {
+        const int Folds = 3;
+        Corpus corpus = Corpus.FromText("t", "a b c d e f g h");
+        TokenizedText whole = TokenizedText.Read(corpus, level, 1, 0);
+        var validated = new List<string>();
+        for (int number = 1; number <= Folds; number++)
+        {
+            TokenizedText fold = TokenizedText.Read(corpus, level, 1, 0.1, level == TokenLevel.Word ? whole.Vocabulary : null, new FoldConfig { Number = number, Of = Folds });
+            string validation = fold.Vocabulary.Decode(fold.Validation.Span), training = fold.Vocabulary.Decode(fold.Training.Span), text = whole.Vocabulary.Decode(whole.Ids.Span);
+            Assert.Equal(whole.Ids.Length, fold.Validation.Length + fold.Training.Length);
+            Assert.Equal(training, text.Remove(text.IndexOf(validation, StringComparison.Ordinal), validation.Length));
+            validated.Add(validation);
+        }
+
+        Assert.Equal(whole.Vocabulary.Decode(whole.Ids.Span), string.Concat(validated));
+    }
+
+    [Fact]
+    public void Words_of_the_fold_that_validates_are_not_known()
+    {
+        TokenizedText fold = TokenizedText.Read(Corpus.FromText("t", " x x y y z z"), TokenLevel.Word, 1, 0.1, null, new FoldConfig { Number = 2, Of = 3 });
+        Assert.Equal([" x", " z"], fold.Vocabulary.Entries.Order());
+        Assert.All(fold.Validation.ToArray(), id => Assert.Equal(0, id));
+    }
+
     private static byte[] Pack(byte[] bytes)
     {
         using var packed = new MemoryStream();

@@ -222,9 +222,13 @@ public partial class HouseRulesTests
         Assert.NotEmpty(configs);
         foreach (string config in configs)
         {
-            // Scenarios have a schema of their own beside them.
-            bool isScenario = config.StartsWith("configs/experiments/", StringComparison.Ordinal);
-            string up = isScenario ? "" : string.Concat(Enumerable.Repeat("../", config.Count(c => c == '/') - 1));
+            // The schema of its own folder, or the next one above: jobs, sweeps and experiments have one each.
+            string up = "", folder = Path.GetDirectoryName(Path.Combine(Repository.Root, config))!;
+            while (!File.Exists(Path.Combine(folder, up, "schema.json")))
+            {
+                up += "../";
+            }
+
             Assert.StartsWith($"# yaml-language-server: $schema={up}schema.json\n", SourceText.Read(config), StringComparison.Ordinal);
         }
 
