@@ -53,6 +53,9 @@ public enum MissingValues
 [JsonDerivedType(typeof(MackeyGlassData), "mackey-glass")]
 [JsonDerivedType(typeof(SeasonalData), "seasonal")]
 [JsonDerivedType(typeof(RandomWalkData), "random-walk")]
+[JsonDerivedType(typeof(CopyData), "copy")]
+[JsonDerivedType(typeof(AddingData), "adding")]
+[JsonDerivedType(typeof(DigitsData), "digits")]
 public abstract record DataConfig
 {
     /// <summary>The file, folder or glob to read.</summary>
@@ -338,4 +341,72 @@ public sealed record RandomWalkData : GeneratedSeriesData
     [Description("The standard deviation of a day's change, as a share of the price.")]
     [Range(0.0, 0.5)]
     public double Volatility { get; init; } = 0.01;
+}
+
+/// <summary>Generated examples, each a sequence with its answer.</summary>
+public abstract record ExamplesData : DataConfig
+{
+    /// <summary>The generator's seed.</summary>
+    [Description("The generator's seed; the job's own seed doesn't change the data.")]
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>How many examples there are, those for validation and testing included.</summary>
+    [Description("How many examples there are, those for validation and testing included.")]
+    [Range(10, 1_000_000_000)]
+    public long Examples { get; init; } = 10_000;
+
+    /// <summary>The share kept for testing, after the validation part.</summary>
+    [Description("The share of the examples, at the end, that is kept for testing.")]
+    [Range(0.0, 0.9)]
+    public double Test { get; init; } = 0.1;
+}
+
+/// <summary>The copy task: symbols, a long delay, a sign, then the symbols again (Hochreiter and Schmidhuber 1997, as in Arjovsky et al. 2016).</summary>
+[Description("The copy task: write a few symbols again after a long delay.")]
+public sealed record CopyData : ExamplesData
+{
+    /// <summary>How many different symbols there are.</summary>
+    [Description("How many different symbols there are.")]
+    [Range(2, 1000)]
+    public int Symbols { get; init; } = 8;
+
+    /// <summary>How many symbols are to be remembered.</summary>
+    [Description("How many symbols are to be remembered.")]
+    [Range(1, 10_000)]
+    public int Length { get; init; } = 10;
+
+    /// <summary>T: time steps between the last symbol and the first answer.</summary>
+    [Description("Time steps between the last symbol and the first answer (T).")]
+    [Range(1, 1_000_000)]
+    public int Delay { get; init; } = 100;
+
+    /// <summary>The shortest delay; null: all delays are equal.</summary>
+    [Description("The shortest delay, where examples differ; each draws its own. Default: all are equal.")]
+    [Range(1, 1_000_000)]
+    public int? MinimumDelay { get; init; }
+}
+
+/// <summary>The adding problem: the sum of the two marked values of a sequence (Hochreiter and Schmidhuber 1997).</summary>
+[Description("The adding problem: the sum of the two marked ones of many values.")]
+public sealed record AddingData : ExamplesData
+{
+    /// <summary>T: values of a sequence.</summary>
+    [Description("Values of a sequence (T).")]
+    [Range(2, 1_000_000)]
+    public int Length { get; init; } = 200;
+
+    /// <summary>The shortest sequence; null: all are equally long.</summary>
+    [Description("The shortest sequence, where examples differ; each draws its own length. Default: all are equal.")]
+    [Range(2, 1_000_000)]
+    public int? MinimumLength { get; init; }
+}
+
+/// <summary>Drawn digits, read row by row.</summary>
+[Description("Pictures of digits, drawn with shaky strokes and noise, read row by row.")]
+public sealed record DigitsData : ExamplesData
+{
+    /// <summary>The standard deviation of the noise on each pixel, of which ink is 1 and paper 0.</summary>
+    [Description("The standard deviation of the noise on each pixel, where ink is 1 and paper 0.")]
+    [Range(0.0, 10.0)]
+    public double Noise { get; init; } = 0.3;
 }

@@ -10,6 +10,9 @@ namespace ClusterRnn.Data;
 /// <param name="Seed">The job's seed: it keys the order of examples.</param>
 public sealed record Batching(int Rows, int Span, int LookBack, bool CarryState, ulong Seed)
 {
+    /// <summary>Whether examples of about the same length share a batch, where they differ.</summary>
+    public bool Buckets { get; init; } = true;
+
     /// <summary>Rows of an evaluation batch; null: as many as in training.</summary>
     public int? EvaluationRows { get; init; }
 }
@@ -76,6 +79,7 @@ public sealed record Dataset
         {
             TextData text => OpenText(text, batching, baseFolder, artefact),
             SeriesData series => OpenSeries(series, batching, baseFolder, artefact),
+            ExamplesData examples => OpenExamples(examples, batching),
             _ => throw new ArgumentException($"No way to open {config.GetType().Name}.", nameof(config)),
         };
     }
@@ -164,6 +168,38 @@ public sealed record Dataset
                 + $"{string.Join(", ", split.Features.Select(column => table.Columns[column]))} -> {string.Join(", ", split.Targets.Select(column => table.Columns[column]))}",
                 .. table.Notes,
             ],
+        };
+    }
+
+    private static Dataset OpenExamples(ExamplesData config, Batching batching)
+    {
+        if (config.Path is not null)
+        {
+            throw new DataException("data.path", "no path: these examples are generated", $"'{config.Path}'", "Remove data.path, or take another data.source");
+        }
+
+        long validation = (long)(config.Examples * config.Validation), test = (long)(config.Examples * config.Test), training = config.Examples - validation - test;
+        if (training < 1)
+        {
+            throw new DataException("data", "examples to train on", $"{validation} for validation and {test} for testing of {config.Examples}", "Make data.validation and data.test smaller");
+        }
+
+        IExamples Part(long first, long count) => ExampleGenerators.Of(config, first, count);
+        IExamples trained = Part(0, training);
+        int evaluationRows = batching.EvaluationRows ?? batching.Rows;
+        bool hasClasses = trained.TargetWidth == 0;
+        return new Dataset
+        {
+            Config = config,
+            Training = trained.DifferInLength && batching.Buckets ? new BucketSource(trained, batching.Rows, batching.Seed) : new WindowSource(trained, batching.Rows, batching.Seed, shuffled: true),
+            Validation = validation == 0 ? null : new WindowSource(Part(training, validation), evaluationRows, batching.Seed, shuffled: false),
+            Test = test == 0 ? null : new WindowSource(Part(training + validation, test), evaluationRows, batching.Seed, shuffled: false),
+            Sha256 = trained.Sha256,
+            InputVocabulary = trained.FeatureWidth == 0 ? ExampleGenerators.Vocabulary(config) : 0,
+            FeatureWidth = trained.FeatureWidth,
+            OutputWidth = hasClasses ? ExampleGenerators.Classes(config) : trained.TargetWidth,
+            Artefact = new DataArtefact(null, null),
+            Notes = [$"{training} examples to train, {validation} to validate and {test} to test on, {(trained.DifferInLength ? "up to " : "")}{trained.Time} time steps each"],
         };
     }
 

@@ -41,7 +41,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         ArgumentNullException.ThrowIfNull(config);
         config = config.Resolve();
         BatchConfig batch = config.Batch;
-        var batching = new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, config.Seed);
+        var batching = new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, config.Seed) { Buckets = batch.Buckets };
         return Of(config, Dataset.Open(config.Data, batching, baseFolder, artefact), baseFolder, ConfigLoader.ToJson(config));
     }
 
@@ -174,7 +174,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
             throw new ModelException(
                 $"layers[{layer}].returnSequences",
                 "The data has targets at every time step, but the layer returns each row's last one only. "
-                + (data.Text is null ? "Set returnSequences: true, or data.everyStep: false." : "Set returnSequences: true."));
+                + (data.Series is null ? "Set returnSequences: true." : "Set returnSequences: true, or data.everyStep: false."));
         }
 
         bool hasClasses = data.Training.TargetWidth == 0;

@@ -67,6 +67,16 @@ public sealed class OneAnswerTests
     }
 
     [Theory]
+    [InlineData("avx2")]
+    [InlineData("vector128")]
+    [InlineData("scalar")]
+    public async Task InstructionSetsChangeNoBitOfSequencesReadBothWays(string set)
+    {
+        Assert.SkipUnless(set != "avx2" || (Avx2.IsSupported && Fma.IsSupported), "needs AVX2 and FMA");
+        await ExpectTheSame(Job.BothWays, Job.BothWays.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = set }, "--workers", "3"));
+    }
+
+    [Theory]
     [InlineData("DOTNET_EnableAVX512", "0")]
     [InlineData("DOTNET_EnableAVX2", "0")]
     [InlineData("DOTNET_EnableHWIntrinsic", "0")]

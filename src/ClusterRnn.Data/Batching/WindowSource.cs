@@ -27,6 +27,15 @@ public interface IExamples
     /// <summary>The SHA-256 of the data, lower-case hexadecimal.</summary>
     string Sha256 { get; }
 
+    /// <summary>Whether some are shorter than <see cref="Time"/>.</summary>
+    bool DifferInLength => false;
+
+    /// <summary>How many time steps with targets they have together.</summary>
+    long Targets => Count * TargetTime;
+
+    /// <summary>How many time steps an example has.</summary>
+    int LengthOf(long example) => Time;
+
     /// <summary>
     /// Writes an example as row <paramref name="row"/> of a batch whose Time, TargetTime and Rows are set, and returns
     /// how many time steps it has. Cells beyond them are zero already, targets -1 or zero.
@@ -34,8 +43,15 @@ public interface IExamples
     int Read(long example, SpanBatch into, int row);
 }
 
+/// <summary>Batches of examples, each a row.</summary>
+public interface IExampleSource : IBatchSource
+{
+    /// <summary>The examples in their own order.</summary>
+    IExamples Examples { get; }
+}
+
 /// <summary>Batches of examples.</summary>
-public sealed unsafe class WindowSource : IBatchSource
+public sealed unsafe class WindowSource : IExampleSource
 {
     private readonly IExamples _examples;
     private readonly ulong _seed;
@@ -59,7 +75,7 @@ public sealed unsafe class WindowSource : IBatchSource
         StepsPerPass = (examples.Count + rows - 1) / rows;
     }
 
-    /// <summary>The examples in their own order.</summary>
+    /// <inheritdoc/>
     public IExamples Examples => _examples;
 
     /// <inheritdoc/>
@@ -69,7 +85,7 @@ public sealed unsafe class WindowSource : IBatchSource
     public long StepsPerPass { get; }
 
     /// <inheritdoc/>
-    public long TargetsPerPass => _examples.Count * _examples.TargetTime;
+    public long TargetsPerPass => _examples.Targets;
 
     /// <inheritdoc/>
     public int MaximumTime => _examples.Time;
@@ -131,8 +147,10 @@ public sealed unsafe class WindowSource : IBatchSource
 
     private KeyedPermutation Order(long pass) => new(_seed, RandomPurpose.Shuffle, (ulong)pass, _examples.Count);
 
-    private static void Clear(SpanBatch batch)
+    /// <summary>Empties the inputs and targets of a batch whose Time, TargetTime and Rows are set: zero, and no target.</summary>
+    public static void Clear(SpanBatch batch)
     {
+        ArgumentNullException.ThrowIfNull(batch);
         long cells = (long)batch.Time * batch.Rows, targets = (long)batch.TargetTime * batch.Rows;
         if (batch.FeatureWidth == 0)
         {

@@ -8,4 +8,7 @@ internal static class GeneratorLayer
     public const uint Seasonal = 3;
     public const uint RandomWalk = 4;
     public const uint MackeyGlass = 5;
+    public const uint Copy = 6;
+    public const uint Adding = 7;
+    public const uint Digits = 8;
 }

@@ -327,6 +327,11 @@ public sealed record LstmConfig : RecurrentConfig
     [Description("Initial bias of the forget gate, b_ih and b_hh together. Default: as biasInitializer draws them.")]
     public double? ForgetBias { get; init; }
 
+    /// <summary>Over how many time steps the layer may have to remember; null: nothing is known.</summary>
+    [Description("Over how many time steps the layer may have to remember: gates are drawn so that its units keep their state for 1 to so many steps at first. Default: as biasInitializer draws them.")]
+    [Range(2, 1 << 24)]
+    public int? LongestLag { get; init; }
+
     /// <summary>Whether the gates also see the cell state, each unit its own (Gers, Schraudolph and Schmidhuber 2002).</summary>
     [Description("Let the gates see the cell state too, each unit its own: input and forget gate the one before, the output gate the one after.")]
     public bool Peepholes { get; init; }
@@ -339,6 +344,11 @@ public sealed record GruConfig : RecurrentConfig
     /// <summary>Where the reset gate acts.</summary>
     [Description("Apply the reset gate after the recurrent product (as PyTorch) or before it.")]
     public GruResetGate ResetGate { get; init; }
+
+    /// <summary>Over how many time steps the layer may have to remember; null: nothing is known.</summary>
+    [Description("Over how many time steps the layer may have to remember: gates are drawn so that its units keep their state for 1 to so many steps at first. Default: as biasInitializer draws them.")]
+    [Range(2, 1 << 24)]
+    public int? LongestLag { get; init; }
 }
 
 /// <summary>A dense layer, y = f(W x + b), at every time step.</summary>

@@ -1,12 +1,22 @@
 // The first values of a tensor. Each tensor is drawn whole, once, from counter-based randomness keyed by (seed, tensor,
 // row, column); whoever holds a part of it later cuts it from the whole. Arithmetic is ours or exact, in double, rounded
 // to float at the end, so every machine starts from the same bits.
+using ClusterRnn.Kernels.Numerics;
 using ClusterRnn.Kernels.Random;
 using MathNet.Numerics;
 using MathNet.Numerics.LinearAlgebra.Double;
 using MathNet.Numerics.LinearAlgebra.Factorization;
 
 namespace ClusterRnn.Models;
+
+/// <summary>
+/// Gates that open so seldom that each unit keeps its state for about u time steps, u uniform in [1, longest lag - 1]: the bias of
+/// the gate that keeps is ln u, that of the gate that writes -ln u (Tallec and Ollivier, Can recurrent neural networks warp time?, 2018).
+/// </summary>
+/// <param name="LongestLag">In time steps; 0: these gates' biases are 0, as the other bias has them.</param>
+/// <param name="KeepGate">The gate that keeps the state.</param>
+/// <param name="WriteGate">The gate that writes, -1 where it is the same one.</param>
+internal readonly record struct GateMemory(int LongestLag, int KeepGate, int WriteGate);
 
 /// <summary>How one tensor is drawn.</summary>
 /// <param name="Kind">The rule.</param>
@@ -18,6 +28,9 @@ internal readonly record struct Initializer(InitializerKind Kind, long FanIn, lo
 {
     /// <summary>For an LSTM's bias: what its second quarter, the forget gate's, holds instead.</summary>
     public double? ForgetBias { get; init; }
+
+    /// <summary>For the biases of a layer that must remember for long: which gates hold what instead.</summary>
+    public GateMemory? Memory { get; init; }
 
     /// <summary>What every element holds instead, whatever the rule (gains of a normalisation).</summary>
     public double? Constant { get; init; }
@@ -38,6 +51,20 @@ internal readonly record struct Initializer(InitializerKind Kind, long FanIn, lo
         if (ForgetBias is double bias)
         {
             into.Slice(into.Length / 4, into.Length / 4).Fill((float)bias);
+        }
+
+        if (Memory is { } memory)
+        {
+            int units = into.Length / Gates;
+            for (int unit = 0; unit < units; unit++)
+            {
+                double kept = memory.LongestLag == 0 ? 0.0 : ScalarMath.Log(1.0 + (key.UniformDouble(unit, 1, 0) * Math.Max(0, memory.LongestLag - 2)));
+                into[(memory.KeepGate * units) + unit] = (float)kept;
+                if (memory.WriteGate >= 0)
+                {
+                    into[(memory.WriteGate * units) + unit] = (float)-kept;
+                }
+            }
         }
     }
 

@@ -22,6 +22,9 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
     private float* resetGradient; // before: [B, HiddenStride]
 
     /// <inheritdoc/>
+    protected override GateMemory? Memory => config.LongestLag is int lag ? new GateMemory(lag, KeepGate: 1, WriteGate: -1) : null;
+
+    /// <inheritdoc/>
     protected override void PlanCell(LayerPlan plan)
     {
         ColumnGroups ofState = resetBefore ? Gru.ResetAndUpdate(Hidden) : Gru.RecurrentGates(Hidden);

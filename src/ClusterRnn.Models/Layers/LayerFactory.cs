@@ -174,6 +174,11 @@ internal static class LayerFactory
             throw new ModelException($"{path}.residual", $"{name} returns the last step only, its input has every step: they can't be added. Set returnSequences: true, or residual: false.");
         }
 
+        if (config is LstmConfig { ForgetBias: not null, LongestLag: not null })
+        {
+            throw new ModelException($"{path}.longestLag", $"{name} has both forgetBias and longestLag, which set the same biases. Remove one of them.");
+        }
+
         if (config is GruConfig { ResetGate: GruResetGate.Before, RecurrentDropout: > 0.0 })
         {
             throw new ModelException($"{path}.recurrentDropout", $"{name} applies its reset gate before the recurrent product, where a dropped state is not defined. Set resetGate: after, or recurrentDropout: 0.");

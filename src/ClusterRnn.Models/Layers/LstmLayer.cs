@@ -25,6 +25,9 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     protected override double? ForgetBias => config.ForgetBias;
 
     /// <inheritdoc/>
+    protected override GateMemory? Memory => config.LongestLag is int lag ? new GateMemory(lag, KeepGate: 1, WriteGate: 0) : null;
+
+    /// <inheritdoc/>
     public override void Declare(ParameterDeclarations declarations)
     {
         base.Declare(declarations);

@@ -111,6 +111,9 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>What the forget gate's biases sum to at first, or null.</summary>
     protected virtual double? ForgetBias => null;
 
+    /// <summary>Which gates are drawn for long memory, or null.</summary>
+    protected virtual GateMemory? Memory => null;
+
     /// <summary>The hidden states.</summary>
     private float* States { get; set; } // [T + 1, B, HiddenStride]
 
@@ -126,8 +129,8 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         Initializer Of(InitializerKind kind, int columns) => new(kind, kind == InitializerKind.PyTorch ? Hidden : columns, rows, gateCount);
         declarations.Add($"{Name}.weight_ih_{place.Suffix}", Of(config.KernelInitializer, place.InputWidth), rows, place.InputWidth);
         declarations.Add($"{Name}.weight_hh_{place.Suffix}", Of(config.RecurrentInitializer, Hidden), rows, Hidden);
-        declarations.Add($"{Name}.bias_ih_{place.Suffix}", Of(config.BiasInitializer, place.InputWidth) with { ForgetBias = ForgetBias }, rows);
-        declarations.Add($"{Name}.bias_hh_{place.Suffix}", Of(config.BiasInitializer, Hidden) with { ForgetBias = ForgetBias is null ? null : 0.0 }, rows);
+        declarations.Add($"{Name}.bias_ih_{place.Suffix}", Of(config.BiasInitializer, place.InputWidth) with { ForgetBias = ForgetBias, Memory = Memory }, rows);
+        declarations.Add($"{Name}.bias_hh_{place.Suffix}", Of(config.BiasInitializer, Hidden) with { ForgetBias = ForgetBias is null ? null : 0.0, Memory = Memory is { } memory ? memory with { LongestLag = 0 } : null }, rows);
         if (config.LearnedInitialState)
         {
             declarations.Add($"{Name}.initial_h_{place.Suffix}", new Initializer(InitializerKind.Zeros, Hidden, Hidden), Hidden);

@@ -31,6 +31,10 @@ public sealed record BatchConfig : IValidatableObject
     [Description("Carry each row's recurrent state from span to span.")]
     public bool CarryState { get; init; } = true;
 
+    /// <summary>Whether examples of about the same length share a batch.</summary>
+    [Description("Put examples of about the same length into a batch, where they differ in length, so that little is padded.")]
+    public bool Buckets { get; init; } = true;
+
     /// <summary>The shards used when the config names none: the largest power of two up to 8 that divides <paramref name="size"/>.</summary>
     public static int DefaultShards(int size) => Math.Min(8, size & -size);
 

@@ -45,6 +45,7 @@ public abstract class SequenceTask
     {
         TextData => new TextTask(),
         SeriesData => new SeriesTask(),
+        ExamplesData => new ExamplesTask(),
         _ => throw new ArgumentException($"No task for {data?.GetType().Name}.", nameof(data)),
     };
 

@@ -25,6 +25,14 @@ internal sealed class Job(string name, string config, params string[] settings)
     /// <summary>The quickstart's model on less text: an LSTM that reads its embedding through the projected table.</summary>
     public static Job Quickstart { get; } = new("quickstart", Repository.Config("quickstart.yaml"), "--set", "data.characters=40000", "--steps", "6");
 
+    /// <summary>Sequences of different lengths from buckets, read in both directions, with all that a recurrent layer can be asked for.</summary>
+    public static Job BothWays { get; } = new(
+        "both-ways",
+        Repository.Config("copy.yaml"),
+        "--set", "data.delay=12", "--set", "data.minimumDelay=2", "--set", "data.length=3", "--set", "data.examples=2000", "--set", "data.validation=0.05", "--set", "batch.size=7", "--set", "batch.shards=4",
+        "--set", "model.layers=[{type: embedding, units: 9}, {type: lstm, units: 21, layers: 2, bidirectional: true, peepholes: true, dropout: 0.2, variational: true, recurrentDropout: 0.2, learnedInitialState: true}, {type: gru, units: 42, residual: true, recurrentDropout: 0.1}, dense]",
+        "--steps", "12");
+
     /// <summary>The config's path.</summary>
     public string Config => config;
 

@@ -167,10 +167,29 @@ public sealed unsafe class RecurrentOptionsTests
         }
     }
 
+    /// <summary>Gates drawn for a long memory: together the two biases of the gate that keeps are ln u, u in [1, lag - 1], and those of the gate that writes -ln u.</summary>
+    [Fact]
+    public void LongMemoryIsDrawnIntoTheGates()
+    {
+        const int units = 200;
+        using ModelHarness lstm = Of(new LstmConfig { Units = units, LongestLag = 100 }), gru = Of(new GruConfig { Units = units, LongestLag = 100 });
+        float[] input = lstm.Tensor("lstm.bias_ih_l0").ToArray(), state = lstm.Tensor("lstm.bias_hh_l0").ToArray();
+        Assert.All(state[..(2 * units)], bias => Assert.Equal(0f, bias));
+        Assert.All(input[units..(2 * units)], bias => Assert.InRange(bias, 0f, (float)Math.Log(99)));
+        Assert.Equal(input[..units], input[units..(2 * units)].Select(bias => -bias));
+        Assert.InRange(input[units..(2 * units)].Average(bias => Math.Exp(bias)), 42.0, 58.0); // u's mean is 50
+        Assert.All(input[(2 * units)..], bias => Assert.InRange(Math.Abs(bias), 0f, 1f / MathF.Sqrt(units)));
+        float[] update = gru.Tensor("gru.bias_ih_l0").ToArray();
+        Assert.InRange(update[units..(2 * units)].Average(bias => Math.Exp(bias)), 42.0, 58.0);
+        Assert.All(update[..units], bias => Assert.InRange(Math.Abs(bias), 0f, 1f / MathF.Sqrt(units)));
+
+        static ModelHarness Of(LayerConfig layer) => new(TestModels.Values(LossKind.MeanSquaredError, layer, new DenseConfig()), 1, 1, 1);
+    }
+
     public static TheoryData<string, string> Mistakes => new()
     {
         { "residual", "layers[0].residual" }, { "residual-last", "layers[0].residual" }, { "bidirectional-residual", "layers[0].residual" }, { "dropped-reset", "layers[0].recurrentDropout" },
-        { "tied-nothing", "layers[1].tied" }, { "tied-width", "layers[2].tied" }, { "tied-twice", "layers[3].tied" }, { "rate", "layers[0].recurrentDropout" },
+        { "tied-nothing", "layers[1].tied" }, { "tied-width", "layers[2].tied" }, { "tied-twice", "layers[3].tied" }, { "rate", "layers[0].recurrentDropout" }, { "two-biases", "layers[0].longestLag" },
     };
 
     [Theory, MemberData(nameof(Mistakes))]
@@ -185,6 +204,7 @@ public sealed unsafe class RecurrentOptionsTests
             "tied-nothing" => TestModels.Values(LossKind.MeanSquaredError, new LstmConfig { Units = 4 }, new DenseConfig { Tied = true }),
             "tied-width" => TestModels.Tokens(new EmbeddingConfig { Units = 4 }, new LstmConfig { Units = 5 }, new DenseConfig { Tied = true }),
             "tied-twice" => TestModels.Tokens(new EmbeddingConfig { Units = 11 }, new LstmConfig { Units = 11 }, new DenseConfig { Tied = true }, new DenseConfig { Tied = true }),
+            "two-biases" => TestModels.Values(LossKind.MeanSquaredError, new LstmConfig { Units = 4, ForgetBias = 1, LongestLag = 9 }, new DenseConfig()),
             _ => TestModels.Values(LossKind.MeanSquaredError, new RnnConfig { Units = 4, RecurrentDropout = 1.0 }, new DenseConfig()),
         });
         Assert.Equal(path, error.Path);

@@ -1,0 +1,165 @@
+// Sequences with an answer each: symbols to be written again, a sum, a class. The model answers examples that it was not
+// trained on; what it answers stands beside what is right, and its error beside that of the best answer without looking.
+using System.Globalization;
+using ClusterRnn.Data;
+using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Models;
+using ClusterRnn.Training.Configuration;
+
+namespace ClusterRnn.Training.Tasks;
+
+/// <summary>Generated examples with known answers.</summary>
+public sealed unsafe class ExamplesTask : SequenceTask
+{
+    // The share of right answers is known to about a percent.
+    private const int MostExamples = 5000;
+    private const int BatchRows = 64;
+    private const int ShownExamples = 10;
+
+    // The answer to a sum counts as right within this (Hochreiter and Schmidhuber 1997).
+    private const double RightWithin = 0.04;
+
+    /// <inheritdoc/>
+    public override TaskOutcome Conclude(TaskModel trained, Dataset data, double? trainLoss, double? validationLoss)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        ArgumentNullException.ThrowIfNull(data);
+        (IExamples examples, string part) = ExamplesOf(data);
+        List<Answer> answers = Answers(trained.Model, examples, MostExamples);
+        var figures = new List<Figure>();
+        int wholly = 0, targets = 0, hits = 0;
+        double sum = 0, squares = 0, errors = 0; // in the examples' order
+        foreach (Answer answer in answers)
+        {
+            wholly += answer.IsRight ? 1 : 0;
+            targets += answer.Expected.Count;
+            hits += answer.Hits;
+            sum += answer.Expected[0];
+            squares += answer.Expected[0] * answer.Expected[0];
+            errors += (answer.Found[0] - answer.Expected[0]) * (answer.Found[0] - answer.Expected[0]);
+        }
+
+        double count = answers.Count, mean = sum / count;
+        if (examples.TargetWidth == 0)
+        {
+            figures.Add(Share($"{part}Accuracy", $"Right answers, {part} part", hits / (double)targets, $"a guess is right in {Percent(1.0 / data.OutputWidth)}"));
+            if (targets > answers.Count)
+            {
+                figures.Add(Share($"{part}WhollyRight", $"Examples with all answers right, {part} part", wholly / count, null));
+            }
+        }
+        else
+        {
+            string constant = $"always answering the mean: {Show((squares / count) - (mean * mean))}";
+            figures.Add(new Figure($"{part}MeanSquaredError", $"Mean squared error, {part} part", errors / count, Show(errors / count), constant));
+            figures.Add(Share($"{part}Right", $"Answers within {RightWithin}, {part} part", wholly / count, null));
+        }
+
+        return new TaskOutcome(figures, [TableOf(answers.Take(ShownExamples), part)], [], null);
+    }
+
+    /// <inheritdoc/>
+    public override Prediction Predict(TaskModel trained, PredictionRequest request, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        ArgumentNullException.ThrowIfNull(request);
+        if (request.Input is not null)
+        {
+            throw new DataException("predict", "no input: the examples are generated", $"'{request.Input}'", "Leave it out; --length says how many examples are answered");
+        }
+
+        BatchConfig batch = trained.Job.Batch;
+        Dataset data = Dataset.Open(
+            trained.Job.Data, new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact);
+        (IExamples examples, string part) = ExamplesOf(data);
+        return new Prediction(null, [TableOf(Answers(trained.Model, examples, request.Steps ?? ShownExamples, cancellation), part)], []);
+    }
+
+    private static (IExamples Examples, string Part) ExamplesOf(Dataset data)
+    {
+        (IBatchSource source, string part) = data.Test is not null ? (data.Test, "test") : data.Validation is not null ? (data.Validation, "validation") : (data.Training, "training");
+        return (((IExampleSource)source).Examples, part);
+    }
+
+    private static List<Answer> Answers(TrainedModel model, IExamples examples, int most, CancellationToken cancellation = default)
+    {
+        int count = (int)Math.Min(examples.Count, most), rows = Math.Min(BatchRows, count), width = model.Model.OutputWidth;
+        var answers = new List<Answer>(count);
+        using var batch = new SpanBatch(examples.Time, rows, examples.FeatureWidth, examples.TargetWidth);
+        using ModelExecutor executor = model.CreateExecutor(examples.Time, examples.TargetTime, rows);
+        using var outputs = new NativeBuffer<float>((long)examples.TargetTime * rows * width);
+        for (int first = 0; first < count; first += rows)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            batch.Time = examples.Time;
+            batch.TargetTime = examples.TargetTime;
+            batch.Rows = Math.Min(rows, count - first);
+            WindowSource.Clear(batch);
+            for (int row = 0; row < batch.Rows; row++)
+            {
+                batch.RowIds[row] = first + row;
+                batch.Lengths[row] = examples.Read(first + row, batch, row);
+            }
+
+            executor.Predict(batch, null, null, outputs.Pointer);
+            for (int row = 0; row < batch.Rows; row++)
+            {
+                answers.Add(AnswerOf(batch, row, outputs.Pointer, width));
+            }
+        }
+
+        return answers;
+    }
+
+    private static Answer AnswerOf(SpanBatch batch, int row, float* outputs, int width)
+    {
+        var expected = new List<double>();
+        var found = new List<double>();
+        for (int time = 0; time < batch.TargetTime; time++)
+        {
+            long cell = ((long)time * batch.Rows) + row;
+            var output = new ReadOnlySpan<float>(outputs + (cell * width), width);
+            if (batch.TargetWidth > 0)
+            {
+                expected.Add(batch.TargetValues[cell * width]);
+                found.Add(output[0]);
+            }
+            else if (batch.TargetTokens[cell] >= 0)
+            {
+                expected.Add(batch.TargetTokens[cell]);
+                found.Add(Largest(output));
+            }
+        }
+
+        int hits = expected.Zip(found).Count(pair => batch.TargetWidth > 0 ? Math.Abs(pair.First - pair.Second) <= RightWithin : pair.First == pair.Second);
+        return new Answer(expected, found, hits, batch.TargetWidth > 0 ? "F3" : "F0");
+    }
+
+    // The lowest of equals.
+    private static int Largest(ReadOnlySpan<float> values)
+    {
+        int largest = 0;
+        for (int i = 1; i < values.Length; i++)
+        {
+            largest = values[i] > values[largest] ? i : largest;
+        }
+
+        return largest;
+    }
+
+    private static FigureTable TableOf(IEnumerable<Answer> answers, string part) => new(
+        $"Examples of the {part} part",
+        ["answer", "right would be"],
+        [.. answers.Select(answer => (IReadOnlyList<string>)[answer.Text(answer.Found), answer.Text(answer.Expected)])]);
+
+    private static string Percent(double share) => string.Create(CultureInfo.InvariantCulture, $"{100.0 * share:F1} %");
+
+    private static Figure Share(string key, string label, double share, string? note) => new(key, label, share, Percent(share), note);
+
+    private sealed record Answer(IReadOnlyList<double> Expected, IReadOnlyList<double> Found, int Hits, string Format)
+    {
+        public bool IsRight => Hits == Expected.Count;
+
+        public string Text(IEnumerable<double> values) => string.Join(' ', values.Select(value => value.ToString(Format, CultureInfo.InvariantCulture)));
+    }
+}

@@ -1,0 +1,85 @@
+// One answer for everything that recurrent layers can be asked for: on sequences of different lengths from buckets, and on
+// streams whose state is carried. The same bits from a loop without a cluster, any workers, servers and threads, gradients
+// that travel layer by layer, little memory, activations computed again.
+using ClusterRnn.Node.InProcess;
+using ClusterRnn.Tests.Training;
+using ClusterRnn.Training;
+using ClusterRnn.Training.Configuration;
+
+namespace ClusterRnn.Tests.Node;
+
+public sealed class SequenceJobsTests
+{
+    private const string Both = """
+        data: { source: copy, symbols: 5, length: 2, delay: 9, minimumDelay: 2, examples: 200, validation: 0.2, test: 0 }
+        model:
+          layers:
+            - { type: embedding, units: 6 }
+            - { type: lstm, units: 5, layers: 2, bidirectional: true, dropout: 0.2, variational: true, recurrentDropout: 0.1, peepholes: true, learnedInitialState: true }
+            - { type: gru, units: 10, residual: true, recurrentDropout: 0.2, learnedInitialState: true }
+            - dense
+        batch: { size: 7, shards: 5 }
+        optimizer: { name: adam, learningRate: 0.02 }
+        clip: { norm: 0.3 }
+        evaluate: { every: 5 }
+        stop: { steps: 13 }
+        """;
+
+    private const string Streams = """
+        data: { source: sums, characters: 1500, validation: 0.2 }
+        model:
+          layers:
+            - { type: embedding, units: 6 }
+            - { type: dropout, rate: 0.1, variational: true }
+            - { type: lstm, units: 6, layers: 2, residual: true, peepholes: true, learnedInitialState: true, recurrentDropout: 0.2 }
+            - { type: dense, tied: true }
+        batch: { size: 7, span: 9, lookBack: 14, shards: 5 }
+        optimizer: { name: adam, learningRate: 0.02 }
+        clip: { norm: 0.3 }
+        evaluate: { every: 7 }
+        stop: { steps: 25 }
+        """;
+
+    public static TheoryData<string> Jobs => ["both", "streams"];
+
+    [Theory, MemberData(nameof(Jobs))]
+    public async Task TheClusterChangesNoBit(string name)
+    {
+        TrainingJob job = Open(name);
+        Assert.Equal(name == "streams", job.CarriesState);
+        using var trainer = new SmallTrainer(job);
+        trainer.Run((int)job.Settings.MaximumSteps);
+        string expected = trainer.StateSha256();
+        (int Workers, int Servers, int Threads, int Blocks)[] clusters = [(1, 1, 1, 0), (2, 1, 1, 1), (3, 2, 1, 0), (8, 3, 1, 0), (2, 1, 2, 1)];
+        foreach ((int workers, int servers, int threads, int blocks) in clusters)
+        {
+            var options = new EngineOptions { Workers = workers, Servers = servers, WorkerThreads = threads, LeastSegmentBlocks = blocks };
+            using RunResult result = await InProcessEngine.RunAsync(job, options, null, TestContext.Current.CancellationToken);
+            Assert.Equal(expected, result.StateSha256);
+        }
+
+        TrainingJob other = job with { Seed = 9 };
+        Assert.NotEqual(expected, await NodeJobs.HashOf(other));
+    }
+
+    [Fact]
+    public async Task RecomputingChangesNoBit()
+    {
+        string expected = await NodeJobs.HashOf(Open("streams"));
+        Assert.Equal(expected, await NodeJobs.HashOf(Open("streams") with { RecomputeEvery = 4 }, workers: 2));
+    }
+
+    [Theory]
+    [InlineData("data: { source: sums, characters: 9000 }", "it would learn to copy")]
+    [InlineData("data: { source: copy, examples: 100 }\ncluster: { recompute: true }", "cluster.recompute")]
+    public void BothDirectionsNeedWholeSequences(string data, string message)
+    {
+        string config = data + "\nmodel: { layers: [{ type: embedding, units: 4 }, { type: gru, units: 4, bidirectional: true }, dense] }\nstop: { steps: 3 }";
+        var error = Assert.Throws<ClusterRnn.Models.ModelException>(() => ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(config, "test").Value, "."));
+        Assert.Equal("layers[1].bidirectional", error.Path);
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
+    private static TrainingJob Open(string name) =>
+        ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(name == "both" ? Both : Streams, "test").Value, ".").Job;
+}
