@@ -6,8 +6,8 @@ namespace ClusterRnn.Conformance;
 
 public sealed class ConfigTests
 {
-    /// <summary>Every config, as a path below configs/; scenarios of experiments are none.</summary>
-    public static TheoryData<string> All => [.. Below(Repository.Configs).Where(path => !path.StartsWith("experiments/", StringComparison.Ordinal))];
+    /// <summary>Every config, as a path below configs/; scenarios and sweeps are none.</summary>
+    public static TheoryData<string> All => [.. Below(Repository.Configs).Where(path => !path.StartsWith("experiments/", StringComparison.Ordinal) && !path.StartsWith("sweeps/", StringComparison.Ordinal))];
 
     /// <summary>The classics.</summary>
     public static TheoryData<string> Seeds => [.. Below(Repository.Config("seeds"))];
