@@ -75,10 +75,10 @@ internal sealed class NodeProcess(
         _process?.WaitForExit(s_patience);
     }
 
-    /// <summary>Sends a signal; does nothing when it has ended.</summary>
+    /// <summary>Sends a signal, on Linux; does nothing when it has ended.</summary>
     public void Signal(int signal)
     {
-        if (_process is { HasExited: false } process)
+        if (OperatingSystem.IsLinux() && _process is { HasExited: false } process)
         {
             PosixSignals.TrySend(process.Id, signal);
         }

@@ -297,21 +297,23 @@ internal sealed class ProcessRun : IAsyncDisposable
         return null;
     }
 
-    private void Look()
+    // What the journal has by now; whoever was killed at a known time has written it before that.
+    private void Look(TimeSpan? atLatest = null)
     {
+        TimeSpan now = atLatest ?? Now;
         foreach (JournalRecord record in _journal.Poll())
         {
             switch (record)
             {
                 case VerdictRecord { Verdict.Decision.Kind: not VerdictKind.Stop } verdict:
-                    _firstStep ??= Now;
+                    _firstStep ??= now;
                     _steps = verdict.Verdict.Step + 1;
-                    _commits.Add(new CommitPoint(Now.TotalSeconds, _steps));
-                    Interlocked.Exchange(ref _lastCommitTicks, Now.Ticks);
+                    _commits.Add(new CommitPoint(now.TotalSeconds, _steps));
+                    Interlocked.Exchange(ref _lastCommitTicks, now.Ticks);
                     break;
                 case RollbackRecord rollback:
                     _steps = rollback.Version;
-                    _commits.Add(new CommitPoint(Now.TotalSeconds, _steps));
+                    _commits.Add(new CommitPoint(now.TotalSeconds, _steps));
                     break;
                 case EpochRecord { Predecessor: > 0 } epoch:
                     Tell(ClusterEventKind.EpochClaimed, NodeName.Coordinator, $"the coordinator has claimed epoch {epoch.Epoch}");
@@ -324,7 +326,8 @@ internal sealed class ProcessRun : IAsyncDisposable
     {
         NodeProcess node = _nodes[action.Target];
         int at = _played.Count;
-        _played.Add(new PlayedFault(action, Now.TotalSeconds, null, _steps));
+        TimeSpan begun = Now;
+        _played.Add(new PlayedFault(action, begun.TotalSeconds, null, _steps));
         Say(action.What);
         switch (action.Fault)
         {
@@ -342,6 +345,7 @@ internal sealed class ProcessRun : IAsyncDisposable
                 }
 
                 node.Kill();
+                Look(begun);
                 Tell(ClusterEventKind.Ended, action.Target, $"{action.Target} was killed");
                 if (kill.Restart)
                 {

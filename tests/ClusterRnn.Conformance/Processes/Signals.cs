@@ -1,6 +1,6 @@
-using System.ComponentModel;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using ClusterRnn.Engines.Tcp.Processes;
 
 namespace ClusterRnn.Conformance.Processes;
 
@@ -10,15 +10,12 @@ internal static class Signals
     public const int Interrupt = 2;
     public const int Killed = 9;
     public const int Terminate = 15;
-    public const int Stop = 19;
-    public const int Continue = 18;
+    public const int Stop = PosixSignals.Stop;
+    public const int Continue = PosixSignals.Continue;
 
     public static void Send(int process, int signal)
     {
-        if (Kill(process, signal) != 0)
-        {
-            throw new Win32Exception(Marshal.GetLastPInvokeError(), $"signal {signal} to process {process}");
-        }
+        Assert.True(PosixSignals.TrySend(process, signal), $"there is no process {process} to send signal {signal} to");
     }
 
     public static void SkipWithoutThem() => Assert.SkipWhen(OperatingSystem.IsWindows(), "needs Posix signals");
@@ -41,10 +38,6 @@ internal static class Signals
             _ = Handle(Interrupt, 0);
         }
     }
-
-    [DllImport("libc", EntryPoint = "kill", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static extern int Kill(int process, int signal);
 
     [DllImport("libc", EntryPoint = "signal", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
