@@ -1,5 +1,5 @@
-// Jobs to be measured: the full training step (embedding, recurrent layers, dense, softmax cross-entropy, backward, clipping
-// by global norm, Adam; mean squared error of the last step where there are no classes) on generated data, state carried.
+// Jobs to be measured: the full training step (embedding, recurrent or Transformer layers, dense, softmax cross-entropy, backward,
+// clipping by global norm, Adam; mean squared error of the last step where there are no classes) on generated data, state carried.
 using ClusterRnn.Data;
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Random;
@@ -21,15 +21,7 @@ internal static class BenchJob
     {
         IBatchSource source = shape.Classes > 0 ? Tokens(shape) : new WindowSource(new Windows(shape), shape.Batch, Seed, shuffled: true);
         int shards = TrainingJob.DefaultShards(shape.Batch);
-        RecurrentConfig recurrent = cell switch
-        {
-            BenchCell.Lstm => new LstmConfig(),
-            BenchCell.Gru => new GruConfig(),
-            _ => new RnnConfig(),
-        };
-        recurrent = recurrent with { Units = shape.Hidden, Layers = shape.Layers, ReturnSequences = shape.Classes > 0 };
-        LayerConfig[] layers = shape.Classes > 0 ? [new EmbeddingConfig { Units = shape.Input }, recurrent, new DenseConfig()] : [recurrent, new DenseConfig()];
-        var config = new ModelConfig { Layers = layers };
+        var config = new ModelConfig { Layers = cell == BenchCell.Transformer ? Transformer(shape) : Recurrent(cell, shape) };
         long positions = shape.Tokens / shards;
         return new TrainingJob
         {
@@ -48,6 +40,24 @@ internal static class BenchJob
             Shards = shards,
             DataSha256 = source.DatasetSha256,
         };
+    }
+
+    private static LayerConfig[] Transformer(BenchShape shape) =>
+    [
+        new EmbeddingConfig { Units = shape.Input }, new PositionsConfig(),
+        new TransformerConfig { Layers = shape.Layers, Heads = shape.Heads, Units = shape.Hidden }, new DenseConfig(),
+    ];
+
+    private static LayerConfig[] Recurrent(BenchCell cell, BenchShape shape)
+    {
+        RecurrentConfig recurrent = cell switch
+        {
+            BenchCell.Lstm => new LstmConfig(),
+            BenchCell.Gru => new GruConfig(),
+            _ => new RnnConfig(),
+        };
+        recurrent = recurrent with { Units = shape.Hidden, Layers = shape.Layers, ReturnSequences = shape.Classes > 0 };
+        return shape.Classes > 0 ? [new EmbeddingConfig { Units = shape.Input }, recurrent, new DenseConfig()] : [recurrent, new DenseConfig()];
     }
 
     private static TokenStreamSource Tokens(BenchShape shape)

@@ -8,7 +8,7 @@ namespace ClusterRnn.Cli.Bench;
 /// <summary>One cell and shape on some threads. Speeds are medians over the repetitions; tokens are batch x span.</summary>
 public sealed record BenchCase
 {
-    /// <summary><c>lstm</c>, <c>gru</c> or <c>rnn</c> (tanh).</summary>
+    /// <summary><c>lstm</c>, <c>gru</c>, <c>rnn</c> (tanh) or <c>transformer</c>.</summary>
     public required string Cell { get; init; }
 
     /// <summary>Rows.</summary>
@@ -20,13 +20,13 @@ public sealed record BenchCase
     /// <summary>Width of the embedding or the features.</summary>
     public required int Input { get; init; }
 
-    /// <summary>Width of the state.</summary>
+    /// <summary>Width of the state, or of a Transformer's feed-forward network.</summary>
     public required int Hidden { get; init; }
 
     /// <summary>Tokens; 0: mean squared error of one value.</summary>
     public required int Classes { get; init; }
 
-    /// <summary>Recurrent layers.</summary>
+    /// <summary>Recurrent layers, or a Transformer's.</summary>
     public required int Layers { get; init; }
 
     /// <summary>Shards of the batch.</summary>
@@ -131,7 +131,7 @@ public sealed record BenchReport
     private static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
     /// <summary>A cell's name.</summary>
-    public static string NameOf(BenchCell cell) => cell switch { BenchCell.Lstm => "lstm", BenchCell.Gru => "gru", _ => "rnn" };
+    public static string NameOf(BenchCell cell) => cell switch { BenchCell.Lstm => "lstm", BenchCell.Gru => "gru", BenchCell.Rnn => "rnn", _ => "transformer" };
 
     /// <summary>The geometric means of the cases with an embedding.</summary>
     public static IReadOnlyList<BenchMean> MeansOf(IReadOnlyList<BenchCase> cases, IReadOnlyList<BenchScaling> scaling)

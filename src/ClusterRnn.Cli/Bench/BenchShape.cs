@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace ClusterRnn.Cli.Bench;
 
-/// <summary>A recurrent cell.</summary>
+/// <summary>What a model's layers are.</summary>
 public enum BenchCell
 {
     /// <summary>LSTM.</summary>
@@ -14,15 +14,18 @@ public enum BenchCell
 
     /// <summary>RNN with tanh.</summary>
     Rnn,
+
+    /// <summary>Transformer encoder: causal, norm before, GELU, sinusoidal positions, heads of 64.</summary>
+    Transformer,
 }
 
 /// <summary>The sizes of a training step.</summary>
 /// <param name="Batch">B: rows.</param>
 /// <param name="Span">T: time steps.</param>
-/// <param name="Input">I: the embedding's width, or the features' where there are no classes.</param>
-/// <param name="Hidden">H.</param>
+/// <param name="Input">I: the embedding's width, or the features' where there are no classes; a Transformer's width.</param>
+/// <param name="Hidden">H: the state's width; that of a Transformer's feed-forward network.</param>
 /// <param name="Classes">V: tokens of input and output; 0: features in, one value out after the last time step, mean squared error.</param>
-/// <param name="Layers">Recurrent layers.</param>
+/// <param name="Layers">Recurrent layers, or a Transformer's.</param>
 public sealed record BenchShape(int Batch, int Span, int Input, int Hidden, int Classes, int Layers)
 {
     private const int LargestSize = 1 << 16;
@@ -36,6 +39,15 @@ public sealed record BenchShape(int Batch, int Span, int Input, int Hidden, int 
         new(128, 32, 1024, 1024, 96, 1),
         new(32, 10, 1, 50, 0, 1),
     ];
+
+    /// <summary>The Transformer that is measured where no shape is asked for.</summary>
+    public static readonly BenchShape StandardTransformer = new(16, 128, 256, 1024, 96, 2);
+
+    /// <summary>The shapes of a cell where none is asked for.</summary>
+    public static IReadOnlyList<BenchShape> StandardOf(BenchCell cell) => cell == BenchCell.Transformer ? [StandardTransformer] : Standard;
+
+    /// <summary>A Transformer's heads: of 64 where that divides the width, else one.</summary>
+    public int Heads => Input % 64 == 0 ? Input / 64 : 1;
 
     /// <summary>The first standard shape with batch, hidden and span varied one at a time.</summary>
     public static IReadOnlyList<BenchShape> Sweep
@@ -91,6 +103,11 @@ public readonly record struct StepOperations(double Asked, double Done)
     /// <param name="workers">Each worker projects the table for itself.</param>
     public static StepOperations Of(BenchCell cell, BenchShape shape, int shards, int workers)
     {
+        if (cell == BenchCell.Transformer)
+        {
+            return OfTransformer(shape);
+        }
+
         int gates = cell switch { BenchCell.Lstm => 4, BenchCell.Gru => 3, _ => 1 };
         double cells = shape.Tokens, gateWidth = (double)gates * shape.Hidden, asked = 0, done = 0;
         for (int layer = 0; layer < shape.Layers; layer++)
@@ -106,6 +123,21 @@ public readonly record struct StepOperations(double Asked, double Done)
 
         double outputs = shape.Classes > 0 ? 3 * cells * shape.Hidden * shape.Classes : 3.0 * shape.Batch * shape.Hidden;
         return new StepOperations(2 * (asked + outputs), 2 * (done + outputs));
+    }
+
+    // Asked: scores and results over the keys that a causal mask leaves, once forward and twice backward. Done: over whole blocks of keys, and the scores once more.
+    private static StepOperations OfTransformer(BenchShape shape)
+    {
+        const int Block = 32;
+        double cells = shape.Tokens, width = shape.Input, products = 3 * cells * shape.Layers * ((4 * width * width) + (2 * width * shape.Hidden)) + (3 * cells * width * shape.Classes);
+        double keys = 0;
+        for (int time = 0; time < shape.Span; time++)
+        {
+            keys += Math.Min(shape.Span, ((time / Block) + 1) * Block);
+        }
+
+        double asked = 6 * shape.Batch * shape.Layers * width * (shape.Span * (shape.Span + 1.0) / 2), done = 7 * shape.Batch * shape.Layers * width * keys;
+        return new StepOperations(2 * (products + asked), 2 * (products + done));
     }
 
     // Tokens are uniform: of V tokens so many are expected in a shard's cells.

@@ -11,7 +11,8 @@ internal sealed record BenchRequest
 {
     public required IReadOnlyList<BenchCell> Cells { get; init; }
 
-    public required IReadOnlyList<BenchShape> Shapes { get; init; }
+    /// <summary>The shapes, or null for each cell's own.</summary>
+    public IReadOnlyList<BenchShape>? Shapes { get; init; }
 
     /// <summary>Numbers of workers, and of PyTorch's threads and processes.</summary>
     public required IReadOnlyList<int> Workers { get; init; }
@@ -56,7 +57,7 @@ internal sealed class Benchmark(Terminal terminal, BenchRequest request) : IDisp
         var scaling = new List<BenchScaling>();
         foreach (BenchCell cell in request.Cells)
         {
-            foreach (BenchShape shape in request.Shapes)
+            foreach (BenchShape shape in request.Shapes ?? BenchShape.StandardOf(cell))
             {
                 cancellation.ThrowIfCancellationRequested();
                 terminal.Say($"{BenchReport.NameOf(cell)} {shape}");

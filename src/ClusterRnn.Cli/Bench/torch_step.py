@@ -1,5 +1,5 @@
-# The same training step in PyTorch, for `clusterrnn bench`: embedding -> RNN -> dense -> softmax cross-entropy, backward,
-# clipping by global norm, Adam; mean squared error of the last time step where there are no classes.
+# The same training step in PyTorch, for `clusterrnn bench`: embedding -> RNN or Transformer -> dense -> softmax cross-entropy,
+# backward, clipping by global norm, Adam; mean squared error of the last time step where there are no classes.
 # Commands come one JSON object a line on the standard input; one JSON object a line answers each.
 #     {"op": "case", "cell": "lstm", "batch": 64, "span": 64, "input": 128, "hidden": 256, "classes": 96, "layers": 1}
 #     {"op": "run", "steps": 10}  ->  {"seconds": 1.9, "processorSeconds": 1.9}
@@ -37,11 +37,31 @@ class Model(nn.Module):
         return self.dense(y if self.embedding is not None else y[-1]), state
 
 
+class Transformer(nn.Module):
+    """nn.TransformerEncoder with a causal mask, norm before, GELU, sinusoidal positions."""
+
+    def __init__(self, case):
+        super().__init__()
+        width, span = case["input"], case["span"]
+        self.embedding = nn.Embedding(case["classes"], width)
+        place, element = torch.arange(span, dtype=torch.float32)[:, None], torch.arange(width)[None]
+        angle = place / 10000 ** (2 * (element // 2) / width)
+        self.register_buffer("places", torch.where(element % 2 == 0, angle.sin(), angle.cos())[:, None])
+        self.register_buffer("mask", torch.triu(torch.full((span, span), float("-inf")), 1))
+        heads = width // 64 if width % 64 == 0 else 1
+        layer = nn.TransformerEncoderLayer(width, heads, case["hidden"], dropout=0.0, activation="gelu", norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, case["layers"], nn.LayerNorm(width))
+        self.dense = nn.Linear(width, case["classes"])
+
+    def forward(self, x, state):  # x: [T, B]
+        return self.dense(self.encoder(self.embedding(x) + self.places, self.mask)), None
+
+
 class Steps:
     def __init__(self, case):
         self.case = case
         rows, span, classes = case["batch"] // processes, case["span"], case["classes"]
-        self.model = Model(case)
+        self.model = Transformer(case) if case["cell"] == "transformer" else Model(case)
         if processes > 1:
             self.model = nn.parallel.DistributedDataParallel(self.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
@@ -58,7 +78,8 @@ class Steps:
         if self.case["classes"]:
             loss = nn.functional.cross_entropy(y.view(-1, y.shape[-1]), target.view(-1))
             # The state is carried, its gradient ends here.
-            self.state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+            if state is not None:
+                self.state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
         else:
             loss = nn.functional.mse_loss(y, target)
         loss.backward()

@@ -12,8 +12,8 @@ internal static class BenchCommand
 {
     public static Command Make(Terminal terminal)
     {
-        var cells = new Option<string?>("--cells") { Description = "Cells, apart by commas: lstm, gru, rnn. Default: all.", HelpName = "CELLS" };
-        var shapes = new Option<string[]>("--shape") { Description = "A shape, as often as needed: B,T,I,H[,V[,LAYERS]], or 1 to 5. Default: 1 to 5.", HelpName = "SHAPE" };
+        var cells = new Option<string?>("--cells") { Description = "Cells, apart by commas: lstm, gru, rnn, transformer. Default: all.", HelpName = "CELLS" };
+        var shapes = new Option<string[]>("--shape") { Description = "A shape, as often as needed: B,T,I,H[,V[,LAYERS]], or 1 to 5; H is a Transformer's feed-forward width. Default: 1 to 5, for a Transformer 16,128,256,1024,96,2.", HelpName = "SHAPE" };
         var sweep = new Option<bool>("--sweep") { Description = "Instead: batch 8..256, hidden 32..1024, span 16..512, one at a time." };
         var workers = new Option<string?>("--workers") { Description = "Numbers of workers (one thread each, or see --one-worker) and of PyTorch's threads. Default: 1,2 on two cores and more.", HelpName = "N,N" };
         var oneWorker = new Option<bool>("--one-worker") { Description = "One worker with so many threads instead of so many workers." };
@@ -55,13 +55,18 @@ internal static class BenchCommand
             BenchRequest request = new()
             {
                 Cells = ReadCells(parsed.GetValue(cells)),
-                Shapes = parsed.GetValue(sweep) ? BenchShape.Sweep : parsed.GetValue(shapes) is { Length: > 0 } asked ? [.. asked.Select(BenchShape.Parse)] : BenchShape.Standard,
+                Shapes = parsed.GetValue(sweep) ? BenchShape.Sweep : parsed.GetValue(shapes) is { Length: > 0 } asked ? [.. asked.Select(BenchShape.Parse)] : null,
                 Workers = ReadWorkers(parsed.GetValue(workers)),
                 OneWorker = parsed.GetValue(oneWorker),
                 Repetitions = parsed.GetValue(repetitions) ?? 5,
                 Seconds = parsed.GetValue(seconds) ?? 1,
                 Command = "clusterrnn " + string.Join(' ', parsed.Tokens.Select(t => t.Value)),
             };
+            if (request.Shapes?.FirstOrDefault(shape => shape.Classes == 0) is { } valued && request.Cells.Contains(BenchCell.Transformer))
+            {
+                throw new UsageException($"--shape {valued}: a Transformer is measured with tokens; give V, or leave it out of --cells");
+            }
+
             return Task.Run(() => RunAsync(terminal, request, parsed.GetValue(noTorch), parsed.GetValue(python), parsed.GetValue(json), cancellation), CancellationToken.None);
         });
         return command;
@@ -109,7 +114,7 @@ internal static class BenchCommand
             ? Enum.GetValues<BenchCell>()
             : [.. text.Split(',', StringSplitOptions.TrimEntries).Select(name => Enum.GetValues<BenchCell>().Where(c => BenchReport.NameOf(c) == name) is var found && found.Any()
                 ? found.First()
-                : throw new UsageException($"--cells {name}: expected lstm, gru or rnn"))];
+                : throw new UsageException($"--cells {name}: expected lstm, gru, rnn or transformer"))];
 
     private static IReadOnlyList<int> ReadWorkers(string? text)
         => text is null

@@ -31,10 +31,11 @@ public sealed class BenchTests
     [InlineData("--shape 6: expected B,T,I,H", "--shape", "6")]
     [InlineData("--shape 8,0,3,5: expected B,T,I,H", "--shape", "8,0,3,5")]
     [InlineData("--shape 8,x,3,5: expected B,T,I,H", "--shape", "8,x,3,5")]
-    [InlineData("--cells lstn: expected lstm, gru or rnn", "--cells", "lstn")]
+    [InlineData("--cells lstn: expected lstm, gru, rnn or transformer", "--cells", "lstn")]
     [InlineData("--workers 0: expected whole numbers from 1", "--workers", "1,0")]
     [InlineData("--repetitions 0: expected a whole number from 1", "--repetitions", "0")]
     [InlineData("--seconds -1: expected a number from 0", "--seconds", "-1")]
+    [InlineData("--shape 8,4,3,5,0,1: a Transformer is measured with tokens", "--cells", "transformer", "--shape", "8,4,3,5,0")]
     [InlineData("--engine inprocess: expected tcp", "--engine", "inprocess")]
     [InlineData("--python no-such-python: it does not run, or has no torch", "--python", "no-such-python")]
     public void What_was_typed_wrong_gets_one_message_and_code_2(string message, params string[] args)
@@ -72,9 +73,20 @@ public sealed class BenchTests
         Assert.Equal(2.0 * 3 * 256 * 128 * ((3 * 64 * 64) - 2 - (2 * 8)), table.Asked - table.Done, 3);
     }
 
+    [Fact]
+    public void A_Transformers_operations_are_those_of_its_products()
+    {
+        // 2 rows, 40 times, width 3, inner 5, 7 classes, 1 layer: keys in blocks of 32, the last one of 8.
+        StepOperations operations = StepOperations.Of(BenchCell.Transformer, new BenchShape(2, 40, 3, 5, 7, 1), shards: 2, workers: 1);
+        double products = 3 * 80 * ((4 * 9) + (2 * 15) + 21);
+        Assert.Equal(2.0 * (products + (6 * 2 * 3 * 820)), operations.Asked);
+        Assert.Equal(2.0 * (products + (7 * 2 * 3 * ((32 * 32) + (8 * 40)))), operations.Done);
+    }
+
     [Theory]
     [InlineData(BenchCell.Lstm, 6)]
     [InlineData(BenchCell.Rnn, 0)]
+    [InlineData(BenchCell.Transformer, 6)]
     public async Task Steps_run_as_many_as_are_asked_for_and_then_wait(BenchCell cell, int classes)
     {
         TrainingJob job = BenchJob.Of(cell, new BenchShape(8, 5, 3, 6, classes, 1));
@@ -139,6 +151,9 @@ public sealed class BenchTests
             TimedSteps timed = await torch.RunAsync(3, TestContext.Current.CancellationToken);
             Assert.True(timed is { Seconds: > 0, ProcessorSeconds: > 0, Steps: 3 });
         }
+
+        await torch.PrepareAsync(BenchCell.Transformer, new BenchShape(4, 5, 6, 7, 8, 1), TestContext.Current.CancellationToken);
+        Assert.Equal(2, (await torch.RunAsync(2, TestContext.Current.CancellationToken)).Steps);
     }
 
     [Fact]
