@@ -61,6 +61,29 @@ internal sealed unsafe class LinearPart(string weightName, string biasName, int 
     public void Forward(StepScope scope, float* x, int xStride, float* y, int yStride, Workspace workspace) =>
         scope.Multiply(x, xStride, forward, y, yStride, ProductStart.Bias, workspace);
 
+    /// <summary>y of some cells that lie in one piece.</summary>
+    /// <param name="cell">The first of them.</param>
+    /// <param name="cells">How many they are.</param>
+    /// <param name="x">[T, B, stride].</param>
+    /// <param name="xStride">Floats from one x to the next.</param>
+    /// <param name="y">[T, B, stride], overwritten.</param>
+    /// <param name="yStride">Floats from one y to the next.</param>
+    /// <param name="workspace">Scratch.</param>
+    public void Forward(nint cell, int cells, float* x, int xStride, float* y, int yStride, Workspace workspace) =>
+        Product.Multiply(cells, x + (cell * xStride), xStride, forward, y + (cell * yStride), yStride, ProductStart.Bias, workspace);
+
+    /// <summary>dL/dx of some cells that lie in one piece, tiny values as +0.</summary>
+    /// <param name="cell">The first of them.</param>
+    /// <param name="cells">How many they are.</param>
+    /// <param name="dy">[T, B, stride].</param>
+    /// <param name="dyStride">Floats from one dL/dy to the next.</param>
+    /// <param name="dx">[T, B, stride]: overwritten, or what the product is added to.</param>
+    /// <param name="dxStride">Floats from one dL/dx to the next.</param>
+    /// <param name="accumulates">Whether it is added.</param>
+    /// <param name="workspace">Scratch.</param>
+    public void Backward(nint cell, int cells, float* dy, int dyStride, float* dx, int dxStride, bool accumulates, Workspace workspace) =>
+        Product.Multiply(cells, dy + (cell * dyStride), dyStride, backward!, dx + (cell * dxStride), dxStride, accumulates ? ProductStart.Accumulate : ProductStart.Zero, workspace, flush: true);
+
     /// <summary>The gradients of weight and bias.</summary>
     /// <param name="step">The step.</param>
     /// <param name="scope">The time axis over whose cells they sum.</param>

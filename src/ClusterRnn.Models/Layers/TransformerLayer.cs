@@ -23,6 +23,9 @@ namespace ClusterRnn.Models;
 /// </summary>
 internal sealed unsafe class TransformerLayer : Layer
 {
+    // Cells that go through the feed-forward network together, so that its wide rows stay in L2: whole tiles of the products.
+    private const int NearCells = 98;
+
     private readonly TransformerConfig config;
     private readonly int width;
     private readonly int stride;
@@ -235,51 +238,91 @@ internal sealed unsafe class TransformerLayer : Layer
     private void FeedForward(TrainingStep step, float* x)
     {
         StepScope scope = Output.Scope;
-        first.Forward(scope, x, stride, inner, innerStride, step.Workspace);
+        bool drops = innerDropout.IsActive(step);
         for (int time = scope.From, next; time < scope.Time; time = next)
         {
-            next = scope.Piece(time, out int cells);
-            nint from = (nint)time * scope.Rows * innerStride;
-            if (config.Activation == TransformerActivation.Relu)
+            next = scope.Piece(time, out int all);
+            nint end = ((nint)time * scope.Rows) + all;
+            for (nint cell = end - all; cell < end; cell += NearCells)
             {
-                ElementwiseFunctions.Forward(Activation.Relu, (long)cells * innerStride, inner + from, inner + from);
-            }
-            else
-            {
-                Gelu.Forward((long)cells * innerStride, inner + from, active + from, config.Activation == TransformerActivation.GeluTanh);
+                int cells = (int)Math.Min(NearCells, end - cell);
+                first.Forward(cell, cells, x, stride, inner, innerStride, step.Workspace);
+                Activate(cell, cells);
+                if (!drops)
+                {
+                    second.Forward(cell, cells, active, innerStride, branch, stride, step.Workspace);
+                }
             }
         }
 
-        innerDropout.Apply(step, scope, innerWidth, innerStride, active, active);
-        second.Forward(scope, active, innerStride, branch, stride, step.Workspace);
+        if (drops)
+        {
+            innerDropout.Apply(step, scope, innerWidth, innerStride, active, active);
+            second.Forward(scope, active, innerStride, branch, stride, step.Workspace);
+        }
     }
 
     // branchGradient (+)= dL/dx of linear2(dropout(f(linear1(x)))), from the gradient of what it was added to.
     private void FeedForwardBackward(TrainingStep step, float* x, float* gradient, bool accumulates)
     {
         StepScope scope = Output.Scope;
+        bool drops = innerDropout.IsActive(step);
         float* dropped = outputDropout.Apply(step, scope, width, stride, gradient, branch);
         second.Gradients(step, scope, dropped, stride, active, innerStride);
-        second.Backward(scope, dropped, stride, innerGradient, innerStride, accumulates: false, step.Workspace);
-        innerDropout.Apply(step, scope, innerWidth, innerStride, innerGradient, innerGradient);
+        if (drops)
+        {
+            second.Backward(scope, dropped, stride, innerGradient, innerStride, accumulates: false, step.Workspace);
+            innerDropout.Apply(step, scope, innerWidth, innerStride, innerGradient, innerGradient);
+        }
+
         for (int time = scope.From, next; time < scope.Time; time = next)
         {
-            next = scope.Piece(time, out int cells);
-            nint from = (nint)time * scope.Rows * innerStride;
-            long count = (long)cells * innerStride;
-            if (config.Activation == TransformerActivation.Relu)
+            next = scope.Piece(time, out int all);
+            nint end = ((nint)time * scope.Rows) + all;
+            for (nint cell = end - all; cell < end; cell += NearCells)
             {
-                // Where dropout took a value its gradient is +0 already.
-                ElementwiseFunctions.Backward(Activation.Relu, count, inner + from, innerGradient + from, innerGradient + from);
-            }
-            else
-            {
-                ElementwiseFunctions.Multiply(count, innerGradient + from, inner + from, innerGradient + from);
+                int cells = (int)Math.Min(NearCells, end - cell);
+                if (!drops)
+                {
+                    second.Backward(cell, cells, dropped, stride, innerGradient, innerStride, accumulates: false, step.Workspace);
+                }
+
+                BackThroughActivation(cell, cells);
+                first.Backward(cell, cells, innerGradient, innerStride, branchGradient, stride, accumulates, step.Workspace);
             }
         }
 
         first.Gradients(step, scope, innerGradient, innerStride, x, stride);
-        first.Backward(scope, innerGradient, innerStride, branchGradient, stride, accumulates, step.Workspace);
+    }
+
+    // inner -> active, and with GELU the derivative in inner's place.
+    private void Activate(nint cell, int cells)
+    {
+        nint from = cell * innerStride;
+        long count = (long)cells * innerStride;
+        if (config.Activation == TransformerActivation.Relu)
+        {
+            ElementwiseFunctions.Forward(Activation.Relu, count, inner + from, inner + from);
+        }
+        else
+        {
+            Gelu.Forward(count, inner + from, active + from, config.Activation == TransformerActivation.GeluTanh);
+        }
+    }
+
+    private void BackThroughActivation(nint cell, int cells)
+    {
+        nint from = cell * innerStride;
+        long count = (long)cells * innerStride;
+        if (config.Activation == TransformerActivation.Relu)
+        {
+            // Where dropout took a value its gradient is +0 already.
+            ElementwiseFunctions.Backward(Activation.Relu, count, inner + from, innerGradient + from, innerGradient + from);
+        }
+        else
+        {
+            ElementwiseFunctions.Multiply(count, innerGradient + from, inner + from, innerGradient + from);
+        }
     }
 
     private void Copy(int cells, float* source, int sourceStride, float* target, int targetStride)
