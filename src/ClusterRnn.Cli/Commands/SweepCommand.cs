@@ -6,7 +6,6 @@ using System.Text.Json;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Cli.Report;
 using ClusterRnn.Cli.Sweeps;
-using ClusterRnn.Data;
 using ClusterRnn.Models;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Configuration;
@@ -108,19 +107,7 @@ internal static class SweepCommand
         ConfigAssignment[] folds = fold == 0 ? [] : [new ConfigAssignment("folds", "data.fold", $"{{ number: {fold}, of: {sweep.Value.Folds} }}")];
         BoundConfig<JobConfig> bound = JobConfig.Load(jobPath, [.. assignments, .. folds]);
         JobConfig config = bound.Value;
-        ResolvedJob job;
-        try
-        {
-            job = ResolvedJob.Open(config, Environment.CurrentDirectory);
-        }
-        catch (ModelException error)
-        {
-            throw bound.Error(error.Path.Length == 0 ? "model" : "model." + error.Path, error.Message);
-        }
-        catch (DataException error) when (error.DataSource.StartsWith("data", StringComparison.Ordinal))
-        {
-            throw bound.Error(error.DataSource, error.Message);
-        }
+        ResolvedJob job = TrainCommand.Open(bound);
 
         if (job.Job.Validation is null)
         {

@@ -85,19 +85,13 @@ internal static class TrainCommand
         });
     }
 
-    /// <summary>The engine of that name, or the first.</summary>
-    public static IEngine Choose(IReadOnlyList<IEngine> engines, string? name)
-        => (name is null ? engines.FirstOrDefault() : engines.FirstOrDefault(engine => engine.Name == name))
-            ?? throw new UsageException(name is null ? "this build has no engine to train with" : $"this build has no engine '{name}'; `clusterrnn engines` lists those it has");
-
-    private static async Task<int> RunAsync(Terminal terminal, Func<JobConfig, IEngine> choose, Request request, bool isDryRun, CancellationToken cancellation)
+    /// <summary>Opens a job's data and builds its model; what doesn't fit is said with its place in the config.</summary>
+    /// <exception cref="ConfigException">Model or data contradict the config.</exception>
+    public static ResolvedJob Open(BoundConfig<JobConfig> bound)
     {
-        BoundConfig<JobConfig> bound = Load(request);
-        JobConfig config = bound.Value;
-        ResolvedJob job;
         try
         {
-            job = ResolvedJob.Open(config, Environment.CurrentDirectory);
+            return ResolvedJob.Open(bound.Value, Environment.CurrentDirectory);
         }
         catch (ModelException error)
         {
@@ -107,6 +101,18 @@ internal static class TrainCommand
         {
             throw bound.Error(error.DataSource, error.Message);
         }
+    }
+
+    /// <summary>The engine of that name, or the first.</summary>
+    public static IEngine Choose(IReadOnlyList<IEngine> engines, string? name)
+        => (name is null ? engines.FirstOrDefault() : engines.FirstOrDefault(engine => engine.Name == name))
+            ?? throw new UsageException(name is null ? "this build has no engine to train with" : $"this build has no engine '{name}'; `clusterrnn engines` lists those it has");
+
+    private static async Task<int> RunAsync(Terminal terminal, Func<JobConfig, IEngine> choose, Request request, bool isDryRun, CancellationToken cancellation)
+    {
+        BoundConfig<JobConfig> bound = Load(request);
+        JobConfig config = bound.Value;
+        ResolvedJob job = Open(bound);
 
         // Contradictions between the settings show here, before anything is written.
         job.Job.CreatePolicy();
