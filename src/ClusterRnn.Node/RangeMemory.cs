@@ -67,6 +67,9 @@ public sealed unsafe class RangeMemory : IDisposable
     /// <summary>Parameters, optimizer and gradient.</summary>
     public ParameterRange Range { get; }
 
+    /// <summary>A piece that is missing, in tests.</summary>
+    internal PlantedFault Planted { get; init; }
+
     /// <summary>The version whose parameters may be read, -1 while they are being changed.</summary>
     public long ReadableVersion => Volatile.Read(ref _readable);
 
@@ -230,7 +233,7 @@ public sealed unsafe class RangeMemory : IDisposable
         if (_storedStates)
         {
             _storedStates = false;
-            _committed = 1 - _committed;
+            _committed = Planted == PlantedFault.StateNotCommitted ? _committed : 1 - _committed;
             if (decision.Kind == VerdictKind.Skip)
             {
                 foreach (int shard in _ownShards)

@@ -78,7 +78,7 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
             DecisionKind.Commit => new Decision(
                 numbers.Apply ? VerdictKind.Apply : VerdictKind.Accumulate, numbers.Count, numbers.ClipScale, numbers.LearningRate, numbers.Number, null),
             DecisionKind.Skip => new Decision(VerdictKind.Skip, 0, 1, 0, Policy.Updates, $"Step {decision.Version} is not finite and is skipped."),
-            DecisionKind.Rollback => new Decision(VerdictKind.Stop, 0, 1, 0, Policy.Updates, $"Step {decision.Version} is not finite: back to step {Policy.RollbackVersion}."),
+            DecisionKind.Rollback => new Decision(VerdictKind.Stop, 0, 1, 0, Policy.Updates, $"Step {decision.Version} is not finite."),
             _ => new Decision(VerdictKind.Stop, 0, 1, 0, Policy.Updates,
                 $"Step {decision.Version} is not finite: its loss or gradient holds NaN or infinity. Lower the learning rate, set clip.norm, or set nonFinite to skip or rollback."),
         };
@@ -123,6 +123,12 @@ public sealed class TrainingVerdictPolicy : IVerdictPolicy
 
     /// <inheritdoc/>
     public ReadOnlyMemory<byte> Capture() => _captures ? Policy.Save() : ReadOnlyMemory<byte>.Empty;
+
+    /// <inheritdoc/>
+    public long GoesBackTo => AsksForRollback ? Policy.RollbackVersion : -1;
+
+    /// <inheritdoc/>
+    public void GoBack(ReadOnlyMemory<byte> checkpoint) => Policy.RollBackTo(checkpoint.Span);
 
     /// <inheritdoc/>
     public void Restore(ReadOnlyMemory<byte> state) => Policy.Load(state.Span);

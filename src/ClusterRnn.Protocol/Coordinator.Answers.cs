@@ -87,7 +87,7 @@ public sealed partial class Coordinator
                 if (!OpenWork.Agree(other, late, shard))
                 {
                     Counters.FaultyAnswers++;
-                    if (!late.ReportOf(shard).Finite)
+                    if (!_previous.IsFinite(late, shard) && _previous.IsFinite(other, shard))
                     {
                         late.Discarded = true; // nothing is compared with it
                         effects.Do(new Notice(NoticeKind.Faulty, from, $"{from} answered step {_previous.Version} late with values that are not finite, where another found finite ones."));
@@ -325,6 +325,11 @@ public sealed partial class Coordinator
     /// </summary>
     private bool EveryPieceIsVouchedFor(OpenWork work, Instant now, EffectList effects)
     {
+        if (Planted == PlantedFault.UnvouchedPieceCounted)
+        {
+            return true;
+        }
+
         bool wait = false, discarded = false;
         foreach (Prepared? prepared in work.Prepared)
         {
@@ -389,6 +394,12 @@ public sealed partial class Coordinator
         ShardReport[] reports = work.SettledReports();
         double squares = BlockSums.Join(sums, _map.BlockCount);
         Decision decision = _policy.Decide(new StepOutcome(work.Version, reports, squares, finite));
+        if (decision.Kind == VerdictKind.Stop && _plan is not null && _policy.GoesBackTo is >= 0 and var back)
+        {
+            RollBack(decision.Reason ?? $"The policy refused step {work.Version}.", now, effects, back);
+            return;
+        }
+
         if (decision.Kind == VerdictKind.Stop)
         {
             End(now, effects, failed: true, decision.Reason ?? $"The policy stopped the job at step {work.Version}.");
@@ -397,6 +408,11 @@ public sealed partial class Coordinator
 
         // Writing the verdict to the journal, before it is sent, is the commit point.
         _verdict = new Verdict(_epoch, work.Version, decision, _policy.Capture());
+        if (Planted == PlantedFault.VerdictSentBeforeWritten)
+        {
+            SendVerdict(now, effects, again: false);
+        }
+
         if (_plan is null)
         {
             effects.Do(new AppendJournal(new VerdictRecord(_verdict, 0, [])));

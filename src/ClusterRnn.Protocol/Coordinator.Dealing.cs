@@ -10,7 +10,7 @@ public sealed partial class Coordinator
     private void Open(WorkKind kind, Instant now, EffectList effects)
     {
         int shards = _shape.ShardsOf(kind);
-        var work = new OpenWork(kind, Version, shards, _map.Ranges.Length, now);
+        var work = new OpenWork(kind, Version, shards, _map.Ranges.Length, now, Planted);
         _work = work;
         _coverageAt = Instant.Never;
         _coverageAttempts = 0;
@@ -110,6 +110,16 @@ public sealed partial class Coordinator
             if (!worker.Draining)
             {
                 _targets.Add(worker);
+            }
+        }
+
+        // Nobody stays: who leaves finishes the step that it has begun, or it would wait for the others and they for it.
+        for (int i = 0; i < _workers.Count && ActiveWorkers == 0; i++)
+        {
+            WorkerEntry leaving = _workers.GetValueAtIndex(i);
+            if (IsInvolved(leaving.Id))
+            {
+                _targets.Add(leaving);
             }
         }
     }
@@ -279,7 +289,7 @@ public sealed partial class Coordinator
 
         foreach (WorkerEntry worker in _workers.Values)
         {
-            if (!worker.Draining)
+            if (!worker.Draining || (ActiveWorkers == 0 && IsInvolved(worker.Id)))
             {
                 Assign(work, worker, run, AssignmentCause.Dispute, now, effects);
             }

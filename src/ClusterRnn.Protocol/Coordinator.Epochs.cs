@@ -13,6 +13,12 @@ public sealed partial class Coordinator
     private void TakeUpJournal(JournalState? journal)
     {
         _unclaimed = journal?.Map is null;
+        _course = journal?.Course;
+        if (_course is { } course && course.Version == _contentVersion)
+        {
+            _policy.Restore(course.PolicyState);
+        }
+
         if (journal?.Map is not { } map)
         {
             return;
@@ -263,7 +269,7 @@ public sealed partial class Coordinator
     private void Adopt(Verdict? last)
     {
         // One from before the job went back is of a history that doesn't count.
-        if (last is not null && last.Epoch >= _map.Origin && (_verdict is null || last.Step > _verdict.Step))
+        if (last is not null && Planted != PlantedFault.VerdictOfServersIgnored && last.Epoch >= _map.Origin && (_verdict is null || last.Step > _verdict.Step))
         {
             _verdict = last;
         }

@@ -9,8 +9,13 @@ namespace ClusterRnn.Protocol;
 public sealed partial class Coordinator
 {
     private long _abandonedShards; // of the step that was open when the job went back
+    private const int MostAttempts = 4; // to go back to a checkpoint that can't be used
 
-    private void RollBack(string reason, Instant now, EffectList effects)
+    private long _courseFrom = -1; // where the policy wants another course to begin
+    private int _courseAttempts;
+    private Course? _course; // the last one that it began
+
+    private void RollBack(string reason, Instant now, EffectList effects, long toVersion = -1)
     {
         _phase = Phase.Restoring;
         _phaseSince = now;
@@ -29,8 +34,11 @@ public sealed partial class Coordinator
         _verdictRetryAt = Instant.Never;
         _coverageAt = Instant.Never;
         _fillRetryAt = Instant.Never;
-        effects.Do(new Notice(NoticeKind.Warning, Id, $"{reason} The job goes back to its last checkpoint."));
-        effects.Do(new RestoreCheckpoint(_epoch + 1));
+        _courseFrom = toVersion;
+        effects.Do(new Notice(NoticeKind.Warning, Id, toVersion >= 0
+            ? $"{reason} The job goes back to step {toVersion}, to go on from there with half the learning rate."
+            : $"{reason} The job goes back to its last checkpoint."));
+        effects.Do(new RestoreCheckpoint(_epoch + 1, toVersion));
     }
 
     private void OnRestored(CheckpointRestored restored, Instant now, EffectList effects)
@@ -41,12 +49,33 @@ public sealed partial class Coordinator
         }
 
         effects.Do(new AppendJournal(new EpochRecord(restored.Epoch, _epoch, restored.AdoptedBytes)));
-        effects.Do(new AppendJournal(new RollbackRecord(restored.Epoch, restored.Version, _restoreReason!)));
+        bool beginsCourse = _courseFrom >= 0 && restored.Version == _courseFrom;
+        if (_courseFrom >= 0 && !beginsCourse && ++_courseAttempts == MostAttempts)
+        {
+            End(now, effects, failed: true, $"{_restoreReason} The checkpoint of step {_courseFrom}, to which the job has to go back, could not be used {MostAttempts} times.");
+            return;
+        }
+
+        // From an older checkpoint the steps up to the one that is missing are executed again, and it is saved again.
+        if (beginsCourse)
+        {
+            _courseAttempts = 0;
+            _policy.GoBack(restored.PolicyState);
+            _course = new Course(restored.Version, _policy.Capture());
+            _digests.RemoveFrom(restored.Version);
+        }
+        else
+        {
+            RestorePolicy(restored.Version, restored.PolicyState);
+        }
+
+        effects.Do(new AppendJournal(new RollbackRecord(restored.Epoch, restored.Version, _restoreReason!, beginsCourse ? _course!.PolicyState : default)));
+        _courseFrom = -1;
         long steps = Math.Max(0, Version - restored.Version);
         Counters.NoteRollbackTo(steps, _abandonedShards, _shape.Shards);
         effects.Do(new Notice(NoticeKind.RolledBack, Id, $"Back at step {restored.Version}; {steps} step(s) are executed again, in epoch {restored.Epoch}."));
         _abandonedShards = 0;
-        _epoch = restored.Epoch;
+        _epoch = Planted == PlantedFault.RollbackKeepsEpoch ? _epoch : restored.Epoch;
         _nextAssignment = Math.Max(_nextAssignment, _epoch << 40);
         Version = restored.Version;
         _contentVersion = restored.Version;
@@ -57,7 +86,6 @@ public sealed partial class Coordinator
         _lastCutVersion = restored.Version;
         _cutIsStale = true;
         _gone.Clear();
-        _policy.Restore(restored.PolicyState);
         foreach (WorkerEntry worker in _workers.Values)
         {
             worker.Behind = -1; // they forget what they have with the welcome of the new epoch
@@ -66,6 +94,10 @@ public sealed partial class Coordinator
 
         Gather(now, effects);
     }
+
+    /// <summary>The policy's state at a checkpoint; where a course began there, that of the course, which may not have been saved yet.</summary>
+    private void RestorePolicy(long version, ReadOnlyMemory<byte> saved)
+        => _policy.Restore(_course is { } course && course.Version == version ? course.PolicyState : saved);
 
     /// <summary>Writes the verdict, with what the step came to, to the journal; before that compares it with what it came to the last time.</summary>
     /// <returns>False when it differs and the job has ended.</returns>

@@ -266,7 +266,7 @@ public sealed partial class Coordinator
             work.Prepared[of.Range] = null;
         }
 
-        return of with { Owner = successor, Fence = of.Fence + 1, Replica = null, Since = Version };
+        return of with { Owner = successor, Fence = Planted == PlantedFault.PromotionKeepsFence ? of.Fence : of.Fence + 1, Replica = null, Since = Version };
     }
 
     /// <summary>The open step goes on with the new owners.</summary>

@@ -146,6 +146,9 @@ public sealed partial class Coordinator : IActor
     /// <inheritdoc/>
     public ActorId Id { get; }
 
+    /// <summary>A piece that is missing, in tests.</summary>
+    internal PlantedFault Planted { get; init; }
+
     /// <summary>How many steps are committed.</summary>
     public long Version { get; private set; }
 
@@ -242,6 +245,10 @@ public sealed partial class Coordinator : IActor
                 break;
             case Applied applied:
                 OnApplied(envelope.From, applied, now, effects);
+                break;
+            case Heartbeat ahead when ahead.Epoch > _epoch:
+                // The other one may be gone by now; whoever comes next has to claim a higher epoch still.
+                End(now, effects, failed: true, $"{envelope.From} follows epoch {ahead.Epoch}; this coordinator's is {_epoch}. Another coordinator has taken over this job.");
                 break;
             case Heartbeat heartbeat when envelope.From.Role == ActorRole.Worker:
                 OnHeartbeat(envelope.From, heartbeat, effects);

@@ -137,7 +137,12 @@ public sealed record DropRange(int Range) : NodeEffect;
 /// <see cref="CheckpointRestored"/> or <see cref="RestoreFailed"/>. What is appended to the journal afterwards goes to the new one.
 /// </summary>
 /// <param name="Epoch">The epoch to claim.</param>
-public sealed record RestoreCheckpoint(long Epoch) : NodeEffect;
+/// <param name="Version">
+/// The version to go back to, 0 for the start, however many newer ones there are. Those are of a course that is given up and are
+/// removed, so that nobody goes on from them. Where its checkpoint is not there or not whole, the newest whole one before it is
+/// restored, and nothing is removed. -1 for the newest whole checkpoint.
+/// </param>
+public sealed record RestoreCheckpoint(long Epoch, long Version = -1) : NodeEffect;
 
 /// <summary>Coordinator: append to the journal before performing what follows; see each record for whether it is flushed. An engine without a journal does nothing.</summary>
 /// <param name="Record">The record.</param>
@@ -240,7 +245,11 @@ public sealed record MapRecord(long Epoch, RangeMap Map) : JournalRecord;
 /// <param name="Epoch">The epoch it goes on in.</param>
 /// <param name="Version">The version of the checkpoint.</param>
 /// <param name="Reason">Which range was lost, and why.</param>
-public sealed record RollbackRecord(long Epoch, long Version, string Reason) : JournalRecord;
+/// <param name="PolicyState">
+/// When the policy asked for it: its state from which the job goes on, otherwise than the first time; then what was recorded of this
+/// step and later ones does not count either. Empty when a range was lost.
+/// </param>
+public sealed record RollbackRecord(long Epoch, long Version, string Reason, ReadOnlyMemory<byte> PolicyState = default) : JournalRecord;
 
 /// <summary>A checkpoint is whole. Flushed.</summary>
 /// <param name="Version">Its version.</param>

@@ -5,6 +5,11 @@
 // the reading; a commit that was torn is decided again and comes to the same bits.
 namespace ClusterRnn.Protocol;
 
+/// <summary>A course of the job that begins at a checkpoint because a step after it was refused: the policy's state there is another one than the checkpoint's.</summary>
+/// <param name="Version">The checkpoint's version.</param>
+/// <param name="PolicyState">The policy's state from which the job goes on.</param>
+public sealed record Course(long Version, ReadOnlyMemory<byte> PolicyState);
+
 /// <summary>What a new coordinator has to know of its predecessors.</summary>
 public sealed class JournalState
 {
@@ -26,7 +31,10 @@ public sealed class JournalState
     /// <summary>How often the job went back to a checkpoint.</summary>
     public long Rollbacks { get; private set; }
 
-    /// <summary>What committed steps came to, by step. A rollback keeps them: the steps executed again must come to the same.</summary>
+    /// <summary>Where the policy last began another course, or null.</summary>
+    public Course? Course { get; private set; }
+
+    /// <summary>What committed steps came to, by step. A rollback keeps them, since the steps executed again must come to the same; another course does not.</summary>
     public StepDigests Digests { get; } = new();
 
     /// <summary>Folds records, oldest first.</summary>
@@ -75,9 +83,15 @@ public sealed class JournalState
             case MapRecord map:
                 Map = map.Map;
                 break;
-            case RollbackRecord:
+            case RollbackRecord rollback:
                 Verdict = null; // the step of the checkpoint comes next
                 Rollbacks++;
+                if (!rollback.PolicyState.IsEmpty)
+                {
+                    Course = new Course(rollback.Version, rollback.PolicyState);
+                    Digests.RemoveFrom(rollback.Version);
+                }
+
                 break;
         }
     }

@@ -64,8 +64,11 @@ internal sealed class OpenWork
 {
     private readonly Standing[] _standing;
 
-    public OpenWork(WorkKind kind, long version, int shards, int ranges, Instant now)
+    private readonly PlantedFault _planted;
+
+    public OpenWork(WorkKind kind, long version, int shards, int ranges, Instant now, PlantedFault planted = PlantedFault.None)
     {
+        _planted = planted;
         Kind = kind;
         Version = version;
         Shards = shards;
@@ -216,8 +219,14 @@ internal sealed class OpenWork
         return true;
     }
 
-    private static bool IsFinite(AssignmentEntry entry, int shard)
+    /// <summary>Whether an answer to a shard is finite, and the gradient of the subtree it is part of.</summary>
+    public bool IsFinite(AssignmentEntry entry, int shard)
     {
+        if (_planted == PlantedFault.PoisonCountedAsFinite)
+        {
+            return true;
+        }
+
         if (!entry.ReportOf(shard).Finite)
         {
             return false;
@@ -252,7 +261,7 @@ internal sealed class OpenWork
             {
                 first = entry;
             }
-            else if (!Agree(first, entry, shard))
+            else if (_planted != PlantedFault.FirstAnswerWins && !Agree(first, entry, shard))
             {
                 differ = true;
             }

@@ -52,6 +52,12 @@ public interface IVerdictPolicy
     /// <summary>The state as bytes, for journals and checkpoints; may be empty where nobody resumes from it.</summary>
     ReadOnlyMemory<byte> Capture();
 
+    /// <summary>After a <see cref="VerdictKind.Stop"/>: the version whose checkpoint the job goes back to instead of ending, 0 for its start; -1 when it ends.</summary>
+    long GoesBackTo => -1;
+
+    /// <summary>Takes up the state of the checkpoint that the job has gone back to because of <see cref="GoesBackTo"/>; from there it goes on otherwise than the first time.</summary>
+    void GoBack(ReadOnlyMemory<byte> checkpoint) => Restore(checkpoint);
+
     /// <summary>Takes up a state that <see cref="Capture"/> gave.</summary>
     void Restore(ReadOnlyMemory<byte> state);
 }

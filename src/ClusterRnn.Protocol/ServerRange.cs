@@ -494,6 +494,13 @@ internal sealed class ServerRange
             return;
         }
 
+        if (verdict.Step < Version && _context.Planted == PlantedFault.VerdictAppliedTwice && !_applying)
+        {
+            _applying = true;
+            effects.Do(new ApplyVerdict(verdict.Step, verdict.Decision, 0, Range));
+            return;
+        }
+
         if (verdict.Step < Version)
         {
             SayApplied(effects);
@@ -562,7 +569,7 @@ internal sealed class ServerRange
 
     public void OnRead(ActorId from, long fence, long version, int[]? shards, EffectList effects)
     {
-        if (!IsOwner || fence != _entry!.Fence)
+        if (!IsOwner || _context.IsFenced(fence, _entry!.Fence))
         {
             _context.Refused++;
             return;
@@ -630,7 +637,7 @@ internal sealed class ServerRange
             {
                 if (segment.Range == Range)
                 {
-                    _segments[next++] = new OpenSegment(segment, _context.Shape.Shards);
+                    _segments[next++] = new OpenSegment(segment, _context.Shape.Shards, _context.Planted);
                 }
             }
         }
@@ -736,7 +743,9 @@ internal sealed class ServerRange
     /// <summary>Whether something of (epoch, step, fence) belongs to the step that is open here; refuses it if not.</summary>
     private bool IsOpen(long epoch, long step, long fence, EffectList effects)
     {
-        if (!IsOwner || !HasContent || epoch != _context.Epoch || step != Version || fence != _entry!.Fence || step < _entry.Since || _applying)
+        bool otherEpoch = epoch != _context.Epoch && _context.Planted != PlantedFault.NoEpochFence;
+        bool otherStep = step != Version && _context.Planted != PlantedFault.LateGradientAccepted;
+        if (!IsOwner || !HasContent || otherEpoch || otherStep || _context.IsFenced(fence, _entry!.Fence) || step < _entry.Since || _applying)
         {
             _context.Refused++;
             return false;
@@ -796,7 +805,7 @@ internal sealed class ServerRange
             finite &= result.Finite;
         }
 
-        if (_entry!.Replica is not null && !_replicaHolds)
+        if (_entry!.Replica is not null && !_replicaHolds && _context.Planted != PlantedFault.ReplicaNotWaitedFor)
         {
             if (_replicaFilled && !_replicaAsked)
             {
@@ -950,10 +959,10 @@ internal sealed class ServerRange
         _released.Clear();
     }
 
-    private sealed class OpenSegment(Segment segment, int shards)
+    private sealed class OpenSegment(Segment segment, int shards, PlantedFault planted)
     {
         public readonly Segment Segment = segment;
-        public readonly Antichain Pieces = new(shards);
+        public readonly Antichain Pieces = new(shards, planted);
         public bool Asked;
         public SegmentReduced? Result;
     }

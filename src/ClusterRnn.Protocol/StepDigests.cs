@@ -27,6 +27,15 @@ public sealed class StepDigests
         return found;
     }
 
+    /// <summary>Forgets a step and those after it.</summary>
+    public void RemoveFrom(long step)
+    {
+        for (int i = 0; i < _steps.Length; i++)
+        {
+            _steps[i] = _steps[i] >= step ? -1 : _steps[i];
+        }
+    }
+
     private void Grow()
     {
         (long[] steps, ulong[] digests) = (_steps, _digests);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Engines.Tcp.Journal;
+using ClusterRnn.Node.Journals;
 using ClusterRnn.Protocol;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Checkpoints;

@@ -15,6 +15,7 @@ using ClusterRnn.Engines.Tcp.Processes;
 using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Node.Experiments;
+using ClusterRnn.Node.Journals;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Training;

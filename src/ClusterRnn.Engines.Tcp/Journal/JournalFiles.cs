@@ -2,21 +2,17 @@
 // once. Its first record names the epoch it continues and how many bytes of that one count.
 using System.Buffers;
 using System.Globalization;
+using ClusterRnn.Node.Journals;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Wire;
 using ClusterRnn.Training;
+using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Engines.Tcp.Journal;
 
-/// <summary>What the journals of a folder say.</summary>
-/// <param name="State">Their records, folded; null when there are none.</param>
-/// <param name="Epoch">The epoch of the last one, 0 when there is none.</param>
-/// <param name="Bytes">How many of its bytes count: those before a torn tail.</param>
-public sealed record JournalReading(JournalState? State, long Epoch, long Bytes);
-
 /// <summary>An open journal.</summary>
-public sealed class JournalFiles : IDisposable
+public sealed class JournalFiles : IJournalFolder, IDisposable
 {
     private const string Prefix = "journal.";
 
@@ -39,23 +35,11 @@ public sealed class JournalFiles : IDisposable
 
     /// <summary>Reads the chain that ends with the highest epoch.</summary>
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
-    public JournalReading Read()
-    {
-        (List<JournalRecord> records, long last, long bytes) = ReadChain();
-        try
-        {
-            JournalState state = JournalState.Of(records);
-            return new JournalReading(state.Records > 0 ? state : null, last, bytes);
-        }
-        catch (ArgumentException error)
-        {
-            throw new TrainingException($"The journals in {_folder} contradict each other: {error.Message}", error);
-        }
-    }
+    public JournalReading Read() => JournalChain.Read(this);
 
     /// <summary>Every record of that chain that counts, oldest first, whatever it says.</summary>
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
-    public IReadOnlyList<JournalRecord> ReadRecords() => ReadChain().Records;
+    public IReadOnlyList<JournalRecord> ReadRecords() => JournalChain.ReadRecords(this).Records;
 
     /// <summary>Claims an epoch by creating its journal, which is written from here on.</summary>
     /// <exception cref="TrainingException">Somebody else has claimed it, or the folder can't be written to.</exception>
@@ -66,7 +50,9 @@ public sealed class JournalFiles : IDisposable
         try
         {
             Directory.CreateDirectory(_folder);
+            FlushPredecessors(epoch);
             _file = new FileStream(PathOf(epoch), FileMode.CreateNew, FileAccess.Write, FileShare.Read, bufferSize: 0);
+            new CheckpointFiles().FlushFolder(_folder); // or a loss of power could take the name away, and the epoch be claimed again
         }
         catch (IOException error) when (File.Exists(PathOf(epoch)))
         {
@@ -101,61 +87,26 @@ public sealed class JournalFiles : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _file?.Dispose();
 
-    private string PathOf(long epoch) => Path.Combine(_folder, Prefix + epoch.ToString(CultureInfo.InvariantCulture));
-
-    private IEnumerable<long> Epochs() => !Directory.Exists(_folder) ? [] : Directory.EnumerateFiles(_folder, Prefix + "*")
+    /// <inheritdoc/>
+    IEnumerable<long> IJournalFolder.Epochs => !Directory.Exists(_folder) ? [] : Directory.EnumerateFiles(_folder, Prefix + "*")
         .Select(path => long.TryParse(Path.GetFileName(path).AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out long epoch) ? epoch : 0)
         .Where(epoch => epoch > 0);
 
-    private (List<JournalRecord> Records, long Last, long Bytes) ReadChain()
+    /// <inheritdoc/>
+    string IJournalFolder.NameOf(long epoch) => PathOf(epoch);
+
+    /// <inheritdoc/>
+    byte[] IJournalFolder.Read(long epoch) => File.ReadAllBytes(PathOf(epoch));
+
+    // The new journal says how many bytes of the one before count: a loss of power must not take them away and spare the new one.
+    private void FlushPredecessors(long epoch)
     {
-        long last = Epochs().DefaultIfEmpty(0).Max();
-        var chain = new Stack<List<JournalRecord>>();
-        long epoch = last, bytes = 0, count = long.MaxValue;
-        while (epoch > 0)
+        foreach (long before in ((IJournalFolder)this).Epochs.Where(before => before < epoch))
         {
-            (List<JournalRecord> records, long whole) = ReadFile(epoch, count);
-            bytes = epoch == last ? whole : bytes;
-            chain.Push(records);
-            if (records.Count > 0 && records[0] is not EpochRecord)
-            {
-                throw new TrainingException($"{PathOf(epoch)} does not begin with its epoch: it is not a journal of this program.");
-            }
-
-            // A coordinator that died before its first record has claimed an epoch and done nothing in it.
-            (epoch, count) = records.Count == 0 ? (Epochs().Where(e => e < epoch).DefaultIfEmpty(0).Max(), long.MaxValue)
-                : ((EpochRecord)records[0]).Predecessor is > 0 and var before ? (before, ((EpochRecord)records[0]).AdoptedBytes) : (0, 0);
+            using var file = new FileStream(PathOf(before), FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+            file.Flush(flushToDisk: true);
         }
-
-        return ([.. chain.SelectMany(records => records)], last, bytes);
     }
 
-    private (List<JournalRecord> Records, long Bytes) ReadFile(long epoch, long count)
-    {
-        byte[] bytes;
-        try
-        {
-            bytes = File.ReadAllBytes(PathOf(epoch));
-        }
-        catch (IOException error)
-        {
-            throw new TrainingException($"{PathOf(epoch)} can't be read, and a later journal continues it: {error.Message}", error);
-        }
-
-        var records = new List<JournalRecord>();
-        ReadOnlySpan<byte> rest = bytes.AsSpan(0, (int)Math.Min(count, bytes.Length));
-        try
-        {
-            while (JournalCodec.TryRead(ref rest, out JournalRecord? record))
-            {
-                records.Add(record!);
-            }
-        }
-        catch (WireException error)
-        {
-            throw new TrainingException($"{PathOf(epoch)} is not a journal of this version: {error.Message}", error);
-        }
-
-        return (records, Math.Min(count, bytes.Length) - rest.Length);
-    }
+    private string PathOf(long epoch) => Path.Combine(_folder, Prefix + epoch.ToString(CultureInfo.InvariantCulture));
 }

@@ -11,6 +11,7 @@ using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Models;
 using ClusterRnn.Node;
+using ClusterRnn.Node.Journals;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Training;
@@ -181,7 +182,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
                 break;
             case RestoreCheckpoint restore:
                 Task before = _saving;
-                _saving = Task.Run(() => RestoreAsync(restore.Epoch, before));
+                _saving = Task.Run(() => RestoreAsync(restore, before));
                 break;
             case SaveCheckpoint save:
                 Save(save.Version);
@@ -272,23 +273,18 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         return _reports.Result(_copy, end.Version, end.Reason, _checkpoint, _checkpointStep, _request.ResumeFrom);
     }
 
-    private unsafe TrainingState StartState()
+    /// <summary>What the run starts from.</summary>
+    private TrainingState StartState()
     {
+        if (_request.ResumeFrom is not { } checkpoint)
+        {
+            return FirstState();
+        }
+
         TrainingState state = _job.CreateState();
         try
         {
-            if (_request.ResumeFrom is { } checkpoint)
-            {
-                CheckpointStore.Read(checkpoint, state);
-            }
-            else
-            {
-                var parameters = new float[_job.Layout.Length];
-                _job.Model.Initialize(_job.Seed, parameters);
-                parameters.CopyTo(new Span<float>(state.Parameters, parameters.Length));
-                state.Policy = _job.CreatePolicy().Save();
-            }
-
+            CheckpointStore.Read(checkpoint, state);
             return state;
         }
         catch
@@ -296,6 +292,17 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             state.Dispose();
             throw;
         }
+    }
+
+    /// <summary>What the job started from, before its first step.</summary>
+    private unsafe TrainingState FirstState()
+    {
+        TrainingState state = _job.CreateState();
+        var parameters = new float[_job.Layout.Length];
+        _job.Model.Initialize(_job.Seed, parameters);
+        parameters.CopyTo(new Span<float>(state.Parameters, parameters.Length));
+        state.Policy = _job.CreatePolicy().Save();
+        return state;
     }
 
     private void Append(JournalRecord record)
@@ -454,28 +461,23 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         return new CheckpointSaved(version);
     }
 
-    private async Task RestoreAsync(long epoch, Task before)
+    private async Task RestoreAsync(RestoreCheckpoint restore, Task before)
     {
+        long epoch = restore.Epoch;
         try
         {
             await before.ConfigureAwait(false);
             long adopted = _journal?.Bytes ?? 0;
             _journal?.Claim(epoch);
             TrainingState state = _job.CreateState();
-            CheckpointSearch? search = _request.Checkpoints?.FindNewest(_job.Expectation);
-            foreach (PassedOver passed in search?.PassedOver ?? [])
-            {
-                Note($"passed over {passed.Path}: {passed.Reason}");
-            }
-
-            if (search?.Found is { } found)
+            if (CheckpointFor(restore) is { } found)
             {
                 CheckpointStore.Read(found, state);
             }
             else
             {
                 state.Dispose();
-                state = StartState();
+                state = restore.Version >= 0 ? FirstState() : StartState();
             }
 
             TrainingPolicy policy = _job.CreatePolicy();
@@ -493,6 +495,35 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         {
             Fail(error);
         }
+    }
+
+    /// <summary>The checkpoint to go back to; null for the start.</summary>
+    private Checkpoint? CheckpointFor(RestoreCheckpoint restore)
+    {
+        if (_request.Checkpoints is not { } store)
+        {
+            return restore.Version <= 0 ? null
+                : throw new TrainingException($"The training would go back to step {restore.Version}, but it saves no checkpoints. Give it a folder for them, or set nonFinite to skip or stop.");
+        }
+
+        if (restore.Version >= 0)
+        {
+            CheckpointSearch before = store.FindNewest(_job.Expectation, restore.Version);
+            if ((before.Found?.Info.Version ?? 0) == restore.Version)
+            {
+                store.RemoveAfter(restore.Version);
+            }
+
+            return before.Found;
+        }
+
+        CheckpointSearch search = store.FindNewest(_job.Expectation);
+        foreach (PassedOver passed in search.PassedOver)
+        {
+            Note($"passed over {passed.Path}: {passed.Reason}");
+        }
+
+        return search.Found;
     }
 
     private void OnCommitted(long version)

@@ -135,6 +135,8 @@ public sealed class InProcessEngine : IEngine
                 policy.RollBackTo(target.Policy);
             }
 
+            options.Checkpoints?.RemoveAfter(version); // they are of the course that is given up
+
             state.Policy = policy.Save();
             return state;
         }

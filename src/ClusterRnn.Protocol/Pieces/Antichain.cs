@@ -13,12 +13,19 @@ public sealed class Antichain
     private readonly int _shards;
     private readonly List<HeldPiece> _held = []; // ascending, disjoint
     private int _covered;
+    private readonly PlantedFault _planted;
 
     /// <summary>An empty antichain of the tree over <paramref name="shards"/>.</summary>
     public Antichain(int shards)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(shards, 1);
         _shards = shards;
+    }
+
+    internal Antichain(int shards, PlantedFault planted)
+        : this(shards)
+    {
+        _planted = planted;
     }
 
     /// <summary>Whether all shards are covered.</summary>
@@ -41,6 +48,12 @@ public sealed class Antichain
         while (place < _held.Count && _held[place].Subtree.End <= piece.Subtree.Start)
         {
             place++;
+        }
+
+        if (_planted == PlantedFault.ContainedSubtreeSummed && !IsComplete && place < _held.Count && _held[place].Subtree.Contains(piece.Subtree))
+        {
+            _held.Insert(place + 1, piece);
+            return true;
         }
 
         if (IsComplete || (place < _held.Count && _held[place].Subtree.Contains(piece.Subtree)))

@@ -11,7 +11,7 @@ namespace ClusterRnn.Protocol.Wire;
 public static class JournalCodec
 {
     private const int HeadBytes = 2 * sizeof(uint); // [length of the body, CRC-32C of length and body]
-    private const byte EpochTag = 1, VerdictTag = 2, CheckpointTag = 3, MapTag = 4, RollbackTag = 5;
+    private const byte EpochTag = 1, VerdictTag = 2, CheckpointTag = 3, MapTag = 4, RollbackTag = 5, PolicyRollbackTag = 6;
 
     /// <summary>Appends a record.</summary>
     /// <exception cref="ArgumentException">The record is of an unknown kind.</exception>
@@ -25,6 +25,8 @@ public static class JournalCodec
             VerdictRecord verdict => writer.Byte(VerdictTag).Verdict(verdict.Verdict).UInt64(verdict.Digest).RowDigests(verdict.RowDigests),
             CheckpointRecord checkpoint => writer.Byte(CheckpointTag).Int64(checkpoint.Version),
             MapRecord map => writer.Byte(MapTag).Int64(map.Epoch).Map(map.Map),
+            RollbackRecord { PolicyState.IsEmpty: false } back => writer.Byte(PolicyRollbackTag).Int64(back.Epoch).Int64(back.Version).Reason(back.Reason)
+                .Bytes(back.PolicyState.Span, Limits.MaximumPolicyStateBytes),
             RollbackRecord rollback => writer.Byte(RollbackTag).Int64(rollback.Epoch).Int64(rollback.Version).Reason(rollback.Reason),
             _ => throw new ArgumentException($"{record.GetType().Name} has no place in a journal.", nameof(record)),
         };
@@ -69,6 +71,7 @@ public static class JournalCodec
             CheckpointTag => new CheckpointRecord(reader.Int64()),
             MapTag => new MapRecord(reader.Int64(), reader.Map()),
             RollbackTag => new RollbackRecord(reader.Int64(), reader.Int64(), reader.Text()),
+            PolicyRollbackTag => new RollbackRecord(reader.Int64(), reader.Int64(), reader.Text(), reader.Bytes(Limits.MaximumPolicyStateBytes)),
             _ => throw new WireException($"no journal record has the tag {tag}"),
         };
         reader.End();

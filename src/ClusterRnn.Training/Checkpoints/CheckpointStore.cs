@@ -142,11 +142,18 @@ public sealed unsafe class CheckpointStore
     }
 
     /// <summary>Finds the newest checkpoint that is whole and fits.</summary>
-    public CheckpointSearch FindNewest(CheckpointExpectation? expected = null)
+    /// <param name="expected">What it must match.</param>
+    /// <param name="upTo">The highest version that is looked at.</param>
+    public CheckpointSearch FindNewest(CheckpointExpectation? expected = null, long upTo = long.MaxValue)
     {
         var passedOver = new List<PassedOver>();
         foreach ((string path, long version) in List())
         {
+            if (version > upTo)
+            {
+                continue;
+            }
+
             try
             {
                 Checkpoint checkpoint = Open(path, expected);
@@ -180,6 +187,23 @@ public sealed unsafe class CheckpointStore
         }
 
         throw new CheckpointException(CheckpointFault.Unreadable, $"{FolderOf(version)}: expected the checkpoint of step {version}, found nothing there.");
+    }
+
+    /// <summary>Removes the checkpoints of later versions: the training goes on otherwise from this one, and nobody may go on from them.</summary>
+    /// <exception cref="IOException">One can't be removed.</exception>
+    public void RemoveAfter(long version)
+    {
+        foreach ((string path, long found) in List())
+        {
+            if (found > version)
+            {
+                string doomed = Path.Combine(Folder, Removing + Path.GetFileName(path));
+                RemoveFolder(doomed);
+                files.Rename(path, doomed);
+                files.FlushFolder(Folder);
+                RemoveFolder(doomed);
+            }
+        }
     }
 
     /// <summary>The checkpoints' folders and versions, newest first, whole or not.</summary>

@@ -2,6 +2,7 @@
 using ClusterRnn.Cli;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Engines.Tcp.Journal;
+using ClusterRnn.Node.Journals;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Tests.Cli;

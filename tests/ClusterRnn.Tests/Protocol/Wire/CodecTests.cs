@@ -42,6 +42,17 @@ public class CodecTests
 
     // The format is a promise to other builds of the same wire version: a message that is new gets a line, one that has
     // changed needs a new Limits.WireVersion as well.
+    // A rollback that the policy did not ask for is written as it was before there were others.
+    [Fact]
+    public void A_rollback_without_a_course_is_read_and_written_as_ever()
+    {
+        byte[] bytes = Convert.FromHexString("2100000094da7f1d05040000000000000080000000000000000c000000c3a9e28692e697a56162637a");
+        ReadOnlySpan<byte> rest = bytes;
+        Assert.True(JournalCodec.TryRead(ref rest, out JournalRecord? record));
+        Assert.True(record is RollbackRecord { Epoch: 4, Version: 128, PolicyState.IsEmpty: true });
+        Assert.Equal(bytes, WireSamples.Encode(record!));
+    }
+
     [Fact]
     public void The_bytes_are_those_of_the_golden_file()
     {

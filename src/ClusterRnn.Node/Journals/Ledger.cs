@@ -9,7 +9,7 @@ using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Computing;
 
-namespace ClusterRnn.Engines.Tcp.Journal;
+namespace ClusterRnn.Node.Journals;
 
 /// <summary>What holding a ledger against its data came to.</summary>
 public sealed record LedgerReport
@@ -110,7 +110,7 @@ public sealed unsafe class Ledger
                 {
                     _committed.Remove(step);
                     _repetitions.Remove(step);
-                    _undone[step] = undone.Digest;
+                    _undone[step] = rollback.PolicyState.IsEmpty ? undone.Digest : 0; // another course comes to something else
                 }
 
                 break;

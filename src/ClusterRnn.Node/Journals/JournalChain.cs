@@ -1,0 +1,107 @@
+// How the journals of a job are read: from the highest epoch back to the first, by what each says of its predecessor.
+//
+// The first record of a journal names the epoch it continues and how many bytes of that one count. What a coordinator that was
+// replaced wrote after that does not count, whoever reads it later.
+using ClusterRnn.Protocol;
+using ClusterRnn.Protocol.Wire;
+using ClusterRnn.Training;
+
+namespace ClusterRnn.Node.Journals;
+
+/// <summary>Where journals lie, one file an epoch.</summary>
+public interface IJournalFolder
+{
+    /// <summary>The epochs of which there is a journal, in any order.</summary>
+    IEnumerable<long> Epochs { get; }
+
+    /// <summary>What to call a journal in messages.</summary>
+    string NameOf(long epoch);
+
+    /// <summary>The bytes of a journal.</summary>
+    /// <exception cref="IOException">It can't be read.</exception>
+    byte[] Read(long epoch);
+}
+
+/// <summary>What the journals of a folder say.</summary>
+/// <param name="State">Their records, folded; null when there are none.</param>
+/// <param name="Epoch">The epoch of the last one, 0 when there is none.</param>
+/// <param name="Bytes">How many of its bytes count: those before a torn tail.</param>
+public sealed record JournalReading(JournalState? State, long Epoch, long Bytes);
+
+/// <summary>Reads the chain of journals.</summary>
+public static class JournalChain
+{
+    /// <summary>Reads and folds the chain that ends with the highest epoch.</summary>
+    /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
+    public static JournalReading Read(IJournalFolder folder)
+    {
+        (IReadOnlyList<JournalRecord> records, long last, long bytes) = ReadRecords(folder);
+        try
+        {
+            JournalState state = JournalState.Of(records);
+            return new JournalReading(state.Records > 0 ? state : null, last, bytes);
+        }
+        catch (ArgumentException error)
+        {
+            throw new TrainingException($"{folder?.NameOf(last)} and the journals before it contradict each other: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Every record of that chain that counts, oldest first, whatever it says.</summary>
+    /// <param name="folder">The journals.</param>
+    /// <returns>The records, the highest epoch, and how many bytes of its journal count.</returns>
+    /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
+    public static (IReadOnlyList<JournalRecord> Records, long Epoch, long Bytes) ReadRecords(IJournalFolder folder)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        long[] epochs = [.. folder.Epochs.Order()];
+        long last = epochs.Length == 0 ? 0 : epochs[^1];
+        var chain = new Stack<List<JournalRecord>>();
+        long epoch = last, bytes = 0, count = long.MaxValue;
+        while (epoch > 0)
+        {
+            (List<JournalRecord> records, long whole) = ReadFile(folder, epoch, count);
+            bytes = epoch == last ? whole : bytes;
+            chain.Push(records);
+            if (records.Count > 0 && records[0] is not EpochRecord)
+            {
+                throw new TrainingException($"{folder.NameOf(epoch)} does not begin with its epoch: it is not a journal of this program.");
+            }
+
+            // A coordinator that died before its first record has claimed an epoch and done nothing in it.
+            (epoch, count) = records.Count == 0 ? (epochs.LastOrDefault(e => e < epoch), long.MaxValue)
+                : ((EpochRecord)records[0]).Predecessor is > 0 and var before ? (before, ((EpochRecord)records[0]).AdoptedBytes) : (0, 0);
+        }
+
+        return ([.. chain.SelectMany(records => records)], last, bytes);
+    }
+
+    private static (List<JournalRecord> Records, long Bytes) ReadFile(IJournalFolder folder, long epoch, long count)
+    {
+        byte[] bytes;
+        try
+        {
+            bytes = folder.Read(epoch);
+        }
+        catch (IOException error)
+        {
+            throw new TrainingException($"{folder.NameOf(epoch)} can't be read, and a later journal continues it: {error.Message}", error);
+        }
+
+        var records = new List<JournalRecord>();
+        ReadOnlySpan<byte> rest = bytes.AsSpan(0, (int)Math.Min(count, bytes.Length));
+        try
+        {
+            while (JournalCodec.TryRead(ref rest, out JournalRecord? record))
+            {
+                records.Add(record!);
+            }
+        }
+        catch (WireException error)
+        {
+            throw new TrainingException($"{folder.NameOf(epoch)} is not a journal of this version: {error.Message}", error);
+        }
+
+        return (records, Math.Min(count, bytes.Length) - rest.Length);
+    }
+}
