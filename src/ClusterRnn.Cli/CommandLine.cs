@@ -48,6 +48,7 @@ public sealed class CommandLine
         _root.Add(StatusCommand.Make(terminal));
         _root.Add(CertsCommand.Make(terminal));
         _root.Add(BenchCommand.Make(terminal));
+        _root.Add(SimulateCommand.Make(terminal));
         _root.Add(VerifyLedgerCommand.Make(terminal));
         _root.Add(ExperimentCommand.Make(terminal, hosts));
         foreach (HelpOption help in _root.Options.OfType<HelpOption>())

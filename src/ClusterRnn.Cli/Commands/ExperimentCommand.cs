@@ -5,6 +5,7 @@ using System.Globalization;
 using ClusterRnn.Cli.Experiments;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Data;
+using ClusterRnn.Engines.Simulator;
 using ClusterRnn.Engines.Tcp.Experiments;
 using ClusterRnn.Models;
 using ClusterRnn.Node.Experiments;
@@ -20,7 +21,7 @@ internal static class ExperimentCommand
     private const string JsonFile = "report.json";
 
     /// <summary>Where this build can run experiments.</summary>
-    public static IReadOnlyList<IExperimentHost> Hosts() => [new ProcessHost(LocalCluster.ThisProgram())];
+    public static IReadOnlyList<IExperimentHost> Hosts() => [new ProcessHost(LocalCluster.ThisProgram()), new SimulatorHost()];
 
     /// <summary>The command with these hosts, the first by default.</summary>
     public static Command Make(Terminal terminal, IReadOnlyList<IExperimentHost> hosts)
@@ -122,7 +123,7 @@ internal static class ExperimentCommand
     }
 
     // The job with what the scenario sets. A complaint about a key that the scenario sets names the scenario.
-    private static ResolvedJob Open(BoundConfig<Scenario> bound, string file)
+    internal static ResolvedJob Open(BoundConfig<Scenario> bound, string file)
     {
         Scenario scenario = bound.Value;
         string config = Path.Combine(Path.GetDirectoryName(file) ?? "", scenario.Config);

@@ -1,0 +1,71 @@
+// The coordinator's journals on a simulated disk: the same bytes and the same chain as on a real one, written by
+// JournalCodec and read by JournalChain.
+using System.Buffers;
+using System.Globalization;
+using ClusterRnn.Node.Journals;
+using ClusterRnn.Protocol;
+using ClusterRnn.Protocol.Wire;
+
+namespace ClusterRnn.Engines.Simulator.Disks;
+
+/// <summary>Journals, one file an epoch.</summary>
+/// <param name="disk">Where they lie.</param>
+/// <param name="planted">A fault to plant, in tests.</param>
+internal sealed class SimulatedJournal(SimulatedDisk disk, PlantedFault planted = PlantedFault.None) : IJournalFolder
+{
+    /// <summary>How the names of journals begin.</summary>
+    public const string Prefix = "journal.";
+
+    private readonly ArrayBufferWriter<byte> _buffer = new(1024);
+    private long _open = -1;
+
+    /// <summary>Bytes written to the open journal.</summary>
+    public long Bytes => _open < 0 ? 0 : disk.LengthOf(NameOf(_open));
+
+    /// <inheritdoc/>
+    public IEnumerable<long> Epochs => disk.Names.Where(name => name.StartsWith(Prefix, StringComparison.Ordinal))
+        .Select(name => long.Parse(name.AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture));
+
+    /// <inheritdoc/>
+    public string NameOf(long epoch) => Prefix + epoch.ToString(CultureInfo.InvariantCulture);
+
+    /// <inheritdoc/>
+    public byte[] Read(long epoch) => disk.Read(NameOf(epoch));
+
+    /// <summary>Claims an epoch by creating its journal.</summary>
+    /// <returns>False when somebody else has claimed it.</returns>
+    public bool TryClaim(long epoch)
+    {
+        if (!disk.TryCreate(NameOf(epoch)))
+        {
+            return false;
+        }
+
+        if (planted != PlantedFault.JournalNotFlushedAtClaim)
+        {
+            disk.FlushNames();
+        }
+
+        // The new journal says how many bytes of the one before count: they must not be lost to a failure that spares the new one.
+        foreach (long before in Epochs.Where(before => before < epoch && planted != PlantedFault.PredecessorNotFlushed))
+        {
+            disk.Flush(NameOf(before));
+        }
+
+        _open = epoch;
+        return true;
+    }
+
+    /// <summary>Appends a record to the journal that was claimed last.</summary>
+    /// <exception cref="IOException">The disk is full.</exception>
+    public void Append(JournalRecord record)
+    {
+        _buffer.ResetWrittenCount();
+        JournalCodec.Write(record, _buffer);
+        disk.Append(NameOf(_open), _buffer.WrittenSpan);
+        if (record is not VerdictRecord && !(record is EpochRecord && planted == PlantedFault.JournalNotFlushedAtClaim))
+        {
+            disk.Flush(NameOf(_open));
+        }
+    }
+}
