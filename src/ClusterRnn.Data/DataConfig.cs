@@ -56,6 +56,7 @@ public enum MissingValues
 [JsonDerivedType(typeof(CopyData), "copy")]
 [JsonDerivedType(typeof(AddingData), "adding")]
 [JsonDerivedType(typeof(DigitsData), "digits")]
+[JsonDerivedType(typeof(DigitStringsData), "digit-strings")]
 public abstract record DataConfig
 {
     /// <summary>The file, folder or glob to read.</summary>
@@ -409,4 +410,24 @@ public sealed record DigitsData : ExamplesData
     [Description("The standard deviation of the noise on each pixel, where ink is 1 and paper 0.")]
     [Range(0.0, 10.0)]
     public double Noise { get; init; } = 0.3;
+}
+
+/// <summary>Strips with several drawn digits side by side, read column by column; which digits is known, not where.</summary>
+[Description("Strips of several drawn digits, read column by column; which digits is known, not where they are (for the loss ctc).")]
+public sealed record DigitStringsData : ExamplesData
+{
+    /// <summary>The fewest digits of a strip.</summary>
+    [Description("The fewest digits of a strip.")]
+    [Range(1, 100)]
+    public int MinimumDigits { get; init; } = 2;
+
+    /// <summary>The most digits of a strip.</summary>
+    [Description("The most digits of a strip.")]
+    [Range(1, 100)]
+    public int MaximumDigits { get; init; } = 5;
+
+    /// <summary>The standard deviation of the noise on each pixel, of which ink is 1 and paper 0.</summary>
+    [Description("The standard deviation of the noise on each pixel, where ink is 1 and paper 0.")]
+    [Range(0.0, 10.0)]
+    public double Noise { get; init; } = 0.2;
 }

@@ -44,6 +44,9 @@ public sealed record Dataset
     /// <summary>Outputs a model for this data has: classes, or target values.</summary>
     public required int OutputWidth { get; init; }
 
+    /// <summary>Whether a row's targets are labels in order, without times, from class 1 on: for the loss ctc.</summary>
+    public bool HasLabels { get; init; }
+
     /// <summary>What was computed from the data and must be the same wherever it is opened again.</summary>
     public required DataArtefact Artefact { get; init; }
 
@@ -198,6 +201,7 @@ public sealed record Dataset
             InputVocabulary = trained.FeatureWidth == 0 ? ExampleGenerators.Vocabulary(config) : 0,
             FeatureWidth = trained.FeatureWidth,
             OutputWidth = hasClasses ? ExampleGenerators.Classes(config) : trained.TargetWidth,
+            HasLabels = config is DigitStringsData,
             Artefact = new DataArtefact(null, null),
             Notes = [$"{training} examples to train, {validation} to validate and {test} to test on, {(trained.DifferInLength ? "up to " : "")}{trained.Time} time steps each"],
         };

@@ -42,6 +42,8 @@ public sealed class Model
             NeedsContext |= layer.NeedsContext;
         }
 
+        // A row's labels have no times: its loss needs all of its outputs.
+        ReadsAhead |= Loss == LossKind.Ctc;
         Layout = new ParameterLayout(declarations.Tensors);
         LayerNames = [.. layers.Select(layer => layer.Name)];
         initializers = declarations.Initializers;
@@ -75,7 +77,7 @@ public sealed class Model
     /// <summary>Whether it gives one output a row, at the row's last time step.</summary>
     public bool ReturnsLast { get; }
 
-    /// <summary>Whether an output depends on later time steps (a bidirectional layer): windows are computed whole and carry no state.</summary>
+    /// <summary>Whether an output depends on later time steps (a bidirectional layer), or the loss on all of a row's outputs (ctc): windows are computed whole and carry no state.</summary>
     public bool ReadsAhead { get; }
 
     /// <summary>Whether a time step depends on earlier ones of its window by themselves (attention, positions): predictions step by step then go on by <see cref="ModelExecutor.Continue"/>.</summary>
@@ -139,6 +141,7 @@ public sealed class Model
     {
         LossKind.CrossEntropy => [MetricKind.Accuracy, MetricKind.Perplexity, MetricKind.BitsPerCharacter],
         LossKind.BinaryCrossEntropy => [MetricKind.Accuracy],
+        LossKind.Ctc => [],
         _ => [MetricKind.MeanAbsoluteError, MetricKind.RootMeanSquaredError],
     };
 
@@ -150,7 +153,7 @@ public sealed class Model
             {
                 MetricKind.MeanAbsoluteError or MetricKind.RootMeanSquaredError => Loss == LossKind.MeanSquaredError,
                 MetricKind.Perplexity or MetricKind.BitsPerCharacter => Loss == LossKind.CrossEntropy,
-                _ => Loss != LossKind.MeanSquaredError,
+                _ => Loss is LossKind.CrossEntropy or LossKind.BinaryCrossEntropy,
             };
             if (!fits)
             {

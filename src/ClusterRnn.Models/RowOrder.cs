@@ -24,7 +24,7 @@ internal sealed unsafe class RowOrder
     public RowOrder(Arena arena, Model model, int segmentTime, int segmentTargetTime, int maximumRows)
     {
         long cells = (long)segmentTime * maximumRows, targets = (long)segmentTargetTime * maximumRows;
-        bool hasTokens = model.Input == InputKind.Tokens, hasClasses = model.Loss == LossKind.CrossEntropy;
+        bool hasTokens = model.Input == InputKind.Tokens, hasClasses = model.Loss is LossKind.CrossEntropy or LossKind.Ctc;
         tokens = arena.Ints(hasTokens ? cells : 0);
         features = arena.Floats(hasTokens ? 0 : cells * model.InputWidth);
         targetTokens = arena.Ints(hasClasses ? targets : 0);

@@ -122,7 +122,12 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
     /// <summary>A layer that reads ahead needs whole sequences, all at once, and must not see what it is to predict.</summary>
     private static void CheckWholeSequences(JobConfig config, Model model, Dataset data)
     {
-        if (!model.ReadsAhead)
+        if (model.Loss == LossKind.Ctc && config.Cluster.Recompute)
+        {
+            throw new ModelException("loss", "cluster.recompute computes a window in segments from its start, but the loss ctc needs all of it. Set cluster.recompute: false.");
+        }
+
+        if (!config.Model.Layers.Any(of => of is RecurrentConfig { Bidirectional: true }))
         {
             return;
         }
@@ -177,8 +182,15 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
                 + (data.Series is null ? "Set returnSequences: true." : "Set returnSequences: true, or data.everyStep: false."));
         }
 
+        if (data.HasLabels != (model.Loss == LossKind.Ctc))
+        {
+            throw new ModelException("loss", data.HasLabels
+                ? "The data's targets are labels without times: expected the loss ctc. Set loss: ctc."
+                : "The loss ctc expects labels without times, which this data doesn't have. Leave loss out, or take data.source: digit-strings.");
+        }
+
         bool hasClasses = data.Training.TargetWidth == 0;
-        if (hasClasses != (model.Loss == LossKind.CrossEntropy))
+        if (hasClasses != (model.Loss is LossKind.CrossEntropy or LossKind.Ctc))
         {
             throw new ModelException(
                 "loss",

@@ -12,8 +12,11 @@ internal sealed unsafe class DigitExamples : IExamples
     /// <summary>Classes.</summary>
     public const int Digits = 10;
 
-    private const int Rows = 16;
-    private const int Columns = 12;
+    /// <summary>Pixels from top to bottom.</summary>
+    public const int Rows = 16;
+
+    /// <summary>Pixels from left to right.</summary>
+    public const int Columns = 12;
 
     // Polylines on a grid of 8 x 12, "x,y x,y ..."; strokes are parted by a bar.
     private static readonly float[][] Segments =
@@ -69,26 +72,32 @@ internal sealed unsafe class DigitExamples : IExamples
     {
         long number = _first + example;
         int digit = (int)_key.Below(0, number, 0, Digits);
-        float[] segments = Segments[digit];
-        float scale = 0.75f + (0.35f * _key.Uniform(1, number, 0)), slant = 0.6f * (_key.Uniform(1, number, 1) - 0.5f);
-        float left = 2f + (3f * (_key.Uniform(1, number, 2) - 0.5f)), top = 2f + (3f * (_key.Uniform(1, number, 3) - 0.5f));
-        float thickness = 0.4f + (0.6f * _key.Uniform(1, number, 4));
+        Glyph glyph = Draw(_key, 1, number, digit);
         for (int y = 0; y < Rows; y++)
         {
             float* pixels = into.Features + ((((long)y * into.Rows) + row) * Columns);
             for (int x = 0; x < Columns; x++)
             {
-                // Back into the font's grid: unslanted around its middle, unscaled.
-                float gridY = (y - top) / scale, gridX = ((x - left) / scale) + (slant * (gridY - 6f));
-                float distance = scale * Distance(segments, gridX, gridY);
-                float ink = Math.Clamp(1f + thickness - distance, 0f, 1f);
-                pixels[x] = ink + ((float)_config.Noise * _key.NormalDeviate(2, number, (y * Columns) + x));
+                pixels[x] = glyph.Ink(x, y) + ((float)_config.Noise * _key.NormalDeviate(2, number, (y * Columns) + x));
             }
         }
 
         into.TargetTokens[row] = digit;
         return Rows;
     }
+
+    /// <summary>How a digit is drawn this time.</summary>
+    /// <param name="key">The random numbers.</param>
+    /// <param name="slot">Which of them.</param>
+    /// <param name="number">Of which picture.</param>
+    /// <param name="digit">The digit.</param>
+    internal static Glyph Draw(RandomKey key, long slot, long number, int digit) => new(
+        Segments[digit],
+        Scale: 0.75f + (0.35f * key.Uniform(slot, number, 0)),
+        Slant: 0.6f * (key.Uniform(slot, number, 1) - 0.5f),
+        Left: 2f + (3f * (key.Uniform(slot, number, 2) - 0.5f)),
+        Top: 2f + (3f * (key.Uniform(slot, number, 3) - 0.5f)),
+        Thickness: 0.4f + (0.6f * key.Uniform(slot, number, 4)));
 
     private static float[] ToSegments(string strokes)
     {
@@ -103,6 +112,18 @@ internal sealed unsafe class DigitExamples : IExamples
         }
 
         return [.. segments];
+    }
+
+    /// <summary>A digit in its place.</summary>
+    internal readonly record struct Glyph(float[] Segments, float Scale, float Slant, float Left, float Top, float Thickness)
+    {
+        /// <summary>How much ink is on a pixel, from 0 to 1.</summary>
+        public float Ink(int x, int y)
+        {
+            // Back into the font's grid: unslanted around its middle, unscaled.
+            float gridY = (y - Top) / Scale, gridX = ((x - Left) / Scale) + (Slant * (gridY - 6f));
+            return Math.Clamp(1f + Thickness - (Scale * Distance(Segments, gridX, gridY)), 0f, 1f);
+        }
     }
 
     // From a point to the nearest stroke.

@@ -18,6 +18,7 @@ public static class ExampleGenerators
         CopyData copy => new CopyExamples(copy, first, count),
         AddingData adding => new AddingExamples(adding, first, count),
         DigitsData digits => new DigitExamples(digits, first, count),
+        DigitStringsData strings => new DigitStringExamples(strings, first, count),
         _ => throw new ArgumentException($"No generator for {config?.GetType().Name}.", nameof(config)),
     };
 
@@ -29,6 +30,7 @@ public static class ExampleGenerators
     {
         CopyData copy => copy.Symbols,
         DigitsData => DigitExamples.Digits,
+        DigitStringsData => DigitExamples.Digits + 1, // and the blank
         _ => 0,
     };
 

@@ -11,4 +11,5 @@ internal static class GeneratorLayer
     public const uint Copy = 6;
     public const uint Adding = 7;
     public const uint Digits = 8;
+    public const uint DigitStrings = 9;
 }

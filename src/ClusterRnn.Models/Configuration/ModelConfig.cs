@@ -39,6 +39,10 @@ public enum LossKind
     /// <summary>The mean of the squared differences.</summary>
     [JsonStringEnumMemberName("mean-squared-error")]
     MeanSquaredError,
+
+    /// <summary>Connectionist temporal classification in nats a label (Graves et al. 2006): labels in order, without times; class 0 is the blank.</summary>
+    [JsonStringEnumMemberName("ctc")]
+    Ctc,
 }
 
 /// <summary>How a tensor's first values are drawn.</summary>

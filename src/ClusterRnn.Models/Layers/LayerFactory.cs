@@ -135,7 +135,7 @@ internal static class LayerFactory
     /// <summary>The last layer's function where the loss takes it over: softmax before cross-entropy, sigmoid before its binary form.</summary>
     public static ActivationKind FinalActivation(ModelConfig config, LossKind loss) => (loss, config.Layers.Count == 0 ? null : config.Layers[^1]) switch
     {
-        (LossKind.CrossEntropy, DenseConfig { Activation: ActivationKind.Softmax }) => ActivationKind.Softmax,
+        (LossKind.CrossEntropy or LossKind.Ctc, DenseConfig { Activation: ActivationKind.Softmax }) => ActivationKind.Softmax,
         (LossKind.BinaryCrossEntropy, DenseConfig { Activation: ActivationKind.Sigmoid }) => ActivationKind.Sigmoid,
         _ => ActivationKind.Linear,
     };

@@ -15,6 +15,7 @@ internal sealed unsafe class LossHead
     private readonly float* scratch; // [target cells, stride]: the outputs, where there is no room for their gradient
     private readonly double* cellLosses; // [target cells]
     private readonly int* predictions; // [target cells]
+    private readonly CtcLoss? labels;
 
     public LossHead(Model model, Signal output, LayerPlan plan, int maximumTargetTime)
     {
@@ -24,7 +25,8 @@ internal sealed unsafe class LossHead
         long cells = (long)maximumTargetTime * plan.MaximumRows;
         scratch = output.HasGradient ? null : plan.Arena.Floats(cells * output.Stride);
         cellLosses = plan.Arena.Doubles(cells);
-        predictions = plan.Arena.Ints(loss == LossKind.CrossEntropy ? cells : 0);
+        predictions = plan.Arena.Ints(loss is LossKind.CrossEntropy or LossKind.Ctc ? cells : 0);
+        labels = loss == LossKind.Ctc ? new CtcLoss(plan.Arena, maximumTargetTime, output.Width) : null;
     }
 
     private bool NeedsPredictions => metrics.CorrectCount >= 0 || metrics.ConfusionCount >= 0;
@@ -32,11 +34,11 @@ internal sealed unsafe class LossHead
     /// <summary>Refuses a batch whose targets are of another kind.</summary>
     public void Check(SpanBatch batch)
     {
-        if (loss == LossKind.CrossEntropy)
+        if (loss is LossKind.CrossEntropy or LossKind.Ctc)
         {
             if (batch.TargetTokens is null)
             {
-                throw new ArgumentException("Cross-entropy needs class ids as targets, the batch has values.", nameof(batch));
+                throw new ArgumentException($"{loss} needs class ids as targets, the batch has values.", nameof(batch));
             }
         }
         else if (batch.TargetValues is null || batch.TargetWidth != output.Width)
@@ -61,6 +63,12 @@ internal sealed unsafe class LossHead
         float* gradient = output.HasGradient ? output.GradientAt(scope.From) : scratch;
         long floats = (long)scope.Cells * output.Stride;
         NativeMemory.Copy(values, gradient, (nuint)floats * sizeof(float));
+        if (labels is not null)
+        {
+            SumLabels(labels, targetTokens, scope, gradient, sums);
+            return;
+        }
+
         for (int time = scope.From, run; time < scope.Time; time += run)
         {
             run = scope.RunFrom(time);
@@ -109,6 +117,29 @@ internal sealed unsafe class LossHead
         }
 
         Activations.Forward(final, scope.Cells, output.Width, into, output.Width);
+    }
+
+    // Rows one by one, then the sums of each shard over its rows, ascending.
+    private void SumLabels(CtcLoss ctc, int* targets, StepScope scope, float* gradient, ShardSums sums)
+    {
+        for (int row = 0; row < scope.Rows; row++)
+        {
+            cellLosses[row] = ctc.Evaluate(scope.Lengths[row], gradient + ((long)row * output.Stride), (nint)scope.Rows * output.Stride, targets + row, scope.Rows, out predictions[row]);
+        }
+
+        scope.ClearEnded(gradient, output.Stride);
+        for (int shard = 0; shard < scope.Shards.Shards; shard++)
+        {
+            int* cells = scope.Shards.Rows(shard);
+            for (int i = 0; i < scope.Shards.Count(shard); i++)
+            {
+                if (cells[i] < scope.Rows)
+                {
+                    sums.SumsOf(shard)[0] += cellLosses[cells[i]]; // a row's first time step, the last ones in the list
+                    sums.CountsOf(shard)[0] += predictions[cells[i]];
+                }
+            }
+        }
     }
 
     private void Sum(int* targetTokens, float* targetValues, StepScope scope, int shard, Span<double> sums, Span<long> counts, float* values)

@@ -15,6 +15,7 @@ public sealed unsafe class ExamplesTask : SequenceTask
     private const int MostExamples = 5000;
     private const int BatchRows = 64;
     private const int ShownExamples = 10;
+    private const int Beams = 8;
 
     // The answer to a sum counts as right within this (Hochreiter and Schmidhuber 1997).
     private const double RightWithin = 0.04;
@@ -36,11 +37,17 @@ public sealed unsafe class ExamplesTask : SequenceTask
             hits += answer.Hits;
             sum += answer.Expected[0];
             squares += answer.Expected[0] * answer.Expected[0];
-            errors += (answer.Found[0] - answer.Expected[0]) * (answer.Found[0] - answer.Expected[0]);
+            double error = answer.Found.Count == 0 ? 0 : answer.Found[0] - answer.Expected[0];
+            errors += error * error;
         }
 
         double count = answers.Count, mean = sum / count;
-        if (examples.TargetWidth == 0)
+        if (data.HasLabels)
+        {
+            figures.Add(Share($"{part}LabelErrorRate", $"Label errors, {part} part", 1.0 - (hits / (double)targets), "labels put in, left out or taken for others, by the labels there are"));
+            figures.Add(Share($"{part}WhollyRight", $"Examples with all labels right, {part} part", wholly / count, null));
+        }
+        else if (examples.TargetWidth == 0)
         {
             figures.Add(Share($"{part}Accuracy", $"Right answers, {part} part", hits / (double)targets, $"a guess is right in {Percent(1.0 / data.OutputWidth)}"));
             if (targets > answers.Count)
@@ -101,10 +108,10 @@ public sealed unsafe class ExamplesTask : SequenceTask
                 batch.Lengths[row] = examples.Read(first + row, batch, row);
             }
 
-            executor.Predict(batch, null, null, outputs.Pointer);
+            executor.Predict(batch, null, null, outputs.Pointer, logits: model.Model.Loss == LossKind.Ctc);
             for (int row = 0; row < batch.Rows; row++)
             {
-                answers.Add(AnswerOf(batch, row, outputs.Pointer, width));
+                answers.Add(model.Model.Loss == LossKind.Ctc ? LabelsOf(batch, row, outputs.Pointer, width) : AnswerOf(batch, row, outputs.Pointer, width));
             }
         }
 
@@ -133,6 +140,38 @@ public sealed unsafe class ExamplesTask : SequenceTask
 
         int hits = expected.Zip(found).Count(pair => batch.TargetWidth > 0 ? Math.Abs(pair.First - pair.Second) <= RightWithin : pair.First == pair.Second);
         return new Answer(expected, found, hits, batch.TargetWidth > 0 ? "F3" : "F0");
+    }
+
+    // What the likeliest beginnings say; a hit is a label that needs no edit.
+    private static Answer LabelsOf(SpanBatch batch, int row, float* logits, int width)
+    {
+        var expected = new List<int>();
+        for (int time = 0; time < batch.TargetTime && batch.TargetTokens[((long)time * batch.Rows) + row] >= 0; time++)
+        {
+            expected.Add(batch.TargetTokens[((long)time * batch.Rows) + row]);
+        }
+
+        int[] found = CtcDecoder.Beam(batch.Lengths[row], logits + ((long)row * width), (nint)batch.Rows * width, width, Beams);
+        return new Answer([.. expected.Select(label => label - 1.0)], [.. found.Select(label => label - 1.0)], expected.Count - Edits(expected, found), "F0");
+    }
+
+    // Levenshtein's distance.
+    private static int Edits(List<int> expected, int[] found)
+    {
+        int[] before = [.. Enumerable.Range(0, found.Length + 1)], now = new int[found.Length + 1];
+        for (int i = 1; i <= expected.Count; i++)
+        {
+            now[0] = i;
+            for (int j = 1; j <= found.Length; j++)
+            {
+                int changed = before[j - 1] + (expected[i - 1] == found[j - 1] ? 0 : 1);
+                now[j] = Math.Min(changed, 1 + Math.Min(before[j], now[j - 1]));
+            }
+
+            (before, now) = (now, before);
+        }
+
+        return before[found.Length];
     }
 
     // The lowest of equals.

@@ -93,6 +93,34 @@ public sealed unsafe class ExampleTests
         }
     }
 
+    /// <summary>A strip's labels are its digits in order; its columns tell them apart, and how many it has varies.</summary>
+    [Fact]
+    public void DigitStringsHaveTheirLabelsFirst()
+    {
+        Dataset data = Open(new DigitStringsData { MinimumDigits = 1, MaximumDigits = 3, Examples = 400 });
+        Assert.True(data.HasLabels);
+        Assert.Equal(11, data.OutputWidth);
+        IExamples examples = ((IExampleSource)data.Training).Examples;
+        using var batch = Batch(examples, rows: 1);
+        long targets = 0;
+        var counts = new HashSet<int>();
+        for (long example = 0; example < examples.Count; example++)
+        {
+            WindowSource.Clear(batch);
+            int time = examples.Read(example, batch, 0);
+            int[] labels = [.. new Span<int>(batch.TargetTokens, batch.Time).ToArray().TakeWhile(label => label >= 0)];
+            Assert.Equal(examples.LengthOf(example), time);
+            Assert.InRange(time, labels.Length * 12, labels.Length * 15);
+            Assert.All(labels, label => Assert.InRange(label, 1, 10));
+            Assert.All(new Span<int>(batch.TargetTokens + labels.Length, batch.Time - labels.Length).ToArray(), label => Assert.Equal(-1, label));
+            counts.Add(labels.Length);
+            targets += labels.Length;
+        }
+
+        Assert.Equal([1, 2, 3], counts.Order());
+        Assert.Equal(targets, examples.Targets);
+    }
+
     /// <summary>Each example once a pass; a batch's rows are neighbours in length; the order differs from pass to pass and seed to seed.</summary>
     [Fact]
     public void BucketsReadEachExampleOnceAPass()

@@ -248,6 +248,25 @@ def options_case(kind, seed, lengths=None, layers=1, last=False, bidirectional=F
     return result
 
 
+def ctc_case(seed, lengths, labels, time=9, width=3, hidden=5, classes=5):
+    """nn.CTCLoss over rows of different lengths, with repeated labels and a row without any; the loss is a mean over labels."""
+    torch.manual_seed(seed)
+    rows = len(lengths)
+    layer, dense = nn.LSTM(width, hidden, bidirectional=True), nn.Linear(2 * hidden, classes)
+    x = torch.randn(time, rows, width) * 2
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    y, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], total_length=time)
+    out = dense(y)
+    flat, counts = torch.tensor([label for row in labels for label in row]), torch.tensor([len(row) for row in labels])
+    loss = F.ctc_loss(F.log_softmax(out, -1), flat, torch.tensor(lengths), counts, blank=0, reduction="sum") / counts.sum()
+    target = torch.full((time, rows), -1)
+    for r, row in enumerate(labels):
+        target[: len(row), r] = torch.tensor(row, dtype=torch.long)
+    configs = [{"type": "lstm", "units": hidden, "bidirectional": True}, {"type": "dense"}]
+    return case({"lstm": layer, "dense": dense}, configs, "ctc", loss, out, {"features": numbers(x), "featureWidth": width}, {"targetTokens": target.reshape(-1).tolist()},
+                lengths, time, rows, time, classes, torch.zeros(rows, 0), torch.zeros(rows, 0))
+
+
 def dense_case(activation, loss_name, seed, rows=6, width=4, hidden=5, outputs=3):
     torch.manual_seed(seed)
     functions = {"linear": lambda v: v, "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "softmax": lambda v: F.softmax(v, -1)}
@@ -348,5 +367,6 @@ cases["lstm-bidirectional-residual-ragged"] = options_case("lstm", 851, RAGGED, 
 cases["lstm-peepholes"] = options_case("lstm", 852, peepholes=True, hidden=5)
 cases["lstm-tied"] = options_case("lstm", 853, RAGGED, tied=True)
 cases["gru-tied"] = options_case("gru", 854, layers=2, tied=True)
+cases["ctc-ragged"] = ctc_case(870, [9, 4, 7, 3, 5, 6], [[1, 2, 2, 4], [3], [4, 4, 1], [1, 1], [], [2, 3, 1, 4, 2, 1]])
 write("layers.json", cases)
 write("training.json", {kind: training(kind, 700 + number) for number, kind in enumerate(("rnn-tanh", "lstm", "gru"))})

@@ -18,7 +18,7 @@ internal sealed unsafe class ModelHarness : IDisposable
         parameters = new NativeBuffer<float>(model.Layout.Length);
         model.Initialize(seed, parameters.AsSpan());
         int features = model.Input == InputKind.Tokens ? 0 : model.InputWidth;
-        int targets = model.Loss == LossKind.CrossEntropy && !valueTargets ? 0 : model.OutputWidth;
+        int targets = model.Loss is LossKind.CrossEntropy or LossKind.Ctc && !valueTargets ? 0 : model.OutputWidth;
         Batch = new SpanBatch(time, Math.Max(1, rows), features, targets) { Time = time, Rows = rows, TargetTime = targetTime };
         StateIn = new float[rows * model.StateWidth];
         StateOut = new float[rows * model.StateWidth];
@@ -66,7 +66,12 @@ internal sealed unsafe class ModelHarness : IDisposable
             {
                 int position = t * Batch.Rows + row;
                 bool valid = Model.ReturnsLast ? length > 0 : Batch.Time - Batch.TargetTime + t < length;
-                if (Batch.TargetTokens is not null)
+                if (Model.Loss == LossKind.Ctc)
+                {
+                    // Labels in order from the first time step on, few enough to fit.
+                    Batch.TargetTokens[position] = t < (length + 1) / 3 ? 1 + (int)key.Below(row, t, 1, Model.OutputWidth - 1) : -1;
+                }
+                else if (Batch.TargetTokens is not null)
                 {
                     Batch.TargetTokens[position] = valid ? (int)key.Below(row, t, 1, Model.OutputWidth) : -1;
                 }

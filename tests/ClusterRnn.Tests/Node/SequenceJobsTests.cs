@@ -70,6 +70,18 @@ public sealed class SequenceJobsTests
     }
 
     [Theory]
+    [InlineData("data: { source: digit-strings, examples: 100 }", "cross-entropy", "expected the loss ctc")]
+    [InlineData("data: { source: digits, examples: 100 }", "ctc", "labels without times, which this data doesn't have")]
+    [InlineData("data: { source: digit-strings, examples: 100 }\ncluster: { recompute: true }", "ctc", "cluster.recompute")]
+    public void LabelsWithoutTimesNeedTheirLoss(string data, string loss, string message)
+    {
+        string config = data + $"\nmodel: {{ layers: [{{ type: gru, units: 4 }}, dense], loss: {loss} }}\nstop: {{ steps: 3 }}";
+        var error = Assert.Throws<ClusterRnn.Models.ModelException>(() => ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(config, "test").Value, "."));
+        Assert.Equal("loss", error.Path);
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("data: { source: sums, characters: 9000 }", "it would learn to copy")]
     [InlineData("data: { source: copy, examples: 100 }\ncluster: { recompute: true }", "cluster.recompute")]
     public void BothDirectionsNeedWholeSequences(string data, string message)
