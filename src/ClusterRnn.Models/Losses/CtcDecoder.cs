@@ -46,50 +46,55 @@ public static unsafe class CtcDecoder
     public static int[] Beam(int time, float* logits, nint stride, int classes, int beams)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(beams, 1);
-        var followed = new List<Beginning> { new([], 0.0, double.NegativeInfinity) };
+        var tree = new LabelTree();
+        var followed = new List<Beginning> { new(0, 0.0, double.NegativeInfinity) };
+        var next = new List<Beginning>();
+        var places = new Dictionary<int, int>(); // asked, never enumerated
         double[] logarithms = new double[classes];
         for (int t = 0; t < time; t++, logits += stride)
         {
             Logarithms(new ReadOnlySpan<float>(logits, classes), logarithms);
-            var next = new List<Beginning>();
-            var places = new Dictionary<string, int>(StringComparer.Ordinal); // asked, never enumerated
+            next.Clear();
+            places.Clear();
             foreach (Beginning beginning in followed)
             {
-                int last = beginning.Labels.Length == 0 ? 0 : beginning.Labels[^1];
-                Add(next, places, beginning.Labels, beginning.Score + logarithms[0], last == 0 ? double.NegativeInfinity : beginning.AfterLabel + logarithms[last]);
+                int last = tree.LastOf(beginning.Node);
+                double score = Join(beginning.AfterBlank, beginning.AfterLabel);
+                Add(beginning.Node, score + logarithms[0], last == 0 ? double.NegativeInfinity : beginning.AfterLabel + logarithms[last]);
                 for (int c = 1; c < classes; c++)
                 {
                     // The same label again is another one only after a blank.
-                    double before = c == last ? beginning.AfterBlank : beginning.Score;
-                    Add(next, places, [.. beginning.Labels, c], double.NegativeInfinity, before + logarithms[c]);
+                    Add(tree.Extend(beginning.Node, c), double.NegativeInfinity, (c == last ? beginning.AfterBlank : score) + logarithms[c]);
                 }
             }
 
-            next.Sort(Compare);
-            followed = next.GetRange(0, Math.Min(beams, next.Count));
+            for (int i = 0; i < next.Count; i++)
+            {
+                next[i] = next[i] with { Score = Join(next[i].AfterBlank, next[i].AfterLabel) };
+            }
+
+            next.Sort((x, y) => x.Score != y.Score ? y.Score.CompareTo(x.Score) : tree.LabelsOf(x.Node).AsSpan().SequenceCompareTo(tree.LabelsOf(y.Node)));
+            (followed, next) = (next, followed);
+            if (followed.Count > beams)
+            {
+                followed.RemoveRange(beams, followed.Count - beams);
+            }
         }
 
-        return followed[0].Labels;
-    }
+        return tree.LabelsOf(followed[0].Node);
 
-    private static void Add(List<Beginning> beginnings, Dictionary<string, int> places, int[] labels, double afterBlank, double afterLabel)
-    {
-        string key = string.Join(',', labels);
-        if (places.TryGetValue(key, out int place))
+        void Add(int node, double afterBlank, double afterLabel)
         {
-            Beginning known = beginnings[place];
-            beginnings[place] = known with { AfterBlank = Join(known.AfterBlank, afterBlank), AfterLabel = Join(known.AfterLabel, afterLabel) };
-            return;
+            if (places.TryGetValue(node, out int place))
+            {
+                Beginning known = next[place];
+                next[place] = known with { AfterBlank = Join(known.AfterBlank, afterBlank), AfterLabel = Join(known.AfterLabel, afterLabel) };
+                return;
+            }
+
+            places.Add(node, next.Count);
+            next.Add(new Beginning(node, afterBlank, afterLabel));
         }
-
-        places.Add(key, beginnings.Count);
-        beginnings.Add(new Beginning(labels, afterBlank, afterLabel));
-    }
-
-    private static int Compare(Beginning a, Beginning b)
-    {
-        int order = b.Score.CompareTo(a.Score);
-        return order != 0 ? order : a.Labels.AsSpan().SequenceCompareTo(b.Labels);
     }
 
     private static void Logarithms(ReadOnlySpan<float> logits, double[] into)
@@ -114,13 +119,51 @@ public static unsafe class CtcDecoder
 
     private static double Join(double a, double b)
     {
+        if (double.IsNegativeInfinity(a) || double.IsNegativeInfinity(b))
+        {
+            return Math.Max(a, b);
+        }
+
         double larger = Math.Max(a, b);
-        return double.IsNegativeInfinity(larger) ? larger : larger + ScalarMath.Log(ScalarMath.Exp(a - larger) + ScalarMath.Exp(b - larger));
+        return larger + ScalarMath.Log(1.0 + ScalarMath.Exp(Math.Min(a, b) - larger));
     }
 
     // The logarithms of the probabilities of all ways to these labels that end with a blank, and with the last label.
-    private sealed record Beginning(int[] Labels, double AfterBlank, double AfterLabel)
+    private readonly record struct Beginning(int Node, double AfterBlank, double AfterLabel)
     {
-        public double Score => Join(AfterBlank, AfterLabel);
+        public double Score { get; init; }
+    }
+
+    // All beginnings met, each once: a node is a label after another node; node 0 is no label.
+    private sealed class LabelTree
+    {
+        private readonly List<(int Before, int Label)> nodes = [(-1, 0)];
+        private readonly Dictionary<(int Node, int Label), int> known = [];
+
+        public int LastOf(int node) => nodes[node].Label;
+
+        public int Extend(int node, int label)
+        {
+            if (!known.TryGetValue((node, label), out int longer))
+            {
+                longer = nodes.Count;
+                nodes.Add((node, label));
+                known.Add((node, label), longer);
+            }
+
+            return longer;
+        }
+
+        public int[] LabelsOf(int node)
+        {
+            var labels = new List<int>();
+            for (; node != 0; node = nodes[node].Before)
+            {
+                labels.Add(nodes[node].Label);
+            }
+
+            labels.Reverse();
+            return [.. labels];
+        }
     }
 }
