@@ -10,12 +10,13 @@ public sealed class ExperimentTests(ITestOutputHelper output)
     public async Task AWorkerAndTheCoordinatorAreKilled()
     {
         Signals.SkipWithoutThem();
-        (Outcome outcome, JsonNode report, string html) = await RunAsync("""
+        const string Scenario = """
             set: { stop.epochs: 24, schedule.patience: 1000, evaluate.every: 200, checkpoint.every: 200 }
             faults:
               - { kind: kill, target: worker-1, step: 100 }
               - { kind: kill, target: coordinator, step: 300 }
-            """);
+            """;
+        (Outcome outcome, JsonNode report, string html) = await RunAsync(Scenario);
         outcome.Expect(0);
         JsonNode run = report["runs"]![1]!;
         Assert.True((bool)report["good"]!);
@@ -29,6 +30,14 @@ public sealed class ExperimentTests(ITestOutputHelper output)
         Assert.Equal(0, (long)record["ledger"]!["lostSamples"]! + (long)record["ledger"]!["repeatedSamples"]!);
         Assert.Contains("came to the same model as undisturbed, bit for bit", html, StringComparison.Ordinal);
         Assert.Contains("came to the same model as undisturbed, bit for bit", outcome.Output, StringComparison.Ordinal);
+
+        // The same file in virtual time: the same faults, the same answer.
+        (Outcome simulated, JsonNode virtually, _) = await RunAsync(Scenario, "--on", "simulator");
+        simulated.Expect(0);
+        JsonNode virtualRecord = virtually["records"]!["runs"]![0]!;
+        Assert.Equal((string?)record["modelSha256"], (string?)virtualRecord["modelSha256"]);
+        Assert.Equal((string?)record["stateSha256"], (string?)virtualRecord["stateSha256"]);
+        Assert.Equal(2, virtualRecord["faults"]!.AsArray().Count);
     }
 
     [Fact]
@@ -55,11 +64,11 @@ public sealed class ExperimentTests(ITestOutputHelper output)
         outcome.Expect(0);
     }
 
-    private async Task<(Outcome Outcome, JsonNode Report, string Html)> RunAsync(string faults)
+    private async Task<(Outcome Outcome, JsonNode Report, string Html)> RunAsync(string faults, params string[] more)
     {
         string folder = TemporaryFolders.New("experiment"), scenario = Path.Combine(folder, "scenario.yaml"), report = Path.Combine(folder, "report");
         await File.WriteAllTextAsync(scenario, $"config: {Repository.Config("tiny.yaml")}\n{faults}\n", TestContext.Current.CancellationToken);
-        Outcome outcome = await ProgramUnderTest.RunAsync(["experiment", scenario, "--out", report]);
+        Outcome outcome = await ProgramUnderTest.RunAsync(["experiment", scenario, "--out", report, .. more]);
         output.WriteLine(outcome.ToString());
         string json = Path.Combine(report, "report.json");
         Assert.True(File.Exists(json), outcome.ToString());
