@@ -269,7 +269,7 @@ public sealed partial class Coordinator
     private void Adopt(Verdict? last)
     {
         // One from before the job went back is of a history that doesn't count.
-        if (last is not null && Planted != PlantedFault.VerdictOfServersIgnored && last.Epoch >= _map.Origin && (_verdict is null || last.Step > _verdict.Step))
+        if (last is not null && last.Epoch >= _map.Origin && (_verdict is null || last.Step > _verdict.Step))
         {
             _verdict = last;
         }
@@ -317,6 +317,13 @@ public sealed partial class Coordinator
         else if (!decided && Version != _contentVersion)
         {
             RollBack($"The servers are at step {Version}, of which no verdict is known.", now, effects); // and so nobody knows the policy's state there
+            return;
+        }
+
+        if (_plan is not null && _map.Ranges.Any(range => range.Since > Version))
+        {
+            // The checkpoint that the ranges were dealt from can't be used any more; they are dealt anew from an older one.
+            RollBack($"The job was at a checkpoint later than step {Version}, which can't be read any more.", now, effects);
             return;
         }
 
@@ -386,7 +393,9 @@ public sealed partial class Coordinator
                 return;
             }
 
-            _fillRetryAt = now + Math.Max(_times.RetryCeilingTicks, _fillUsual.Count == 0 ? 0 : _fillUsual.Expected * Limits.RetryFactor);
+            // A copy is large and is on its way; but who has taken that much longer than the lease is not waited for in silence.
+            long usual = _fillUsual.Count == 0 ? 0 : _fillUsual.Expected * Limits.RetryFactor;
+            _fillRetryAt = now + Math.Max(_times.RetryCeilingTicks, Math.Min(usual, Math.Max(_fillUsual.Mean * 2, _times.LeaseTicks * 2)));
         }
     }
 

@@ -34,6 +34,7 @@ public sealed partial class Coordinator
         _verdictRetryAt = Instant.Never;
         _coverageAt = Instant.Never;
         _fillRetryAt = Instant.Never;
+        _fillAttempts = 0; // or the next filling would seem to have begun with this one
         _courseFrom = toVersion;
         effects.Do(new Notice(NoticeKind.Warning, Id, toVersion >= 0
             ? $"{reason} The job goes back to step {toVersion}, to go on from there with half the learning rate."

@@ -59,7 +59,4 @@ internal enum PlantedFault : byte
 
     /// <summary>A piece counts although nobody reported on it.</summary>
     UnvouchedPieceCounted,
-
-    /// <summary>A new coordinator does not ask servers for the last verdict.</summary>
-    VerdictOfServersIgnored,
 }

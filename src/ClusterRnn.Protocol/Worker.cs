@@ -260,6 +260,8 @@ public sealed class Worker : IActor
         {
             FollowChanges(before, now, effects);
         }
+
+        Proceed(now, effects); // the last thing it needed may have come while it was not welcome
     }
 
     /// <summary>The welcome with the present map was lost on the way, or is late.</summary>

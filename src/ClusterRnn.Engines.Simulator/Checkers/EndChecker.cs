@@ -16,7 +16,8 @@ internal sealed class EndChecker(Simulation simulation) : Checker(simulation, "e
         ReferenceRun reference = Simulation.Plan.Job.Reference;
         if (end.Failed)
         {
-            bool hasEvidence = end.Reason.Contains("differs", StringComparison.Ordinal) || end.Reason.Contains("no two answers that agree", StringComparison.Ordinal);
+            bool hasEvidence = end.Reason.Contains("differs", StringComparison.Ordinal) || end.Reason.Contains("no two answers that agree", StringComparison.Ordinal)
+                || end.Reason.Contains("must give the same bits", StringComparison.Ordinal); // a wrong answer to a step executed again
             if (hasEvidence && Simulation.Plan.Faults.Any(fault => fault.Kind is FaultKind.WrongBits or FaultKind.NotFinite))
             {
                 Simulation.Count("stopped with evidence");
