@@ -346,11 +346,13 @@ public sealed partial class Coordinator
                     continue;
                 }
 
-                if (entry is { IsOutstanding: true })
+                if (entry is { IsOutstanding: true } && !(entry.Speculated && _coverageAttempts > 0))
                 {
                     wait = true; // its report is on the way; the assignment is sent again if it was lost
                     continue;
                 }
+
+                // Late for long, and the answers of others are here: theirs is taken, and its pieces are not waited for.
 
                 discarded = true;
                 if (entry is null)
@@ -446,7 +448,7 @@ public sealed partial class Coordinator
     {
         foreach (AssignmentEntry entry in work.Entries)
         {
-            if (entry.IsOutstanding && _workers.TryGetValue(entry.Worker, out WorkerEntry? worker))
+            if (entry is { Report: null, Lost: false } && _workers.TryGetValue(entry.Worker, out WorkerEntry? worker))
             {
                 worker.Behind = entry.Id;
                 worker.DistrustThrough = work.Version + 1;

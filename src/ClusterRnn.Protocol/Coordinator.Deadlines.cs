@@ -134,6 +134,7 @@ public sealed partial class Coordinator
         }
 
         _coverageAt = now + _prepareUsual.RetryAfter(_times, ++_coverageAttempts);
+        Conclude(work, now, effects); // a late worker's report may be all that is missing
     }
 
     private void OnCoverage(Coverage coverage, Instant now, EffectList effects)

@@ -220,6 +220,30 @@ public class CoordinatorTests
     }
 
     [Fact]
+    public void AWorkerStoppedBetweenItsPiecesAndItsReportIsNotWaitedFor()
+    {
+        var c = new CoordinatorProbe(2);
+        Assign a = c.AssignmentOf(0), b = c.AssignmentOf(1);
+        c.Report(0, a);
+        c.Probe.After(500); // worker 1 is late: worker 0 computes its shards as well
+        Assign again = c.AssignmentOf(0);
+        Assert.NotEqual(a.Assignment, again.Assignment);
+        c.Report(0, again);
+        c.Prepare(0, 0, a.Assignment, b.Assignment); // its pieces came first, and nobody vouches for them
+        Assert.Equal(0, c.Coordinator.Version);
+        Assert.Empty(c.Probe.SentOf<DiscardPieces>()); // its report may be on the way
+        c.Probe.After(new ProtocolTimes().RetryFloorTicks / Instant.TicksPerMillisecond);
+        Assert.Equal([b.Assignment], Assert.Single(c.Probe.SentOf<DiscardPieces>()).Message.Assignments);
+        c.Prepare(0, 1, a.Assignment, again.Assignment);
+        Assert.Equal(1, c.Coordinator.Version);
+        Assert.Equal(0, c.Coordinator.Counters.LostWorkers);
+        c.Probe.Forget();
+        c.Probe.Tell(ActorId.Server(0), new Applied(1, 1, 0, 1));
+        c.Report(1, b); // it goes on; its answer is of a step that is done
+        Assert.Equal(1, c.Coordinator.Version);
+    }
+
+    [Fact]
     public void WhatAnOwnerMissesIsSentAgainByWhoeverHoldsIt()
     {
         var c = new CoordinatorProbe(2);
