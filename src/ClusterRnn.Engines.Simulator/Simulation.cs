@@ -282,6 +282,9 @@ internal sealed class Simulation : IDisposable
     /// <summary>The job's course can't be told from another one any more: a lone wrong answer is committed.</summary>
     public void EndInconclusive() => _isInconclusive = true;
 
+    /// <summary>Whether it is such a course: rules that hold it against another one are void.</summary>
+    public bool IsInconclusive => _isInconclusive;
+
     /// <summary>A process ends by itself. It is started again, as a supervisor would.</summary>
     public void ProcessEnded(SimulatedNode node, string reason, bool failed)
     {

@@ -32,7 +32,7 @@ public sealed partial class Coordinator
             return;
         }
 
-        if (entry.Worker != from || entry.Report is not null || entry.Discarded || reported.Shards.Length != entry.Range.Count)
+        if (entry.Worker != from || entry.Report is not null || (entry.Discarded && !entry.GivenUp) || reported.Shards.Length != entry.Range.Count)
         {
             return;
         }
@@ -40,6 +40,17 @@ public sealed partial class Coordinator
         entry.Report = reported;
         entry.Lost = false;
         Measure(worker, entry, reported, now);
+        if (entry.Discarded)
+        {
+            if (!work!.IsContradicted(entry))
+            {
+                return; // nobody needs it any more
+            }
+
+            entry.Discarded = false;
+            work.DiscardedIds.Remove(entry.Id);
+        }
+
         JudgeAndAct(work!, entry.Range, now, effects);
     }
 
@@ -364,6 +375,7 @@ public sealed partial class Coordinator
                 }
                 else if (!entry.Discarded)
                 {
+                    entry.GivenUp = entry.IsOutstanding;
                     Discard(work, entry);
                 }
             }

@@ -28,6 +28,7 @@ internal sealed class AssignmentEntry
     public bool IgnoresCachedState; // its worker may hold a state nobody vouched for
     public bool Lost; // the worker is gone, or gave it back
     public bool Discarded; // its answer was found wrong, or nobody vouches for it
+    public bool GivenUp; // discarded because it came too late and others had answered; should it come, it is compared
     public bool Speculated; // another worker was given the same shards
     public ShardsReported? Report;
 
@@ -192,6 +193,24 @@ internal sealed class OpenWork
         }
 
         return reports;
+    }
+
+    /// <summary>Whether an answer says something else than another one that counts.</summary>
+    public bool IsContradicted(AssignmentEntry entry)
+    {
+        foreach (AssignmentEntry other in Entries)
+        {
+            int end = Math.Min(other.Range.End, entry.Range.End);
+            for (int shard = Math.Max(other.Range.Start, entry.Range.Start); other != entry && other.IsAnswer && shard < end; shard++)
+            {
+                if (!Agree(other, entry, shard))
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
     }
 
     /// <summary>Whether two answers say the same of a shard they share.</summary>

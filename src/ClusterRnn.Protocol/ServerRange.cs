@@ -785,7 +785,8 @@ internal sealed class ServerRange
 
     private void PrepareWhenComplete(EffectList effects)
     {
-        if (!IsOwner || !HasContent || _applying || _prepared is not null || !_statesStored || (_segments.Length == 0 && _states.Length == 0))
+        if (!IsOwner || !HasContent || _applying || _prepared is not null || !_statesStored || (_segments.Length == 0 && _states.Length == 0)
+            || _openEpoch != _context.Epoch) // what came in an older epoch is computed again
         {
             return;
         }
@@ -860,6 +861,12 @@ internal sealed class ServerRange
 
     private void AskReplica(EffectList effects)
     {
+        if (_openEpoch != _context.Epoch)
+        {
+            _replicaRetryAt = Instant.Never; // attempts count anew in each epoch: the replica would hold the wrong one
+            return;
+        }
+
         ulong digest = 0;
         foreach (OpenSegment open in _segments)
         {

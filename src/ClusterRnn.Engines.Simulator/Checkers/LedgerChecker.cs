@@ -26,7 +26,7 @@ internal sealed class LedgerChecker(Simulation simulation) : Checker(simulation,
             }
         }
 
-        if (record is not VerdictRecord { RowDigests.Length: > 0 } verdict)
+        if (record is not VerdictRecord { RowDigests.Length: > 0 } verdict || Simulation.IsInconclusive)
         {
             return;
         }
