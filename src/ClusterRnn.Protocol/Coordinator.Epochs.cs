@@ -235,7 +235,10 @@ public sealed partial class Coordinator
 
             RangeOwner of = _map.Ranges[held.Range];
             bool begun = _phase is Phase.Working or Phase.Snapshotting or Phase.AwaitingSave;
-            if (of.Owner == from && held.Version < 0 && _appliedVersion[held.Range] >= 0 && begun)
+            long filled = of.Owner == from ? _appliedVersion[held.Range]
+                : of.Replica == from && _replicaVersion[held.Range] >= of.ReplicaSince ? _replicaVersion[held.Range]
+                : -1;
+            if (held.Version < 0 && filled >= 0 && begun)
             {
                 LoseServer(from, $"it holds nothing of range {held.Range} any more", now, effects);
                 return;

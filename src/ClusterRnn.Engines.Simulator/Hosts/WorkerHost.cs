@@ -32,8 +32,12 @@ internal sealed class WorkerHost : SimulatedNode
         switch (message)
         {
             case ParametersArrived arrived:
-                // Into the store before the actor hears of it; a second answer changes nothing there.
-                _parameters.TryAdd((arrived.Version, arrived.Range), blocks![0]);
+                // Into the store before the actor hears of it; a second answer changes nothing there, one of an older epoch may be of another course.
+                if (arrived.Epoch == _epoch)
+                {
+                    _parameters.TryAdd((arrived.Version, arrived.Range), blocks![0]);
+                }
+
                 return arrived;
             case StateArrived state:
                 return state with { Payload = Keep(blocks) };
