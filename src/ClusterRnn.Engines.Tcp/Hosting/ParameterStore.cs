@@ -37,7 +37,7 @@ internal sealed unsafe class ParameterStore(long floats) : IDisposable
         {
             foreach (Vector vector in _vectors)
             {
-                if (vector.Version == version)
+                if (vector.Version == version && !vector.IsForgotten)
                 {
                     vector.IsHeld = true;
                     return vector.Values.Pointer;
@@ -55,21 +55,25 @@ internal sealed unsafe class ParameterStore(long floats) : IDisposable
         {
             foreach (Vector vector in _vectors)
             {
-                if (vector.Version == version)
+                // Computations follow one another: at most one of them is held.
+                if (vector.Version == version && vector.IsHeld)
                 {
                     vector.IsHeld = false;
+                    vector.Version = vector.IsForgotten ? -1 : version;
+                    vector.IsForgotten = false;
                 }
             }
         }
     }
 
-    /// <summary>Forgets what no computation reads: a new epoch may have other parameters.</summary>
+    /// <summary>Forgets all: a new epoch may have other parameters under the same numbers.</summary>
     public void Forget()
     {
         lock (_gate)
         {
             foreach (Vector vector in _vectors)
             {
+                vector.IsForgotten = vector.IsHeld; // its computation ends as it began; nobody else begins with it
                 vector.Version = vector.IsHeld ? vector.Version : -1;
             }
         }
@@ -89,7 +93,7 @@ internal sealed unsafe class ParameterStore(long floats) : IDisposable
         Vector? oldest = null;
         foreach (Vector vector in _vectors)
         {
-            if (vector.Version == version)
+            if (vector.Version == version && !vector.IsForgotten)
             {
                 return vector;
             }
@@ -114,5 +118,6 @@ internal sealed unsafe class ParameterStore(long floats) : IDisposable
         public readonly HashSet<int> Ranges = [];
         public long Version = -1;
         public bool IsHeld;
+        public bool IsForgotten; // of an older epoch, and still read
     }
 }

@@ -204,9 +204,13 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
         switch (message)
         {
             case ParametersBlock block:
-                // Into the store before the actor hears of it; a second answer changes nothing there.
-                _parameters.Add(
-                    block.Arrived.Version, block.Arrived.Range, FirstFloatOf(block.Arrived.Range), _pool[block.Payload], FloatsOf(block.Arrived.Range));
+                // Into the store before the actor hears of it; a second answer changes nothing there, one of an older epoch may be of another course.
+                if (block.Arrived.Epoch == Interlocked.Read(ref _epoch))
+                {
+                    _parameters.Add(
+                        block.Arrived.Version, block.Arrived.Range, FirstFloatOf(block.Arrived.Range), _pool[block.Payload], FloatsOf(block.Arrived.Range));
+                }
+
                 _pool.Return(block.Payload);
                 _shell.Post(from, block.Arrived);
                 break;
