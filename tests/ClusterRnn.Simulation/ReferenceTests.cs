@@ -41,16 +41,39 @@ public class ReferenceTests
     public void Other_inputs_give_another_answer()
     {
         SimulatedJob job = TinyJobs.Whole;
+        var calculations = new Calculations(job.Job);
         ParameterSet right = Parameters(job, 0), wrong = Parameters(job, 1);
         var state = new Block(job.Job.StateFloats(2));
         Array.Clear(state.Values);
-        ShardAnswer answer = job.Calculations.Train(right, 0, 2, state), again = job.Calculations.Train(right, 0, 2, state);
+        ShardAnswer answer = calculations.Train(right, 0, 2, state), again = calculations.Train(right, 0, 2, state);
         Assert.Same(answer, again);
-        ShardAnswer other = job.Calculations.Train(wrong, 0, 2, state);
+        ShardAnswer other = calculations.Train(wrong, 0, 2, state);
         Assert.NotEqual(answer.Gradient.Digest, other.Gradient.Digest);
-        ShardAnswer[] both = [job.Calculations.Train(right, 0, 1, state), answer];
-        SubtreeAnswer sum = job.Calculations.Sum(new ShardRange(0, 2), both);
+        ShardAnswer[] both = [calculations.Train(right, 0, 1, state), answer];
+        SubtreeAnswer sum = calculations.Sum(new ShardRange(1, 3), both);
         Assert.NotEqual(sum.Gradient.Digest, answer.Gradient.Digest);
+    }
+
+    [Fact]
+    public void What_was_computed_before_changes_nothing()
+    {
+        SimulatedJob job = TinyJobs.Whole;
+        Calculations fresh = new(job.Job), used = new(job.Job);
+        ParameterSet right = Parameters(job, 0), wrong = Parameters(job, 1);
+        var state = new Block(job.Job.StateFloats(0));
+        Array.Clear(state.Values);
+        for (int shard = job.Job.Shards - 1; shard >= 0; shard--)
+        {
+            used.Train(wrong, 0, shard, state);
+        }
+
+        for (int shard = 0; shard < job.Job.Shards; shard++)
+        {
+            ShardAnswer first = fresh.Train(right, 0, shard, state), later = used.Train(right, 0, shard, state);
+            Assert.Equal(first.Gradient.Digest, later.Gradient.Digest);
+            Assert.Equal(first.NextState.Digest, later.NextState.Digest);
+            Assert.Equal(first.Report.Sums, later.Report.Sums);
+        }
     }
 
     private static ParameterSet Parameters(SimulatedJob job, int change)

@@ -151,7 +151,7 @@ internal sealed unsafe class Calculations
     /// <param name="answers">Its shards, ascending.</param>
     public SubtreeAnswer Sum(ShardRange subtree, ReadOnlySpan<ShardAnswer> answers)
     {
-        ulong key = answers[0].Key;
+        ulong key = ContentDigest.Join((ulong)(uint)subtree.Start << 32 | (uint)subtree.End, answers[0].Key);
         for (int i = 1; i < answers.Length; i++)
         {
             key = ContentDigest.Join(key, answers[i].Key);
