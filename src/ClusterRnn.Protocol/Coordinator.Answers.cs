@@ -32,8 +32,14 @@ public sealed partial class Coordinator
             return;
         }
 
-        if (entry.Worker != from || entry.Report is not null || (entry.Discarded && !entry.GivenUp) || reported.Shards.Length != entry.Range.Count)
+        if (entry.Worker != from || entry.Report is not null || (entry.Discarded && !entry.GivenUp))
         {
+            return;
+        }
+
+        if (WhyItDoesNotFit(work!, entry, reported) is { } why)
+        {
+            Reject(work!, entry, why, now, effects);
             return;
         }
 
@@ -72,10 +78,15 @@ public sealed partial class Coordinator
     /// <returns>Whether it is of that step.</returns>
     private bool CompareLate(ActorId from, ShardsReported reported, Instant now, EffectList effects)
     {
-        if (_previous?.Find(reported.Assignment) is not { Report: null, Discarded: false } late || late.Worker != from
-            || reported.Shards.Length != late.Range.Count)
+        if (_previous?.Find(reported.Assignment) is not { Report: null, Discarded: false } late || late.Worker != from)
         {
             return false;
+        }
+
+        if (WhyItDoesNotFit(_previous, late, reported) is { } why)
+        {
+            Reject(_previous, late, why, now, effects);
+            return true;
         }
 
         late.Report = reported;
@@ -114,6 +125,88 @@ public sealed partial class Coordinator
         }
 
         return true;
+    }
+
+    /// <summary>What is wrong with an answer that isn't to its assignment: it says which shards it is about, and they must be those that were asked for.</summary>
+    private string? WhyItDoesNotFit(OpenWork work, AssignmentEntry entry, ShardsReported reported)
+    {
+        if (reported.Kind != work.Kind || reported.Version != work.Version)
+        {
+            return $"it is of another step ({reported.Kind} {reported.Version})";
+        }
+
+        ShardReport[] shards = reported.Shards;
+        if (shards.Length != entry.Range.Count)
+        {
+            return $"it has {shards.Length} shard(s) instead of {entry.Range.Count}";
+        }
+
+        for (int i = 0; i < shards.Length; i++)
+        {
+            if (shards[i].Shard != entry.Range.Start + i)
+            {
+                return $"it has shard {shards[i].Shard} in the place of {entry.Range.Start + i}";
+            }
+        }
+
+        if (work.Kind != WorkKind.Train)
+        {
+            return null;
+        }
+
+        _subtrees.Clear();
+        CanonicalTree.MaximalSubtrees(entry.Range, work.Shards, _subtrees);
+        SubtreeReport[] summed = reported.Subtrees;
+        for (int i = 0; i < Math.Max(summed.Length, _subtrees.Count); i++)
+        {
+            if (i >= summed.Length || i >= _subtrees.Count || summed[i].Subtree != _subtrees[i])
+            {
+                return $"its gradients are of {string.Join(", ", summed.Select(s => s.Subtree))} instead of {string.Join(", ", _subtrees)}";
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Takes an answer that doesn't fit for none: its pieces are taken out, and its shards are computed by somebody else if there is anybody.</summary>
+    private void Reject(OpenWork work, AssignmentEntry entry, string why, Instant now, EffectList effects)
+    {
+        bool counted = work == _work && !entry.Discarded; // its pieces did
+        entry.GivenUp = false;
+        entry.Rejected = true;
+        if (!entry.Discarded)
+        {
+            Discard(work, entry);
+        }
+
+        Counters.FaultyAnswers++;
+        string what = $"{entry.Worker} answered shards {entry.Range} of step {work.Version} with something else: {why}";
+        effects.Do(new Notice(NoticeKind.Faulty, entry.Worker, what + "; its answer is not used."));
+        if (_workers.TryGetValue(entry.Worker, out WorkerEntry? worker))
+        {
+            worker.DistrustThrough = work.Version + 1;
+            if (++worker.Faults >= Limits.MaximumFaultsPerWorker)
+            {
+                foreach (AssignmentEntry other in _work?.Entries ?? [])
+                {
+                    if (other.Worker == entry.Worker && !other.Discarded)
+                    {
+                        Discard(_work!, other);
+                        counted = true;
+                    }
+                }
+
+                Quarantine(entry.Worker, $"{what}. It has done so {worker.Faults} times and is not used any more.", now, effects);
+            }
+        }
+
+        if (counted && _work is { } open)
+        {
+            StartAttempt(open, effects);
+            JudgeAndAct(open, new ShardRange(0, open.Shards), now, effects);
+        }
+
+        ReleaseDrained(effects);
     }
 
     private void OnAbandoned(ActorId from, AssignmentAbandoned abandoned, Instant now, EffectList effects)
@@ -460,7 +553,7 @@ public sealed partial class Coordinator
     {
         foreach (AssignmentEntry entry in work.Entries)
         {
-            if (entry is { Report: null, Lost: false } && _workers.TryGetValue(entry.Worker, out WorkerEntry? worker))
+            if (entry is { Report: null, Lost: false, Rejected: false } && _workers.TryGetValue(entry.Worker, out WorkerEntry? worker))
             {
                 worker.Behind = entry.Id;
                 worker.DistrustThrough = work.Version + 1;

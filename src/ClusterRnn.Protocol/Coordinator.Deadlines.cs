@@ -139,7 +139,8 @@ public sealed partial class Coordinator
 
     private void OnCoverage(Coverage coverage, Instant now, EffectList effects)
     {
-        if (_work is not { Kind: WorkKind.Train } work || coverage.Epoch != _epoch || coverage.Step != work.Version)
+        if (_work is not { Kind: WorkKind.Train } work || coverage.Epoch != _epoch || coverage.Step != work.Version
+            || (uint)coverage.Range >= (uint)_map.Ranges.Length)
         {
             return;
         }
@@ -151,7 +152,7 @@ public sealed partial class Coordinator
 
         foreach (ShardRange missing in coverage.Missing)
         {
-            for (int shard = missing.Start; shard < missing.End;)
+            for (int shard = Math.Max(0, missing.Start); shard < Math.Min(missing.End, work.Shards);)
             {
                 if (work.IsAwaited(shard))
                 {
@@ -165,12 +166,12 @@ public sealed partial class Coordinator
                 else
                 {
                     int start = shard;
-                    while (shard < missing.End && !work.IsAwaited(shard) && Holder(work, shard) is null)
+                    while (shard < Math.Min(missing.End, work.Shards) && !work.IsAwaited(shard) && Holder(work, shard) is null)
                     {
                         shard++;
                     }
 
-                    FindTargets(work, now);
+                    FindTargets(work, now, start);
                     if (_targets.Count > 0)
                     {
                         Deal(work, new ShardRange(start, shard), AssignmentCause.Lost, now, effects);

@@ -90,17 +90,14 @@ public sealed partial class Coordinator
         }
     }
 
-    /// <summary>Who can be given work now: the idle, else all who are not behind, else anyone.</summary>
-    private void FindTargets(OpenWork work, Instant now)
+    /// <summary>
+    /// Who can be given work now: the idle, else all who are not behind, else anyone. Who answered <paramref name="shard"/> with something
+    /// else comes last.
+    /// </summary>
+    private void FindTargets(OpenWork work, Instant now, int shard = -1)
     {
-        FindTargets(work, now, idleOnly: true);
-        if (_targets.Count > 0)
-        {
-            return;
-        }
-
-        FindTargets(work, now, idleOnly: false);
-        if (_targets.Count > 0)
+        if (FindTargets(work, now, idleOnly: true, shard) || FindTargets(work, now, idleOnly: false, shard)
+            || (shard >= 0 && (FindTargets(work, now, idleOnly: true) || FindTargets(work, now, idleOnly: false))))
         {
             return;
         }
@@ -124,17 +121,20 @@ public sealed partial class Coordinator
         }
     }
 
-    private void FindTargets(OpenWork work, Instant now, bool idleOnly)
+    private bool FindTargets(OpenWork work, Instant now, bool idleOnly, int shard = -1)
     {
         _targets.Clear();
         for (int i = 0; i < _workers.Count; i++)
         {
             WorkerEntry worker = _workers.GetValueAtIndex(i);
-            if (!worker.Draining && worker.Behind < 0 && !_membership.IsSuspect(worker.Id, now) && !(idleOnly && IsBusy(work, worker.Id)))
+            if (!worker.Draining && worker.Behind < 0 && !_membership.IsSuspect(worker.Id, now) && !(idleOnly && IsBusy(work, worker.Id))
+                && (shard < 0 || !work.WasRejected(shard, worker.Id)))
             {
                 _targets.Add(worker);
             }
         }
+
+        return _targets.Count > 0;
     }
 
     private static bool IsBusy(OpenWork work, ActorId worker)
@@ -223,7 +223,7 @@ public sealed partial class Coordinator
             var run = new ShardRange(start, shard);
             if (standing == Standing.Open)
             {
-                FindTargets(work, now);
+                FindTargets(work, now, start);
                 if (_targets.Count > 0)
                 {
                     Deal(work, run, !again ? AssignmentCause.First : WasDiscarded(work, start) ? AssignmentCause.Dispute : AssignmentCause.Lost, now, effects);

@@ -34,6 +34,7 @@ public sealed partial class Coordinator : IActor
     private readonly List<WorkerEntry> _targets = [];
     private readonly List<WorkerEntry> _planned = [];
     private readonly List<AssignmentEntry> _odd = [];
+    private readonly List<ShardRange> _subtrees = [];
 
     private RangeMap _map;
     private long _epoch;

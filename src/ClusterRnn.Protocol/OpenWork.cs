@@ -29,6 +29,7 @@ internal sealed class AssignmentEntry
     public bool Lost; // the worker is gone, or gave it back
     public bool Discarded; // its answer was found wrong, or nobody vouches for it
     public bool GivenUp; // discarded because it came too late and others had answered; should it come, it is compared
+    public bool Rejected; // discarded because what came was not an answer to it
     public bool Speculated; // another worker was given the same shards
     public ShardsReported? Report;
 
@@ -146,6 +147,20 @@ internal sealed class OpenWork
         foreach (AssignmentEntry entry in Entries)
         {
             if (entry.Worker == worker && (entry.IsOutstanding || entry.Report is not null) && entry.Range.Start <= shard && shard < entry.Range.End)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Whether this worker's answer to the shard was none.</summary>
+    public bool WasRejected(int shard, ActorId worker)
+    {
+        foreach (AssignmentEntry entry in Entries)
+        {
+            if (entry.Rejected && entry.Worker == worker && entry.Range.Start <= shard && shard < entry.Range.End)
             {
                 return true;
             }
