@@ -13,8 +13,8 @@ public sealed partial class Coordinator
     private void TakeUpJournal(JournalState? journal)
     {
         _unclaimed = journal?.Map is null;
-        _course = journal?.Course;
-        if (_course is { } course && course.Version == _contentVersion)
+        _courses = journal?.Courses ?? _courses;
+        if (_courses.At(_contentVersion) is { } course)
         {
             _policy.Restore(course.PolicyState);
         }

@@ -13,7 +13,7 @@ public sealed partial class Coordinator
 
     private long _courseFrom = -1; // where the policy wants another course to begin
     private int _courseAttempts;
-    private Course? _course; // the last one that it began
+    private CourseHistory _courses = new();
 
     private void RollBack(string reason, Instant now, EffectList effects, long toVersion = -1)
     {
@@ -62,15 +62,16 @@ public sealed partial class Coordinator
         {
             _courseAttempts = 0;
             _policy.GoBack(restored.PolicyState);
-            _course = new Course(restored.Version, _policy.Capture());
-            _digests.RemoveFrom(restored.Version);
+            _digests.RemoveFrom(_courses.Begin(new Course(restored.Version, _policy.Capture())));
         }
         else
         {
-            RestorePolicy(restored.Version, restored.PolicyState);
+            _digests.RemoveFrom(_courses.GoBackTo(restored.Version));
+            _policy.Restore(_courses.At(restored.Version)?.PolicyState ?? restored.PolicyState); // the course's may not have been saved yet
         }
 
-        effects.Do(new AppendJournal(new RollbackRecord(restored.Epoch, restored.Version, _restoreReason!, beginsCourse ? _course!.PolicyState : default)));
+        effects.Do(new AppendJournal(new RollbackRecord(
+            restored.Epoch, restored.Version, _restoreReason!, beginsCourse ? _courses.At(restored.Version)!.PolicyState : default)));
         _courseFrom = -1;
         long steps = Math.Max(0, Version - restored.Version);
         Counters.NoteRollbackTo(steps, _abandonedShards, _shape.Shards);
@@ -95,10 +96,6 @@ public sealed partial class Coordinator
 
         Gather(now, effects);
     }
-
-    /// <summary>The policy's state at a checkpoint; where a course began there, that of the course, which may not have been saved yet.</summary>
-    private void RestorePolicy(long version, ReadOnlyMemory<byte> saved)
-        => _policy.Restore(_course is { } course && course.Version == version ? course.PolicyState : saved);
 
     /// <summary>Writes the verdict, with what the step came to, to the journal; before that compares it with what it came to the last time.</summary>
     /// <returns>False when it differs and the job has ended.</returns>

@@ -10,6 +10,42 @@ namespace ClusterRnn.Protocol;
 /// <param name="PolicyState">The policy's state from which the job goes on.</param>
 public sealed record Course(long Version, ReadOnlyMemory<byte> PolicyState);
 
+/// <summary>
+/// The courses that a job is on: what it came to from the last one's version on holds for that course alone. Going back to before
+/// a course began leaves it: the step that was refused comes again, and so does the course.
+/// </summary>
+public sealed class CourseHistory
+{
+    private readonly List<Course> _courses = []; // by version, each begun on the one before
+
+    /// <summary>A course begins.</summary>
+    /// <returns>The first step of which nothing is known any more.</returns>
+    public long Begin(Course course)
+    {
+        ArgumentNullException.ThrowIfNull(course);
+        _courses.RemoveAll(before => before.Version >= course.Version);
+        _courses.Add(course);
+        return course.Version;
+    }
+
+    /// <summary>The job goes back to a checkpoint.</summary>
+    /// <returns>The first step of which nothing is known any more: the first of a course that began later; <see cref="long.MaxValue"/> when there is none.</returns>
+    public long GoBackTo(long version)
+    {
+        long first = long.MaxValue;
+        for (int i = _courses.Count - 1; i >= 0 && _courses[i].Version > version; i--)
+        {
+            first = _courses[i].Version;
+            _courses.RemoveAt(i);
+        }
+
+        return first;
+    }
+
+    /// <summary>The course that began at a version, or null.</summary>
+    public Course? At(long version) => _courses.Find(course => course.Version == version);
+}
+
 /// <summary>What a new coordinator has to know of its predecessors.</summary>
 public sealed class JournalState
 {
@@ -31,10 +67,10 @@ public sealed class JournalState
     /// <summary>How often the job went back to a checkpoint.</summary>
     public long Rollbacks { get; private set; }
 
-    /// <summary>Where the policy last began another course, or null.</summary>
-    public Course? Course { get; private set; }
+    /// <summary>Where the policy began another course.</summary>
+    public CourseHistory Courses { get; } = new();
 
-    /// <summary>What committed steps came to, by step. A rollback keeps them, since the steps executed again must come to the same; another course does not.</summary>
+    /// <summary>What committed steps came to, by step. A rollback keeps them, since the steps executed again must come to the same; steps of another course do not.</summary>
     public StepDigests Digests { get; } = new();
 
     /// <summary>Folds records, oldest first.</summary>
@@ -86,11 +122,9 @@ public sealed class JournalState
             case RollbackRecord rollback:
                 Verdict = null; // the step of the checkpoint comes next
                 Rollbacks++;
-                if (!rollback.PolicyState.IsEmpty)
-                {
-                    Course = new Course(rollback.Version, rollback.PolicyState);
-                    Digests.RemoveFrom(rollback.Version);
-                }
+                Digests.RemoveFrom(rollback.PolicyState.IsEmpty
+                    ? Courses.GoBackTo(rollback.Version)
+                    : Courses.Begin(new Course(rollback.Version, rollback.PolicyState)));
 
                 break;
         }

@@ -259,6 +259,12 @@ internal sealed class ServerRange
         if (!IsReplica || copy.Epoch != _context.Epoch || copy.Fence != _entry!.Fence || !HasContent || _waiting is not null)
         {
             _context.RefuseAndRelease(copy.Payload, effects);
+            if (IsReplica && copy.Epoch == _context.Epoch && copy.Fence == _entry!.Fence && Version < 0 && _loading is null && _waiting is null)
+            {
+                // It was filled before a map came that took the range away, and another that gave it back.
+                effects.Send(from, new RangeFilled(_context.Epoch, Range, _entry.Fence, -1));
+            }
+
             return;
         }
 
@@ -369,8 +375,23 @@ internal sealed class ServerRange
 
     public void OnFilled(ActorId from, RangeFilled filled, EffectList effects)
     {
-        if (!IsOwner || from != _entry!.Replica || filled.Epoch != _context.Epoch || filled.Fence != _entry.Fence || filled.Version != Version
-            || _applying || _replicaFilled)
+        if (!IsOwner || from != _entry!.Replica || filled.Epoch != _context.Epoch || filled.Fence != _entry.Fence || _applying)
+        {
+            return;
+        }
+
+        if (filled.Version < 0 && _replicaFilled)
+        {
+            _replicaFilled = false;
+            _replicaAsked = false;
+            _replicaHolds = false;
+            _replicaRetryAt = Instant.Never;
+            _fillAttempts = 0;
+            Fill(effects);
+            return;
+        }
+
+        if (filled.Version != Version || _replicaFilled)
         {
             return;
         }

@@ -10,6 +10,7 @@ namespace ClusterRnn.Engines.Simulator.Checkers;
 internal sealed class LedgerChecker(Simulation simulation) : Checker(simulation, "ledger")
 {
     private readonly Dictionary<long, VerdictRecord> _first = [];
+    private readonly List<long> _courses = []; // where each began
     private bool _lostPower;
 
     /// <inheritdoc/>
@@ -18,11 +19,20 @@ internal sealed class LedgerChecker(Simulation simulation) : Checker(simulation,
     /// <inheritdoc/>
     public override void Journaled(CoordinatorHost coordinator, JournalRecord record)
     {
-        if (record is RollbackRecord { PolicyState.IsEmpty: false } back)
+        if (record is RollbackRecord back)
         {
-            foreach (long step in _first.Keys.Where(step => step >= back.Version).ToArray())
+            // From where another course begins, or one is left again, steps come to something else.
+            long[] left = [.. _courses.Where(began => began > back.Version)];
+            long otherwise = !back.PolicyState.IsEmpty ? back.Version : left.Length > 0 ? left.Min() : long.MaxValue;
+            _courses.RemoveAll(began => began > back.Version);
+            if (!back.PolicyState.IsEmpty)
             {
-                _first.Remove(step); // from there on it is another course
+                _courses.Add(back.Version);
+            }
+
+            foreach (long step in _first.Keys.Where(step => step >= otherwise).ToArray())
+            {
+                _first.Remove(step);
             }
         }
 

@@ -70,6 +70,7 @@ public sealed unsafe class Ledger
     private readonly SortedDictionary<long, VerdictRecord> _committed = [];
     private readonly SortedDictionary<long, ulong> _undone = []; // what a step came to before a rollback
     private readonly SortedDictionary<long, int> _repetitions = [];
+    private readonly CourseHistory _courses = new();
     private long _rollbacks;
     private long _stepsAgain;
     private long _differingAgain;
@@ -110,7 +111,15 @@ public sealed unsafe class Ledger
                 {
                     _committed.Remove(step);
                     _repetitions.Remove(step);
-                    _undone[step] = rollback.PolicyState.IsEmpty ? undone.Digest : 0; // another course comes to something else
+                    _undone[step] = undone.Digest;
+                }
+
+                long otherwise = rollback.PolicyState.IsEmpty
+                    ? _courses.GoBackTo(rollback.Version)
+                    : _courses.Begin(new Course(rollback.Version, rollback.PolicyState));
+                foreach (long step in _undone.Keys.Where(step => step >= otherwise).ToArray())
+                {
+                    _undone[step] = 0; // another course comes to something else
                 }
 
                 break;

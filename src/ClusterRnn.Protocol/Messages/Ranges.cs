@@ -13,9 +13,9 @@ namespace ClusterRnn.Protocol.Messages;
 /// <param name="Payload">Where the host keeps it.</param>
 public sealed record RangeCopy(long Epoch, int Range, long Fence, long Version, long Payload) : Message;
 
-/// <summary>Replica to owner: I have the content of this version. From here on reduced gradients keep me up.</summary>
+/// <summary>Replica to owner: I have the content of this version. From here on reduced gradients keep me up. Or: I have none any more.</summary>
 /// <param name="Epoch">The epoch.</param>
 /// <param name="Range">The range.</param>
 /// <param name="Fence">Its fence.</param>
-/// <param name="Version">The version.</param>
+/// <param name="Version">The version; -1 without content.</param>
 public sealed record RangeFilled(long Epoch, int Range, long Fence, long Version) : Message;

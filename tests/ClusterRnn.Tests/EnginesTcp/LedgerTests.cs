@@ -144,6 +144,21 @@ public sealed class LedgerTests
         Assert.StartsWith($"step {other.Verdict.Step} came to ", report.FirstOffence, StringComparison.Ordinal);
     }
 
+    // Steps of a course that the policy began come to something else than before it, and again when the job is back before it.
+    [Fact]
+    public void Another_course_comes_to_something_else()
+    {
+        TrainingJob job = NodeJobs.Text(steps: Steps + 1);
+        List<JournalRecord> clean = Journal(job);
+        IEnumerable<JournalRecord> otherwise = clean[7..13].Select(record => record is VerdictRecord step ? step with { Digest = step.Digest ^ 1 } : record);
+        JournalRecord[] course = [.. clean[..13], new RollbackRecord(2, 6, "not finite", new byte[] { 1 }), .. otherwise];
+        LedgerReport report = Ledger.Verify([.. course, new RollbackRecord(3, 4, "a server was lost"), .. clean[5..]], job, 0, Steps);
+        Assert.True(report.IsClean, report.FirstOffence);
+        Assert.Equal((2, 0), (report.Rollbacks, report.DifferingAgain));
+        report = Ledger.Verify([.. course, new RollbackRecord(3, 7, "a server was lost"), .. clean[8..]], job, 0, Steps); // without leaving the course
+        Assert.True(report.DifferingAgain > 0);
+    }
+
     [Fact]
     public void An_adopted_verdict_is_committed_and_a_stop_is_not()
     {

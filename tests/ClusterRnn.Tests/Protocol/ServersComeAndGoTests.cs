@@ -200,6 +200,24 @@ public class ServersComeAndGoTests
         Assert.Null(JournalState.Of([.. whole, new RollbackRecord(2, 1, "a range")]).Verdict);
     }
 
+    // A step was refused and the job went on from step 2 otherwise. Back before that it is on the course of before again, and steps
+    // come to what they came to there.
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(2, 3)]
+    [InlineData(3, 3)]
+    public void WhatIsKnownOfACourseIsForgottenWhenTheJobGoesBackToBeforeIt(long to, long known)
+    {
+        var verdict = new Verdict(1, 0, default, default);
+        JournalRecord[] records = [new EpochRecord(1, -1, 0), Step(0), Step(1), Step(2), new RollbackRecord(2, 2, "not finite", new byte[] { 7 }), Step(2), Step(3),
+            new RollbackRecord(3, to, "a server is lost")];
+        var state = JournalState.Of(records);
+        Assert.Equal(known, Enumerable.Range(0, 5).Last(step => state.Digests.TryGet(step, out _)));
+        Assert.Equal(to >= 2, state.Courses.At(2) is not null);
+
+        VerdictRecord Step(long step) => new(verdict with { Step = step }, (ulong)step + 5, [1]);
+    }
+
     [Fact]
     public void AWorkerFollowsAPromotionWithWhatItHasAndComputesNothingAgain()
     {
@@ -260,6 +278,46 @@ public class ServersComeAndGoTests
         Assert.Empty(s.DoneOf<ReduceSegment>());
         s.Tell(ActorId.Worker(0), new Piece(new PieceKey(1, 5, 3, 0, new ShardRange(0, 4), 1), 14));
         Assert.Single(s.DoneOf<ReduceSegment>());
+    }
+
+    // It is filled, then a map comes that takes the range away and was sent before the filling, then one that gives it back.
+    [Fact]
+    public void AReplicaThatIsEmptyAgainSaysSoAndIsFilledOnceMore()
+    {
+        var replica = new Probe(new ParameterServer(s_second, ActorId.Coordinator, CoordinatorProbe.Shape, new ProtocolTimes(), -1));
+        replica.Tell(ActorId.Coordinator, new ClaimEpoch(1, Replicated(1, s_second)));
+        replica.Tell(s_first, new RangeCopy(1, 0, 3, 5, 10));
+        replica.Tell(s_second, new RangeLoaded(0, 5));
+        Assert.Equal(5, Assert.Single(replica.SentOf<RangeFilled>()).Message.Version);
+        replica.Tell(ActorId.Coordinator, new ClaimEpoch(1, Replicated(2, null)));
+        replica.Tell(ActorId.Coordinator, new ClaimEpoch(1, Replicated(3, s_second)));
+        replica.Forget();
+        replica.Tell(s_first, new ReducedCopy(1, 5, 0, 0, 3, 77, 11));
+        Assert.Empty(replica.SentOf<ReplicaHolds>());
+        (ActorId to, RangeFilled empty) = Assert.Single(replica.SentOf<RangeFilled>());
+        Assert.Equal((s_first, -1L, 11L), (to, empty.Version, Assert.Single(replica.DoneOf<ReleasePayload>()).Payload));
+
+        var owner = new Probe(new ParameterServer(s_first, ActorId.Coordinator, CoordinatorProbe.Shape, new ProtocolTimes(), -1));
+        owner.Tell(ActorId.Coordinator, new ClaimEpoch(1, Replicated(1, s_second)));
+        owner.Tell(ActorId.Coordinator, new RangeCopy(1, 0, 3, 5, 20));
+        owner.Tell(s_first, new RangeLoaded(0, 5));
+        owner.Tell(s_second, new RangeFilled(1, 0, 3, 5));
+        owner.Tell(ActorId.Worker(0), new Piece(new PieceKey(1, 5, 3, 0, new ShardRange(0, 4), 1), 21));
+        owner.Tell(s_first, new SegmentReduced(5, Assert.Single(owner.DoneOf<ReduceSegment>()).Ticket, 0, [new BlockSum(new ShardRange(0, 2), 1)], true, 77));
+        Assert.Single(owner.DoneOf<SendReducedCopy>());
+        owner.Forget();
+        owner.Tell(s_third, empty); // not the replica's word
+        Assert.Empty(owner.DoneOf<SendRangeCopy>());
+        owner.Tell(s_second, empty);
+        Assert.Equal((s_second, 5L), (Assert.Single(owner.DoneOf<SendRangeCopy>()).To, owner.DoneOf<SendRangeCopy>()[0].Version));
+        Assert.Empty(owner.SentOf<Prepared>());
+        owner.Tell(s_second, new RangeFilled(1, 0, 3, 5));
+        Assert.Single(owner.DoneOf<SendReducedCopy>());
+        owner.Tell(s_second, new ReplicaHolds(1, 5, 0, 0));
+        Assert.Single(owner.SentOf<Prepared>());
+
+        static RangeMap Replicated(long revision, ActorId? second)
+            => new([new RangeOwner(0, 0, 2, s_first, 3, second)], [new Segment(0, 0, 0, 2)], revision, 1);
     }
 
     [Fact]
