@@ -44,7 +44,8 @@ public sealed class Model
 
         // A row's labels have no times: its loss needs all of its outputs.
         ReadsAhead |= Loss == LossKind.Ctc;
-        Layout = new ParameterLayout(declarations.Tensors);
+        Layout = new ParameterLayout(declarations.Tensors, Frozen(config.Freeze, declarations.Tensors));
+        FirstTrainedLayer = Layout.Tensors.Where(tensor => !tensor.IsFrozen).Select(tensor => tensor.Layer).DefaultIfEmpty(layers.Count).Min();
         LayerNames = [.. layers.Select(layer => layer.Name)];
         initializers = declarations.Initializers;
         FinalActivation = LayerFactory.FinalActivation(config, Loss);
@@ -85,6 +86,9 @@ public sealed class Model
 
     /// <summary>The names of its layers in forward order, as <see cref="ParameterTensor.Layer"/> numbers them; a stack counts once for each of its layers.</summary>
     public IReadOnlyList<string> LayerNames { get; }
+
+    /// <summary>The lowest layer that has something to learn: the way back ends there. The number of layers when all is frozen.</summary>
+    public int FirstTrainedLayer { get; }
 
     /// <summary>The last function that the loss takes over (softmax, sigmoid) or linear: what turns logits into outputs.</summary>
     public ActivationKind FinalActivation { get; }
@@ -136,6 +140,24 @@ public sealed class Model
 
     /// <summary>Fresh layers in forward order, bound to nothing yet.</summary>
     internal IReadOnlyList<Layer> CreateLayers() => LayerFactory.Create(this);
+
+    private static Func<string, bool>? Frozen(IReadOnlyList<string> patterns, IReadOnlyList<(string Name, long[] Shape, int Layer)> tensors)
+    {
+        for (int i = 0; i < patterns.Count; i++)
+        {
+            if (!tensors.Any(tensor => TensorNames.Matches(patterns[i], tensor.Name)))
+            {
+                throw new ModelException($"freeze[{i}]", $"'{patterns[i]}' matches none of the model's tensors: expected a layer's name or a tensor's, with * and ?; there are {string.Join(", ", tensors.Select(tensor => tensor.Name))}.");
+            }
+        }
+
+        if (patterns.Count > 0 && tensors.All(tensor => patterns.Any(pattern => TensorNames.Matches(pattern, tensor.Name))))
+        {
+            throw new ModelException("freeze", $"{string.Join(", ", patterns.Select(pattern => $"'{pattern}'"))} leaves nothing to learn: all of the model's tensors are frozen. Leave one of its layers out.");
+        }
+
+        return patterns.Count == 0 ? null : name => patterns.Any(pattern => TensorNames.Matches(pattern, name));
+    }
 
     private static IReadOnlyList<MetricKind> DefaultMetrics(LossKind loss) => loss switch
     {

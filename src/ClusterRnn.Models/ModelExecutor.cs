@@ -29,6 +29,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     private readonly TrainingStep step = new();
     private readonly int[] rowCounts;
     private readonly ParameterTensor[] tensors;
+    private readonly ParameterTensor[] frozen;
     private readonly Arena arena;
     private StepScope windowScope = null!;
     private StepScope targetScope = null!;
@@ -94,6 +95,7 @@ public sealed unsafe class ModelExecutor : IDisposable
         this.training = training;
         rowCounts = new int[maximumShards];
         tensors = [.. model.Layout.Tensors];
+        frozen = [.. tensors.Where(tensor => tensor.IsFrozen)];
         MemoryBytes = Arena.Measure(Plan);
         arena = new Arena(onlyMeasure ? 0 : MemoryBytes);
         if (!onlyMeasure)
@@ -159,7 +161,12 @@ public sealed unsafe class ModelExecutor : IDisposable
         loss.Forward(batch, rowOrder, sums);
         for (int i = layers.Length - 1; i >= 0; i--)
         {
-            layers[i].Backward(step);
+            if (i >= Model.FirstTrainedLayer)
+            {
+                layers[i].Backward(step);
+            }
+
+            ClearFrozen(i, slice.Merge.Subtrees.Length, subtreeGradients);
             layerFinished?.Invoke(layers[i].Index);
         }
 
@@ -460,6 +467,11 @@ public sealed unsafe class ModelExecutor : IDisposable
             BackThroughSegments(batch, slice, sums);
             Join(merge, gradients);
         }
+
+        for (int layer = 0; layer < layers.Length && frozen.Length > 0; layer++)
+        {
+            ClearFrozen(layer, merge.Subtrees.Length, subtreeGradients);
+        }
     }
 
     /// <summary>Forward through the layers that carry a state: keeps the state at the start of each segment, and the one to be captured.</summary>
@@ -526,7 +538,7 @@ public sealed unsafe class ModelExecutor : IDisposable
                 loss.Forward(batch, rowOrder, sums);
             }
 
-            for (int i = end - 1; i >= 0 && step.IsTraining; i--)
+            for (int i = end - 1; i >= Model.FirstTrainedLayer && step.IsTraining; i--)
             {
                 layers[i].Backward(step);
             }
@@ -562,6 +574,18 @@ public sealed unsafe class ModelExecutor : IDisposable
             }
 
             depth = merge.OutputAfter[shard] >= 0 ? 0 : depth;
+        }
+    }
+
+    /// <summary>What is frozen has the gradient +0, whatever the layers above it have written there.</summary>
+    private void ClearFrozen(int layer, int subtrees, float** gradients)
+    {
+        foreach (ParameterTensor tensor in frozen)
+        {
+            for (int i = 0; i < subtrees && tensor.Layer == layer; i++)
+            {
+                new Span<float>(gradients[i] + tensor.Offset, (int)tensor.Count).Clear();
+            }
         }
     }
 

@@ -18,6 +18,7 @@ namespace ClusterRnn.Models;
 /// <param name="FirstBlock">Its first block.</param>
 /// <param name="BlockCount">How many blocks it takes.</param>
 /// <param name="Layer">The index of its layer in forward order: gradients are ready in descending order of it.</param>
+/// <param name="IsFrozen">Whether it stays as it is: its gradient is +0 by definition, and no step changes it or the optimizer's state of it.</param>
 public sealed record ParameterTensor(
     string Name,
     ReadOnlyMemory<long> Shape,
@@ -25,7 +26,8 @@ public sealed record ParameterTensor(
     long Count,
     int FirstBlock,
     int BlockCount,
-    int Layer)
+    int Layer,
+    bool IsFrozen = false)
 {
     /// <summary>The shape for people: <c>1024 x 256</c>.</summary>
     public string ShapeText => string.Join(" x ", Shape.ToArray());
@@ -39,7 +41,7 @@ public sealed class ParameterLayout
 
     private readonly Dictionary<string, ParameterTensor> byName = new(StringComparer.Ordinal);
 
-    internal ParameterLayout(IReadOnlyList<(string Name, long[] Shape, int Layer)> declared)
+    internal ParameterLayout(IReadOnlyList<(string Name, long[] Shape, int Layer)> declared, Func<string, bool>? isFrozen = null)
     {
         var tensors = new List<ParameterTensor>();
         int block = 0;
@@ -52,7 +54,7 @@ public sealed class ParameterLayout
             }
 
             int blocks = checked((int)((count + BlockSize - 1) / BlockSize));
-            var tensor = new ParameterTensor(name, shape, (long)block * BlockSize, count, block, blocks, layer);
+            var tensor = new ParameterTensor(name, shape, (long)block * BlockSize, count, block, blocks, layer, isFrozen is not null && isFrozen(name));
             if (!byName.TryAdd(name, tensor))
             {
                 throw new ModelException("layers", $"Two tensors are named {name}. Give one of the layers another name.");
@@ -75,8 +77,24 @@ public sealed class ParameterLayout
     /// <summary>Blocks of the flat vector.</summary>
     public int BlockCount { get; }
 
-    /// <summary>Trainable parameters, padding excluded.</summary>
+    /// <summary>Parameters, padding excluded.</summary>
     public long ParameterCount => Tensors.Sum(tensor => tensor.Count);
+
+    /// <summary>Whether any tensor is frozen.</summary>
+    public bool HasFrozen => Tensors.Any(tensor => tensor.IsFrozen);
+
+    /// <summary>Whether a block is of a frozen tensor.</summary>
+    public bool IsFrozen(int block)
+    {
+        int low = 0, high = Tensors.Count - 1;
+        while (low < high)
+        {
+            int middle = (low + high + 1) / 2;
+            (low, high) = Tensors[middle].FirstBlock <= block ? (middle, high) : (low, middle - 1);
+        }
+
+        return Tensors.Count > 0 && Tensors[low].IsFrozen;
+    }
 
     /// <summary>The tensor of that name.</summary>
     /// <exception cref="KeyNotFoundException">There is none.</exception>

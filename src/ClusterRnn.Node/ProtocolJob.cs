@@ -23,7 +23,8 @@ public static class ProtocolJob
     /// <param name="servers">How many servers there are.</param>
     /// <param name="leastSegmentBlocks">
     /// Ranges are cut into segments where a layer begins, so that its gradient can travel while the backward pass goes on
-    /// below it; a segment has at least so many blocks. 0: one segment to a range.
+    /// below it; a segment has at least so many blocks. 0: one segment to a range. Either way what is frozen is cut apart
+    /// (<see cref="IsFrozen"/>).
     /// </param>
     public static RangeMap MapOf(TrainingJob job, int servers, int leastSegmentBlocks = 0)
     {
@@ -35,11 +36,12 @@ public static class ProtocolJob
         {
             ranges.Add(new RangeOwner(i, cut[i].First, cut[i].Count, ActorId.Server(i), 1, null));
             int first = cut[i].First, end = first + cut[i].Count;
-            for (int t = 1; t < job.Layout.Tensors.Count && leastSegmentBlocks > 0; t++)
+            for (int t = 1; t < job.Layout.Tensors.Count; t++)
             {
-                ParameterTensor tensor = job.Layout.Tensors[t];
+                ParameterTensor tensor = job.Layout.Tensors[t], before = job.Layout.Tensors[t - 1];
                 int at = tensor.FirstBlock;
-                if (tensor.Layer != job.Layout.Tensors[t - 1].Layer && at - first >= leastSegmentBlocks && end - at >= leastSegmentBlocks)
+                bool beginsLayer = leastSegmentBlocks > 0 && tensor.Layer != before.Layer && at - first >= leastSegmentBlocks && end - at >= leastSegmentBlocks;
+                if (beginsLayer || (tensor.IsFrozen != before.IsFrozen && at > first && at < end))
                 {
                     segments.Add(new Segment(segments.Count, i, first, at - first));
                     first = at;
@@ -53,6 +55,13 @@ public static class ProtocolJob
         }
 
         return new RangeMap(ranges.MoveToImmutable(), segments.ToImmutable());
+    }
+
+    /// <summary>Whether a segment's gradient is zero by definition: its pieces carry no floats, and nobody reads any.</summary>
+    public static bool IsFrozen(TrainingJob job, in Segment segment)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        return job.Layout.IsFrozen(segment.FirstBlock);
     }
 
     /// <summary>Which segments are final once the backward pass has finished a layer: those whose lowest layer it is.</summary>

@@ -176,7 +176,8 @@ public sealed unsafe class RangeMemory : IDisposable
         long start = new BlockRange(segment.FirstBlock, segment.BlockCount).FirstFloat;
         Span<GradientPiece> pieces = reduce.Pieces.Length <= 64 ? stackalloc GradientPiece[reduce.Pieces.Length] : new GradientPiece[reduce.Pieces.Length];
         bool finite = true;
-        for (int first = 0; first < segment.BlockCount; first += BlocksAtOnce)
+        int reduced = ProtocolJob.IsFrozen(_job, segment) ? 0 : segment.BlockCount; // a frozen gradient is and stays zero
+        for (int first = 0; first < reduced; first += BlocksAtOnce)
         {
             var blocks = new BlockRange(segment.FirstBlock + first, Math.Min(BlocksAtOnce, segment.BlockCount - first));
             for (int i = 0; i < pieces.Length; i++)

@@ -5,6 +5,7 @@ using System.Text;
 using ClusterRnn.Data;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.FineTuning;
 using ClusterRnn.Training.Policy;
 using ClusterRnn.Training.Tasks;
 
@@ -41,6 +42,13 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         ArgumentNullException.ThrowIfNull(config);
         config = config.Resolve();
         BatchConfig batch = config.Batch;
+        if (artefact is null && config.InitFrom is { } from)
+        {
+            // The tokens of a text keep the numbers that the other run's embedding knows them by.
+            config = config with { InitFrom = StartingModel.Pin(from, baseFolder) };
+            artefact = StartingModel.ArtefactFor(config, baseFolder);
+        }
+
         var batching = new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, config.Seed) { Buckets = batch.Buckets };
         return Of(config, Dataset.Open(config.Data, batching, baseFolder, artefact), baseFolder, ConfigLoader.ToJson(config));
     }
@@ -60,6 +68,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
             ? new ModelWidths(InputKind.Tokens, data.InputVocabulary, data.OutputWidth)
             : new ModelWidths(InputKind.Features, data.FeatureWidth, data.OutputWidth);
         TrainingJob job = Assemble(config, widths, data.Training, data.Validation, data.Test, data.Sha256, json);
+        job = job with { Start = config.InitFrom is { } from ? new StartingModel(from, baseFolder, data.Artefact.Vocabulary) : null };
         CheckTargets(job.Model, data);
         CheckWholeSequences(config, job.Model, data);
         return new ResolvedJob(config, data, job, baseFolder);

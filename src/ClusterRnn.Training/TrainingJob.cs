@@ -4,6 +4,7 @@ using ClusterRnn.Data;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Computing;
+using ClusterRnn.Training.FineTuning;
 using ClusterRnn.Training.Optimizers;
 using ClusterRnn.Training.Policy;
 
@@ -61,6 +62,9 @@ public sealed record TrainingJob
     /// </summary>
     public int RecomputeEvery { get; init; }
 
+    /// <summary>The model of another run from which the training starts, or null.</summary>
+    public StartingModel? Start { get; init; }
+
     /// <summary>Validation and test data, as far as there are any.</summary>
     public IEnumerable<IBatchSource> EvaluationSources => new[] { Validation, Test }.OfType<IBatchSource>();
 
@@ -115,6 +119,18 @@ public sealed record TrainingJob
     /// <summary>Where a shard's state begins among the states of all rows.</summary>
     public long StateOffset(int shard) =>
         CarriesState ? (long)Dealing.RowsOf(shard, Shards, Train.BatchRows).First * Model.StateWidth : 0;
+
+    /// <summary>The parameters before the first step: drawn, and taken over from another run where the job starts from one.</summary>
+    /// <returns>The flat vector.</returns>
+    /// <exception cref="TrainingException">The other run's model is not there any more, or not the one it was.</exception>
+    /// <exception cref="CheckpointException">It can't be read.</exception>
+    public float[] InitialParameters()
+    {
+        var parameters = new float[Layout.Length];
+        Model.Initialize(Seed, parameters);
+        Start?.Take(Layout, parameters);
+        return parameters;
+    }
 
     /// <summary>The decisions of the training, at version 0.</summary>
     /// <exception cref="TrainingException">The settings contradict each other.</exception>

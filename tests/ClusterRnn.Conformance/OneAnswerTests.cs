@@ -53,6 +53,16 @@ public sealed class OneAnswerTests
     public Task RecomputingChangesNoBit(string workers, string every) =>
         ExpectTheSame(Job.Tiny, "--workers", workers, "--memory", "8MB", "--set", "cluster.recompute=true", "--set", $"cluster.recomputeEvery={every}");
 
+    /// <summary>What is frozen is neither exchanged nor changed, wherever its blocks lie.</summary>
+    [Theory]
+    [InlineData("in-process", 3, 2)]
+    [InlineData("tcp", 2, 2)]
+    public async Task FrozenLayersChangeNoBit(string engine, int workers, int servers)
+    {
+        await ExpectTheSame(Job.Frozen, "--engine", engine, "--workers", $"{workers}", "--servers", $"{servers}");
+        Assert.NotEqual((await Job.Tiny.UndisturbedAsync()).ModelSha256, (await Job.Frozen.UndisturbedAsync()).ModelSha256);
+    }
+
     /// <summary>Two thousand rows computed one group of shards after the other.</summary>
     [Fact]
     public async Task AWorkersMemoryLimitChangesNoBit()

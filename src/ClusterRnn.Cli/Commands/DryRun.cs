@@ -28,7 +28,7 @@ internal static class DryRun
         var rows = new List<string[]>();
         foreach (ParameterTensor tensor in layout.Tensors)
         {
-            rows.Add([tensor.Name, string.Join(" x ", tensor.Shape.ToArray()), Figures.Count(tensor.Count)]);
+            rows.Add([tensor.Name, string.Join(" x ", tensor.Shape.ToArray()), tensor.IsFrozen ? $"{Figures.Count(tensor.Count)} frozen" : Figures.Count(tensor.Count)]);
         }
 
         rows.Add(["all", "", Figures.Count(layout.ParameterCount)]);

@@ -2,6 +2,8 @@
 // before it is checked, so `--workers 0` and `cluster: { workers: 0 }` get the same complaint. Nothing is written before
 // config, data and model have all passed.
 using System.CommandLine;
+using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Data;
@@ -10,6 +12,7 @@ using ClusterRnn.Training;
 using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Computing;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.FineTuning;
 using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Cli.Commands;
@@ -23,6 +26,7 @@ internal static class TrainCommand
         command.Examples.Add(("train configs/quickstart.yaml", "Train a small character model with two workers in this process."));
         command.Examples.Add(("train configs/char-lm.yaml --set data.path='texts/**/*.txt'", "Train on any text."));
         command.Examples.Add(("train configs/quickstart.yaml --engine tcp --workers 3", "The same model from three worker processes."));
+        command.Examples.Add(("train configs/char-lm.yaml --init-from runs/books-1 --set model.freeze='[embedding]'", "Fine-tune another run's model, its embedding as it is."));
         command.Examples.Add(("train configs/quickstart.yaml --resume", "Go on where the newest run of this config was stopped."));
         var engine = new Option<string?>("--engine") { Description = "What runs the job (cluster.engine): in-process, or tcp for worker and server processes. The result is the same.", HelpName = "NAME" };
         Fill(command, terminal, engine, (_, config) => Choose(engines, config.Cluster.Engine));
@@ -47,6 +51,7 @@ internal static class TrainCommand
         var output = new Option<string?>("--out", "-o") { Description = "The run folder. Default: a new folder runs/NAME-N.", HelpName = "FOLDER" };
         var seed = new Option<string?>("--seed") { Description = "The seed of everything random (seed).", HelpName = "N" };
         Option<long?> steps = NumberOption.Of<long>("--steps", "Stop after step N, with a checkpoint, as if interrupted there; --resume goes on.", 0);
+        var initFrom = new Option<string?>("--init-from") { Description = "Fine-tuning: start from the model of RUN (initFrom.run); what fits is taken, the rest is new. model.freeze keeps parts as they are.", HelpName = "RUN" };
         var resume = new Option<string?>("--resume") { Description = "Go on from the newest whole checkpoint of RUN; without RUN: of --out, or of this config's newest run.", HelpName = "RUN", Arity = ArgumentArity.ZeroOrOne };
         command.Add(config);
         command.Add(dryRun);
@@ -55,7 +60,7 @@ internal static class TrainCommand
             command.Add(engine);
         }
 
-        foreach (Option option in new Option[] { workers, threads, servers, replicas, memory, set, output, seed, steps, resume })
+        foreach (Option option in new Option[] { workers, threads, servers, replicas, memory, set, output, seed, steps, initFrom, resume })
         {
             command.Add(option);
         }
@@ -70,6 +75,7 @@ internal static class TrainCommand
             Assign("--replicas", "cluster.replicas", parsed.GetValue(replicas));
             Assign("--memory", "cluster.workerMemory", parsed.GetValue(memory));
             Assign("--seed", "seed", parsed.GetValue(seed));
+            Assign("--init-from", "initFrom.run", parsed.GetValue(initFrom));
             assignments.AddRange((parsed.GetValue(set) ?? []).Select(ConfigAssignment.Parse));
             bool resumes = parsed.GetResult(resume) is not null;
             var request = new Request(parsed.GetValue(config), assignments, parsed.GetValue(output), parsed.GetValue(steps), resumes, parsed.GetValue(resume));
@@ -87,11 +93,15 @@ internal static class TrainCommand
 
     /// <summary>Opens a job's data and builds its model; what doesn't fit is said with its place in the config.</summary>
     /// <exception cref="ConfigException">Model or data contradict the config.</exception>
-    public static ResolvedJob Open(BoundConfig<JobConfig> bound)
+    public static ResolvedJob Open(BoundConfig<JobConfig> bound, DataArtefact? artefact = null)
     {
         try
         {
-            return ResolvedJob.Open(bound.Value, Environment.CurrentDirectory);
+            return ResolvedJob.Open(bound.Value, Environment.CurrentDirectory, artefact);
+        }
+        catch (TrainingException error) when (bound.Value.InitFrom is not null)
+        {
+            throw bound.Error("initFrom.run", error.Message);
         }
         catch (ModelException error)
         {
@@ -111,8 +121,9 @@ internal static class TrainCommand
     private static async Task<int> RunAsync(Terminal terminal, Func<JobConfig, IEngine> choose, Request request, bool isDryRun, CancellationToken cancellation)
     {
         BoundConfig<JobConfig> bound = Load(request);
-        JobConfig config = bound.Value;
-        ResolvedJob job = Open(bound);
+        (bound, DataArtefact? artefact) = Start(terminal, request, bound);
+        ResolvedJob job = Open(bound, artefact);
+        JobConfig config = job.Config;
 
         // Contradictions between the settings show here, before anything is written.
         job.Job.CreatePolicy();
@@ -134,6 +145,7 @@ internal static class TrainCommand
 
         if (isDryRun)
         {
+            ShowStart(terminal, bound, job, null);
             DryRun.Show(terminal, job);
             return ExitCode.Success;
         }
@@ -141,7 +153,82 @@ internal static class TrainCommand
         IEngine engine = choose(config);
         (RunFolder folder, Checkpoint? from) = Place(terminal, request, job);
         cancellation.ThrowIfCancellationRequested();
+        if (from is null)
+        {
+            ShowStart(terminal, bound, job, folder);
+        }
+
         return await new TrainingRun(terminal, engine, job, folder, from, request.Config, request.Assignments).RunAsync(request.StopAfter, cancellation).ConfigureAwait(false);
+    }
+
+    // Fine-tuning: which model a new run starts from, and on going on what the run's own folder says of that.
+    private static (BoundConfig<JobConfig> Bound, DataArtefact? Artefact) Start(Terminal terminal, Request request, BoundConfig<JobConfig> bound)
+    {
+        JobConfig config = bound.Value;
+        RunFolder? earlier = !request.Resumes ? null
+            : (request.ResumeRun ?? request.Out) is { } path ? new RunFolder(path) : RunFolder.Newest(config.Output.Folder, config.Name);
+        if (earlier is not null && File.Exists(earlier.ConfigPath))
+        {
+            InitFromConfig? first = JobConfig.Load(earlier.ConfigPath).Value.InitFrom;
+            if (config.InitFrom is not null && first is null)
+            {
+                throw new UsageException($"--resume {earlier.Path}: this run did not start from another model. Start a new run without --resume, or leave --init-from out.");
+            }
+
+            config = config with { InitFrom = first };
+            DataArtefact? artefact = null;
+            if (config.InitFrom is not null && new CheckpointStore(earlier.CheckpointsPath, config.Checkpoint).FindNewest().Found is { } newest)
+            {
+                // Its vocabulary lies with it: what it started from is not needed any more.
+                artefact = DataArtefact.FromJson(Encoding.UTF8.GetString(CheckpointStore.ReadArtefacts(newest)[ResolvedJob.ArtefactFile]));
+            }
+
+            return (bound with { Value = config }, artefact);
+        }
+
+        if (config.InitFrom is { ModelSha256: null } start)
+        {
+            try
+            {
+                config = config with { InitFrom = start with { Run = SavedRun.Find(start.Run, best: false, terminal).Checkpoint.Path } };
+            }
+            catch (UsageException error)
+            {
+                throw bound.Error("initFrom.run", $"'initFrom.run': {error.Message}");
+            }
+        }
+
+        return (bound with { Value = config }, null);
+    }
+
+    // What is taken from another run's model, said and written down.
+    private static void ShowStart(Terminal terminal, BoundConfig<JobConfig> bound, ResolvedJob job, RunFolder? folder)
+    {
+        if (job.Job.Start is not { } start)
+        {
+            return;
+        }
+
+        IReadOnlyList<TensorStart> plan;
+        try
+        {
+            plan = start.Plan(job.Job.Layout);
+        }
+        catch (TrainingException error)
+        {
+            throw bound.Error("initFrom.run", error.Message);
+        }
+
+        terminal.WriteLine($"starting from {start.Config.Run}, model {start.Config.ModelSha256}");
+        Tables.Write(terminal, ["tensor", "shape", "parameters"], [.. plan.Select(line => new[]
+        {
+            line.Name, line.To, line.IsFrozen ? $"{line.Text}, frozen" : line.Text,
+        })]);
+        terminal.WriteLine("");
+        if (folder is not null)
+        {
+            File.WriteAllText(folder.StartPath, JsonSerializer.Serialize(new StartFile(start.Config.Run, start.Config.ModelSha256, plan), ConfigJson.Options) + "\n");
+        }
     }
 
     private static BoundConfig<JobConfig> Load(Request request)
@@ -219,7 +306,7 @@ internal static class TrainCommand
         // Where it runs, how long, what is shown and kept changes no step that is computed; with two exceptions.
         static bool DecidesTheModel(string path, JsonNode? config) => path.Split('.')[0] switch
         {
-            "name" or "cluster" or "output" or "generate" => false,
+            "name" or "cluster" or "output" or "generate" or "initFrom" => false,
             "stop" => path is "stop" or "stop.steps" or "stop.epochs" && FollowsTheEnd(config),
             "checkpoint" => path is "checkpoint" or "checkpoint.every" && (string?)config?["nonFinite"] == "rollback",
             _ => path != "data.path",
@@ -239,6 +326,8 @@ internal static class TrainCommand
             return JsonNode.DeepEquals(a, b) ? [] : [path];
         }
     }
+
+    private sealed record StartFile(string Run, string? ModelSha256, IReadOnlyList<TensorStart> Tensors);
 
     private sealed record Request(string? Config, IReadOnlyList<ConfigAssignment> Assignments, string? Out, long? StopAfter, bool Resumes, string? ResumeRun);
 }

@@ -27,8 +27,7 @@ internal sealed unsafe class SimulatedJob
         Shape = ProtocolJob.ShapeOf(job, name);
         SegmentsByLayer = ProtocolJob.SegmentsByLayer(job.Layout, Cut);
         Calculations = new Calculations(job) { Poison = poison };
-        Initial = new float[job.Layout.Length];
-        job.Model.Initialize(job.Seed, Initial);
+        Initial = job.InitialParameters();
         StartPolicy = job.CreatePolicy().Save();
         Sections = ParameterRange.SectionNamesOf(job.Settings).Count;
         _reference = new Lazy<ReferenceRun>(() => ReferenceRun.Of(this));

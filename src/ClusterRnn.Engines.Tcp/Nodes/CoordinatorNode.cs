@@ -298,8 +298,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     private unsafe TrainingState FirstState()
     {
         TrainingState state = _job.CreateState();
-        var parameters = new float[_job.Layout.Length];
-        _job.Model.Initialize(_job.Seed, parameters);
+        float[] parameters = _job.InitialParameters();
         parameters.CopyTo(new Span<float>(state.Parameters, parameters.Length));
         state.Policy = _job.CreatePolicy().Save();
         return state;

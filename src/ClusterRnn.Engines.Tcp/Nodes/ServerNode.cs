@@ -173,6 +173,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
     /// <inheritdoc/>
     long IBulkNode.ExpectedFloats(Message message) => message switch
     {
+        Piece piece when piece.Key.Segment < _cut.Segments.Length && ProtocolJob.IsFrozen(_job, _cut.Segments[piece.Key.Segment]) => 0,
         Piece piece when piece.Key.Segment < _cut.Segments.Length => BlocksOf(_cut.Segments[piece.Key.Segment]).Floats,
         StatePiece state when state.Shard < _job.Shards => _job.StateFloats(state.Shard),
         ReducedCopy copy when copy.Range < _cut.Ranges.Length => FloatsOf(copy.Range) + StateFloatsOf(copy.Range),

@@ -312,8 +312,10 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
 
         Segment segment = _cut.Segments[send.Key.Segment];
         var blocks = new BlockRange(segment.FirstBlock, segment.BlockCount);
+        bool isFrozen = ProtocolJob.IsFrozen(_job, segment);
         answer.Use();
-        _peers.Send(actor, send.To, new Piece(send.Key, 0), send.Key.Epoch, send.Key.Step, gradient + blocks.FirstFloat, blocks.Floats, answer.Done);
+        _peers.Send(
+            actor, send.To, new Piece(send.Key, 0), send.Key.Epoch, send.Key.Step, isFrozen ? null : gradient + blocks.FirstFloat, isFrozen ? 0 : blocks.Floats, answer.Done);
     }
 
     private (TrainingJob Job, RowRequests? Rows) OpenJob(WorkerNodeOptions options)

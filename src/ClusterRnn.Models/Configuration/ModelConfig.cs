@@ -22,6 +22,10 @@ public sealed record ModelConfig
     /// <summary>What is measured beside the loss; null: the loss's usual ones.</summary>
     [Description("What is measured beside the loss. Default: accuracy, perplexity and bits per character for cross-entropy; accuracy for binary-cross-entropy; mean absolute and root mean squared error for mean-squared-error.")]
     public IReadOnlyList<MetricKind>? Metrics { get; init; }
+
+    /// <summary>Which layers or tensors stay as they are: names, with * and ?.</summary>
+    [Description("Layers or tensors that training leaves as they are: names as inspect shows them, or their first parts, with * and ?, such as embedding, lstm.*_l0, '*.bias'.")]
+    public IReadOnlyList<string> Freeze { get; init; } = [];
 }
 
 /// <summary>What training makes small. A loss is a mean over all targets of the global batch.</summary>

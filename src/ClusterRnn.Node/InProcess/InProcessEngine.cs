@@ -121,9 +121,7 @@ public sealed class InProcessEngine : IEngine
         {
             if (version == 0)
             {
-                var parameters = new float[job.Layout.Length];
-                job.Model.Initialize(job.Seed, parameters);
-                CopyTo(parameters, state);
+                CopyTo(job.InitialParameters(), state);
                 policy.RollBackTo(job.CreatePolicy().Save());
             }
             else

@@ -238,8 +238,7 @@ internal sealed partial class InProcessRun : IDisposable
             return;
         }
 
-        var parameters = new float[_job.Layout.Length];
-        _job.Model.Initialize(_job.Seed, parameters);
+        float[] parameters = _job.InitialParameters();
         foreach (ServerHost server in _servers)
         {
             server.Range.Initialize(parameters);

@@ -5,6 +5,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Serialization;
 using ClusterRnn.Data;
 using ClusterRnn.Models;
+using ClusterRnn.Training.FineTuning;
 using ClusterRnn.Training.Optimizers;
 using ClusterRnn.Training.Policy;
 using ClusterRnn.Training.Schedules;
@@ -144,6 +145,10 @@ public sealed record JobConfig
     /// <summary>The model: layers in order, from the input to the output.</summary>
     [Description("The model: layers in order, from the input to the output.")]
     public required ModelConfig Model { get; init; }
+
+    /// <summary>The run whose model the training starts from (fine-tuning); null: all is drawn.</summary>
+    [Description("Fine-tuning: the run whose model the training starts from. Default: all parameters are drawn.")]
+    public InitFromConfig? InitFrom { get; init; }
 
     /// <summary>The global batch.</summary>
     [Description("The global batch: rows, time steps and shards.")]

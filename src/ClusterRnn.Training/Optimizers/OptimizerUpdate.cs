@@ -1,5 +1,6 @@
 // Which kernel updates a range, with which constants. The gradient: sum / count, times the clip scale, clamped, then
-// + l1 sign(w) + l2 w; the usual case (no clamp, no l1) is two kernels over the range.
+// + l1 sign(w) + l2 w; the usual case (no clamp, no l1) is two kernels over the range. Frozen tensors are left out: they are
+// not updated, penalised or decayed, and the optimizer's state of them stays zero.
 using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Optimizers;
 using ClusterRnn.Models;
@@ -15,7 +16,7 @@ internal sealed unsafe class OptimizerUpdate
     private readonly float l1;
     private readonly float l2;
     private readonly double weightDecay;
-    private readonly (long Offset, long Floats, bool Adapt)[] tensors;
+    private readonly (long Offset, long Floats, bool Adapt)[] parts; // tensors where the optimizer needs them whole, else what lies between frozen ones
 
     public OptimizerUpdate(ParameterLayout layout, BlockRange blocks, TrainingSettings settings)
     {
@@ -24,7 +25,7 @@ internal sealed unsafe class OptimizerUpdate
         weightDecay = config.ResolvedWeightDecay();
         l1 = (float)settings.Regularization.L1;
         l2 = (float)settings.Regularization.L2;
-        tensors = config.NeedsWholeTensors ? TensorsOf(layout, blocks) : [];
+        parts = config.NeedsWholeTensors ? TensorsOf(layout, blocks) : TrainedOf(layout, blocks);
     }
 
     /// <summary>Updates parameters and moments.</summary>
@@ -35,11 +36,14 @@ internal sealed unsafe class OptimizerUpdate
     /// <param name="floats">The range's floats.</param>
     public void Run(in UpdateNumbers numbers, float* parameters, float* gradient, float* moments, long floats)
     {
-        if (floats == 0)
+        foreach ((long at, long count, bool adapt) in parts)
         {
-            return;
+            Run(numbers, parameters + at, gradient + at, moments + at, moments + floats + at, count, adapt);
         }
+    }
 
+    private void Run(in UpdateNumbers numbers, float* parameters, float* gradient, float* moments, float* second, long floats, bool adapt)
+    {
         float scale = numbers.ClipScale;
         GradientPreparation.Run(floats, gradient, parameters, numbers.Count);
         if (float.IsFinite(limit) || l1 != 0 || l2 != 0)
@@ -51,7 +55,6 @@ internal sealed unsafe class OptimizerUpdate
             scale = 1;
         }
 
-        float* second = moments + floats;
         float rate = (float)numbers.LearningRate;
         float decay = (float)weightDecay;
         switch (config)
@@ -69,22 +72,38 @@ internal sealed unsafe class OptimizerUpdate
                 Adam.Run(floats, parameters, gradient, moments, second, true, scale, numbers.LearningRate, adam.Beta1, adam.Beta2, (float)adam.Epsilon, weightDecay, numbers.Number);
                 break;
             case LarsConfig lars:
-                foreach ((long at, long count, bool adapt) in tensors)
-                {
-                    Lars.Run(count, parameters + at, gradient + at, moments + at, scale, numbers.LearningRate, (float)lars.Momentum, weightDecay, lars.Trust, lars.Epsilon, adapt);
-                }
-
+                Lars.Run(floats, parameters, gradient, moments, scale, numbers.LearningRate, (float)lars.Momentum, weightDecay, lars.Trust, lars.Epsilon, adapt);
                 break;
             case LambConfig lamb:
-                foreach ((long at, long count, bool adapt) in tensors)
-                {
-                    Lamb.Run(count, parameters + at, gradient + at, moments + at, second + at, scale, numbers.LearningRate, lamb.Beta1, lamb.Beta2, (float)lamb.Epsilon, weightDecay, numbers.Number, adapt);
-                }
-
+                Lamb.Run(floats, parameters, gradient, moments, second, scale, numbers.LearningRate, lamb.Beta1, lamb.Beta2, (float)lamb.Epsilon, weightDecay, numbers.Number, adapt);
                 break;
             default:
                 throw new NotSupportedException($"No update for {config.GetType().Name}.");
         }
+    }
+
+    private static (long Offset, long Floats, bool Adapt)[] TrainedOf(ParameterLayout layout, BlockRange blocks)
+    {
+        var runs = new List<(long Offset, long Floats, bool Adapt)>();
+        foreach (ParameterTensor tensor in layout.Tensors)
+        {
+            int first = Math.Max(tensor.FirstBlock, blocks.First), end = Math.Min(tensor.FirstBlock + tensor.BlockCount, blocks.End);
+            if (tensor.IsFrozen || end <= first)
+            {
+                continue;
+            }
+
+            long offset = (long)(first - blocks.First) * ParameterLayout.BlockSize, floats = (long)(end - first) * ParameterLayout.BlockSize;
+            if (runs.Count > 0 && runs[^1].Offset + runs[^1].Floats == offset)
+            {
+                (offset, floats) = (runs[^1].Offset, runs[^1].Floats + floats);
+                runs.RemoveAt(runs.Count - 1);
+            }
+
+            runs.Add((offset, floats, false));
+        }
+
+        return [.. runs];
     }
 
     private static (long Offset, long Floats, bool Adapt)[] TensorsOf(ParameterLayout layout, BlockRange blocks)
@@ -95,8 +114,11 @@ internal sealed unsafe class OptimizerUpdate
             int end = tensor.FirstBlock + tensor.BlockCount;
             if (tensor.FirstBlock >= blocks.First && end <= blocks.End)
             {
-                // Biases and gains keep the global rate without decay.
-                tensors.Add((tensor.Offset - blocks.FirstFloat, tensor.Count, tensor.Shape.Length > 1));
+                if (!tensor.IsFrozen)
+                {
+                    // Biases and gains keep the global rate without decay.
+                    tensors.Add((tensor.Offset - blocks.FirstFloat, tensor.Count, tensor.Shape.Length > 1));
+                }
             }
             else if (tensor.FirstBlock < blocks.End && end > blocks.First)
             {

@@ -1,5 +1,6 @@
 // What a run leaves behind, and where:
 //     runs/quickstart-1/config.yaml      the resolved config
+//                       start.json       fine-tuning: what was taken from another run's model, and what is new
 //                       metrics.jsonl    a line a step, a line an evaluation
 //                       summary.json     the end: hashes, losses, rates, counters
 //                       events.jsonl     what happened to the nodes of a cluster
@@ -16,6 +17,9 @@ public sealed class RunFolder
 {
     /// <summary>The resolved config.</summary>
     public const string ConfigFile = "config.yaml";
+
+    /// <summary>What was taken from another run's model.</summary>
+    public const string StartFile = "start.json";
 
     /// <summary>A line a step and a line an evaluation.</summary>
     public const string MetricsFile = "metrics.jsonl";
@@ -40,6 +44,9 @@ public sealed class RunFolder
 
     /// <summary>Where the resolved config is.</summary>
     public string ConfigPath => System.IO.Path.Combine(Path, ConfigFile);
+
+    /// <summary>Where it says what was taken from another run's model.</summary>
+    public string StartPath => System.IO.Path.Combine(Path, StartFile);
 
     /// <summary>Where the metrics are.</summary>
     public string MetricsPath => System.IO.Path.Combine(Path, MetricsFile);

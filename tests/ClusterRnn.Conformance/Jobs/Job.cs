@@ -25,6 +25,9 @@ internal sealed class Job(string name, string config, params string[] settings)
     /// <summary>The quickstart's model on less text: an LSTM that reads its embedding through the projected table.</summary>
     public static Job Quickstart { get; } = new("quickstart", Repository.Config("quickstart.yaml"), "--set", "data.characters=40000", "--steps", "6");
 
+    /// <summary>The same with a frozen layer in the middle and a frozen table below.</summary>
+    public static Job Frozen { get; } = new("frozen", Repository.Config("tiny.yaml"), "--set", "model.freeze=[embedding, lstm.*_l1]");
+
     /// <summary>Sequences of different lengths from buckets, read in both directions, with all that a recurrent layer can be asked for.</summary>
     public static Job BothWays { get; } = new(
         "both-ways",

@@ -15,7 +15,7 @@ internal static class NodeJobs
     public const int Steps = 17;
 
     /// <summary>11 ragged rows in 5 shards, k2 &gt; k1, two recurrent layers, dropout, clipping, accumulation, a plateau that falls often.</summary>
-    public static TrainingJob Text(ulong seed = 1, int shards = 5, int rows = 11, long steps = Steps, int accumulate = 2, IReadOnlyList<LayerConfig>? layers = null)
+    public static TrainingJob Text(ulong seed = 1, int shards = 5, int rows = 11, long steps = Steps, int accumulate = 2, IReadOnlyList<LayerConfig>? layers = null, IReadOnlyList<string>? freeze = null)
     {
         const int Vocabulary = 9;
         int[] tokens = new int[1000];
@@ -30,6 +30,7 @@ internal static class NodeJobs
         var config = new ModelConfig
         {
             Layers = layers ?? [new EmbeddingConfig { Units = 12 }, new LstmConfig { Units = 18 }, new DropoutConfig { Rate = 0.3 }, new GruConfig { Units = 10 }, new DenseConfig()],
+            Freeze = freeze ?? [],
         };
         return new TrainingJob
         {

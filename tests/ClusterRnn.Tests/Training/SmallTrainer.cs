@@ -37,7 +37,7 @@ internal sealed unsafe class SmallTrainer : IDisposable
         committed = new NativeBuffer<float>((long)job.Train.BatchRows * job.Model.StateWidth);
         pending = new NativeBuffer<float>((long)job.Train.BatchRows * job.Model.StateWidth);
         reports = ShardComputer.CreateReports(job, job.Shards);
-        job.Model.Initialize(job.Seed, parameters.AsSpan());
+        job.InitialParameters().CopyTo(parameters.AsSpan());
         Array.ForEach(servers, server => server.Initialize(parameters.AsSpan()));
     }
 
