@@ -18,6 +18,7 @@ public enum InputKind
 public sealed class Model
 {
     private readonly IReadOnlyList<Initializer> initializers;
+    private readonly List<TimeKernel> shortening = [];
 
     private Model(ModelConfig config, InputKind input, int inputWidth, int outputWidth, long positionsPerShard)
     {
@@ -32,6 +33,7 @@ public sealed class Model
         Metrics = new MetricSchema(Loss, metrics, outputWidth);
         IReadOnlyList<Layer> layers = CreateLayers();
         var declarations = new ParameterDeclarations();
+        string? shortens = null;
         foreach (Layer layer in layers)
         {
             declarations.Layer = layer.Index;
@@ -40,6 +42,19 @@ public sealed class Model
             ReturnsLast |= layer.ReturnsLast;
             ReadsAhead |= layer.ReadsAhead;
             NeedsContext |= layer.NeedsContext;
+            if (layer.TimeKernel is { KeepsTime: false } kernel)
+            {
+                shortening.Add(kernel);
+                shortens ??= layer.Name;
+            }
+        }
+
+        if (shortens is not null && !ReturnsLast && Loss != LossKind.Ctc)
+        {
+            throw new ModelException(
+                "layers",
+                $"{shortens} gives fewer time steps than it reads, so targets at single time steps have none to belong to. "
+                + "Let a later layer return one output a row (returnSequences: false, global-pooling or flatten), take stride: 1 with padding same or causal, or the loss ctc.");
         }
 
         // A row's labels have no times: its loss needs all of its outputs.
@@ -81,7 +96,7 @@ public sealed class Model
     /// <summary>Whether an output depends on later time steps (a bidirectional layer), or the loss on all of a row's outputs (ctc): windows are computed whole and carry no state.</summary>
     public bool ReadsAhead { get; }
 
-    /// <summary>Whether a time step depends on earlier ones of its window by themselves (attention, positions): predictions step by step then go on by <see cref="ModelExecutor.Continue"/>.</summary>
+    /// <summary>Whether a time step depends on earlier ones of its window by themselves (attention, positions, convolutions): predictions step by step then go on by <see cref="ModelExecutor.Continue"/>.</summary>
     public bool NeedsContext { get; }
 
     /// <summary>The names of its layers in forward order, as <see cref="ParameterTensor.Layer"/> numbers them; a stack counts once for each of its layers.</summary>
@@ -116,6 +131,17 @@ public sealed class Model
         return new Model(config, input, inputWidth, outputWidth, positionsPerShard);
     }
 
+    /// <summary>How many time steps its outputs have for a row of <paramref name="length"/>: fewer where convolutions or pooling shorten it.</summary>
+    public int OutputLength(int length)
+    {
+        foreach (TimeKernel kernel in shortening)
+        {
+            length = kernel.After(length);
+        }
+
+        return length;
+    }
+
     /// <summary>Draws the first parameters: a pure function of the model and the seed.</summary>
     /// <param name="seed">The job's seed.</param>
     /// <param name="parameters">The flat vector, overwritten, its padding with +0.</param>
@@ -131,7 +157,9 @@ public sealed class Model
         for (int i = 0; i < initializers.Count; i++)
         {
             ParameterTensor tensor = Layout.Tensors[i];
-            int columns = checked((int)tensor.Shape.Span[^1]);
+
+            // A convolution's weights are one row an output.
+            int columns = checked((int)(tensor.Shape.Length > 2 ? tensor.Count / tensor.Shape.Span[0] : tensor.Shape.Span[^1]));
             int rows = checked((int)(tensor.Count / columns));
             var key = new RandomKey(seed, RandomPurpose.Initialize, (uint)i, 0);
             initializers[i].Fill(key, rows, columns, parameters.Slice((int)tensor.Offset, (int)tensor.Count));

@@ -34,6 +34,7 @@ public sealed unsafe class ModelExecutor : IDisposable
     private StepScope windowScope = null!;
     private StepScope targetScope = null!;
     private StepScope lastScope = null!;
+    private readonly List<(StepScope Scope, StepScope Before, TimeKernel Kernel)> shortenedScopes = []; // after layers that give fewer time steps
     private Layer[] layers = null!;
     private LossHead loss = null!;
     private RowOrder rowOrder = null!;
@@ -76,12 +77,12 @@ public sealed unsafe class ModelExecutor : IDisposable
         this.contextTime = contextTime;
         if (model.NeedsContext && segmentTime > 0 && segmentTime < maximumTime)
         {
-            throw new ModelException("layers", "Attention and positions need the whole window: activations can't be computed again segment by segment. Set cluster.recompute: false, or shorten the window.");
+            throw new ModelException("layers", "Attention, positions and convolutions need the whole window: activations can't be computed again segment by segment. Set cluster.recompute: false, or shorten the window.");
         }
 
         if (contextTime > 0 && model.ReadsAhead)
         {
-            throw new ModelException("layers", "The model can't go on token by token: its attention sees later time steps. Train it with causal: true.");
+            throw new ModelException("layers", "The model can't go on token by token: it sees later time steps. Train attention with causal: true, convolutions with padding: causal and stride: 1.");
         }
 
         this.segmentTime = segmentTime == 0 || model.ReadsAhead ? maximumTime : Math.Min(segmentTime, maximumTime);
@@ -273,9 +274,10 @@ public sealed unsafe class ModelExecutor : IDisposable
         windowScope = new StepScope(from, segmentTime, segmentTime, maximumRows, maximumShards);
         targetScope = new StepScope(from, segmentTime, targetTime, maximumRows, maximumShards);
         lastScope = new StepScope(from, 1, 1, maximumRows, maximumShards);
+        shortenedScopes.Clear();
         rowOrder = new RowOrder(from, Model, segmentTime, targetTime, maximumRows);
         layers = [.. Model.CreateLayers()];
-        Connect();
+        Connect(from);
         foreach (Layer layer in layers)
         {
             layer.Bind(Model.Layout);
@@ -300,9 +302,11 @@ public sealed unsafe class ModelExecutor : IDisposable
     }
 
     /// <summary>Gives every activation its width and time axis.</summary>
-    private void Connect()
+    private void Connect(Arena from)
     {
         bool ended = false;
+        int time = segmentTime;
+        StepScope? shortened = null;
         var flowing = new Signal(Model.InputWidth) { Stride = Model.InputWidth, MaximumTime = segmentTime };
         flowing.Scope = lastCoupling < 0 ? targetScope : windowScope;
         for (int i = 0; i < layers.Length; i++)
@@ -310,10 +314,17 @@ public sealed unsafe class ModelExecutor : IDisposable
             Layer layer = layers[i];
             ended |= layer.ReturnsLast;
             layer.Input = flowing;
+            if (!ended && layer.TimeKernel is { KeepsTime: false } kernel)
+            {
+                time = kernel.After(time);
+                shortened = new StepScope(from, time, time, maximumRows, maximumShards);
+                shortenedScopes.Add((shortened, flowing.Scope, kernel));
+            }
+
             flowing = new Signal(layer.OutputWidth)
             {
-                Scope = ended ? lastScope : i >= lastCoupling ? targetScope : windowScope,
-                MaximumTime = ended ? 1 : segmentTime,
+                Scope = ended ? lastScope : shortened ?? (i >= lastCoupling ? targetScope : windowScope),
+                MaximumTime = ended ? 1 : time,
             };
             layer.Output = flowing;
         }
@@ -390,6 +401,10 @@ public sealed unsafe class ModelExecutor : IDisposable
         windowScope.Load(batch, rowOrder, start, time, start, firstRows, rowCounts);
         targetScope.Load(batch, rowOrder, start, time, batch.Time - batch.TargetTime, firstRows, rowCounts);
         lastScope.LoadLast(batch, rowOrder, firstRows, rowCounts);
+        foreach ((StepScope scope, StepScope before, TimeKernel kernel) in shortenedScopes)
+        {
+            scope.LoadAfter(before, kernel, rowOrder, firstRows, rowCounts);
+        }
     }
 
     private void Forward(SpanBatch batch, float* stateIn)

@@ -136,22 +136,24 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
             throw new ModelException("loss", "cluster.recompute computes a window in segments from its start, but the loss ctc needs all of it. Set cluster.recompute: false.");
         }
 
-        if (!config.Model.Layers.Any(of => of is RecurrentConfig { Bidirectional: true }))
-        {
-            return;
-        }
-
         int layer = 0;
-        while (config.Model.Layers[layer] is not (RecurrentConfig { Bidirectional: true } or AttentionConfig { Causal: false } or TransformerConfig { Causal: false }))
+        while (layer < config.Model.Layers.Count && !ReadsAhead(config.Model.Layers[layer]))
         {
             layer++;
+        }
+
+        if (layer == config.Model.Layers.Count)
+        {
+            return;
         }
 
         if (config.Model.Layers[layer] is not RecurrentConfig)
         {
             if (data.Text is not null)
             {
-                throw new ModelException($"layers[{layer}].causal", "The data's targets are the next tokens of a text, and attention to all of the window reads them as inputs: it would learn to copy. Set causal: true.");
+                throw config.Model.Layers[layer] is ConvolutionConfig
+                    ? new ModelException($"layers[{layer}].padding", "The data's targets are the next tokens of a text, and a convolution around a time step reads them as inputs: it would learn to copy. Set padding: causal and stride: 1.")
+                    : new ModelException($"layers[{layer}].causal", "The data's targets are the next tokens of a text, and attention to all of the window reads them as inputs: it would learn to copy. Set causal: true.");
             }
 
             return;
@@ -174,15 +176,24 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         }
     }
 
+    private static bool ReadsAhead(LayerConfig layer) =>
+        layer is RecurrentConfig { Bidirectional: true } or AttentionConfig { Causal: false } or TransformerConfig { Causal: false }
+            or ConvolutionConfig { Stride: > 1 } or ConvolutionConfig { Kernel: > 1, Padding: not ConvolutionPadding.Causal };
+
     /// <summary>What a model can be built with, but not trained: outputs or a loss that the data's targets don't fit.</summary>
     private static void CheckTargets(Model model, Dataset data)
     {
         if (model.ReturnsLast && data.Training.MaximumTargetTime > 1)
         {
             int layer = 0;
-            while (model.Config.Layers[layer] is not (RecurrentConfig { ReturnSequences: false } or ElmanConfig { ReturnSequences: false }))
+            while (model.Config.Layers[layer] is not (RecurrentConfig { ReturnSequences: false } or ElmanConfig { ReturnSequences: false } or GlobalPoolingConfig or FlattenConfig))
             {
                 layer++;
+            }
+
+            if (model.Config.Layers[layer] is GlobalPoolingConfig or FlattenConfig)
+            {
+                throw new ModelException($"layers[{layer}]", "The data has targets at every time step, but the layer returns one vector a row. Remove the layer" + (data.Series is null ? "." : ", or set data.everyStep: false."));
             }
 
             throw new ModelException(

@@ -109,6 +109,13 @@ public sealed class OneAnswerTests
     }
 
     [Fact]
+    public async Task InstructionSetsChangeNoBitOfAConvolution()
+    {
+        var job = new Job("convolution", Repository.Config("digits-convolution.yaml"), "--steps", "3", "--set", "data.examples=200", "--set", "batch.size=6");
+        await ExpectTheSame(job, job.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = "scalar" }, "--workers", "3"));
+    }
+
+    [Fact]
     public async Task AnotherSeedGivesAnotherModel()
     {
         FinishedRun run = await Job.Tiny.UndisturbedAsync();

@@ -192,6 +192,40 @@ public enum TransformerActivation
     Relu,
 }
 
+/// <summary>What a convolution reads beyond a row's ends.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<ConvolutionPadding>))]
+public enum ConvolutionPadding
+{
+    /// <summary>Zeros before and after: ceil(length / stride) outputs, each around its input step.</summary>
+    [JsonStringEnumMemberName("same")]
+    Same,
+
+    /// <summary>Zeros before the row alone: an output sees its own and earlier time steps.</summary>
+    [JsonStringEnumMemberName("causal")]
+    Causal,
+
+    /// <summary>Nothing: floor((length - kernel) / stride) + 1 outputs.</summary>
+    [JsonStringEnumMemberName("valid")]
+    Valid,
+}
+
+/// <summary>What becomes of all of a row's time steps.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<GlobalPooling>))]
+public enum GlobalPooling
+{
+    /// <summary>Their mean.</summary>
+    [JsonStringEnumMemberName("mean")]
+    Mean,
+
+    /// <summary>Of each value the largest.</summary>
+    [JsonStringEnumMemberName("max")]
+    Max,
+
+    /// <summary>The last one.</summary>
+    [JsonStringEnumMemberName("last")]
+    Last,
+}
+
 /// <summary>One layer of a model.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "type", UnknownDerivedTypeHandling = JsonUnknownDerivedTypeHandling.FailSerialization)]
 [JsonDerivedType(typeof(EmbeddingConfig), "embedding")]
@@ -202,6 +236,11 @@ public enum TransformerActivation
 [JsonDerivedType(typeof(GruConfig), "gru")]
 [JsonDerivedType(typeof(DenseConfig), "dense")]
 [JsonDerivedType(typeof(DropoutConfig), "dropout")]
+[JsonDerivedType(typeof(Convolution1dConfig), "convolution1d")]
+[JsonDerivedType(typeof(Convolution2dConfig), "convolution2d")]
+[JsonDerivedType(typeof(MaxPoolingConfig), "max-pooling")]
+[JsonDerivedType(typeof(GlobalPoolingConfig), "global-pooling")]
+[JsonDerivedType(typeof(FlattenConfig), "flatten")]
 [JsonDerivedType(typeof(LayerNormConfig), "layer-norm")]
 [JsonDerivedType(typeof(PositionsConfig), "positions")]
 [JsonDerivedType(typeof(AttentionConfig), "attention")]
@@ -383,6 +422,104 @@ public sealed record DenseConfig : LayerConfig
     /// <summary>How the biases are drawn.</summary>
     [Description("How the biases are drawn at first.")]
     public InitializerKind BiasInitializer { get; init; }
+}
+
+/// <summary>What both convolutions have in common.</summary>
+public abstract record ConvolutionConfig : LayerConfig
+{
+    /// <summary>N: the output's channels.</summary>
+    [Description("Channels of the output.")]
+    [Range(1, 65536)]
+    public int Units { get; init; } = 64;
+
+    /// <summary>K: time steps that an output reads.</summary>
+    [Description("Time steps that an output reads.")]
+    [Range(1, 65536)]
+    public int Kernel { get; init; } = 3;
+
+    /// <summary>Time steps from one output to the next.</summary>
+    [Description("Time steps from one output to the next: with 2 there are half as many outputs.")]
+    [Range(1, 65536)]
+    public int Stride { get; init; } = 1;
+
+    /// <summary>What it reads beyond a row's ends.</summary>
+    [Description("What is read beyond a row's ends: same (zeros before and after), causal (zeros before, so that an output sees its own and earlier time steps), valid (nothing: fewer outputs).")]
+    public ConvolutionPadding Padding { get; init; }
+
+    /// <summary>f.</summary>
+    [Description("The function of the output.")]
+    public ActivationKind Activation { get; init; }
+
+    /// <summary>How the weights are drawn.</summary>
+    [Description("How the weights are drawn at first.")]
+    public InitializerKind KernelInitializer { get; init; }
+
+    /// <summary>How the biases are drawn.</summary>
+    [Description("How the biases are drawn at first.")]
+    public InitializerKind BiasInitializer { get; init; }
+}
+
+/// <summary>A convolution over time; each value of a time step is a channel.</summary>
+[Description("A convolution over time, y = f(W * x + b); each value of a time step is a channel.")]
+public sealed record Convolution1dConfig : ConvolutionConfig;
+
+/// <summary>A convolution over time and the features of a time step: over a picture row by row, or over spectra.</summary>
+[Description("A convolution over time and the features of a time step: a picture row by row, or spectra. After another one it goes over each of its channels.")]
+public sealed record Convolution2dConfig : ConvolutionConfig
+{
+    /// <summary>Features that an output reads; null: as many as time steps.</summary>
+    [Description("Features that an output reads. Default: as many as time steps.")]
+    [Range(1, 65536)]
+    public int? FeatureKernel { get; init; }
+
+    /// <summary>Features from one output to the next; null: as time steps.</summary>
+    [Description("Features from one output to the next. Default: as time steps.")]
+    [Range(1, 65536)]
+    public int? FeatureStride { get; init; }
+}
+
+/// <summary>The largest of neighbouring values, channel by channel.</summary>
+[Description("The largest of neighbouring values, channel by channel.")]
+public sealed record MaxPoolingConfig : LayerConfig
+{
+    /// <summary>Time steps of which one is left.</summary>
+    [Description("Time steps of which one is left.")]
+    [Range(1, 65536)]
+    public int Size { get; init; } = 2;
+
+    /// <summary>Time steps from one output to the next; null: <see cref="Size"/>.</summary>
+    [Description("Time steps from one output to the next. Default: size.")]
+    [Range(1, 65536)]
+    public int? Stride { get; init; }
+
+    /// <summary>Features of a channel of which one is left.</summary>
+    [Description("Features of a channel of which one is left, after a convolution2d.")]
+    [Range(1, 65536)]
+    public int FeatureSize { get; init; } = 1;
+
+    /// <summary>Features from one output to the next; null: <see cref="FeatureSize"/>.</summary>
+    [Description("Features from one output to the next. Default: featureSize.")]
+    [Range(1, 65536)]
+    public int? FeatureStride { get; init; }
+}
+
+/// <summary>One vector of all of a row's time steps.</summary>
+[Description("One vector of all of a row's time steps: their mean, of each value the largest, or the last one.")]
+public sealed record GlobalPoolingConfig : LayerConfig
+{
+    /// <summary>Which.</summary>
+    [Description("mean, max or last.")]
+    public GlobalPooling Kind { get; init; }
+}
+
+/// <summary>A row's last time steps side by side: what a network without memory reads.</summary>
+[Description("A row's last time steps side by side, as one vector: what a network without memory reads.")]
+public sealed record FlattenConfig : LayerConfig
+{
+    /// <summary>How many time steps.</summary>
+    [Description("How many time steps; zeros stand for those that a shorter row lacks at its start.")]
+    [Range(1, 65536)]
+    public required int Steps { get; init; }
 }
 
 /// <summary>Drops values at random in training and scales up the others (Srivastava et al. 2014).</summary>

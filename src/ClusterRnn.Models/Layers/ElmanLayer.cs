@@ -120,7 +120,7 @@ internal sealed unsafe class ElmanLayer(string name, int inputWidth, ElmanConfig
     {
         for (int row = 0; row < Window.Rows; row++)
         {
-            State(time, row)[..hidden].CopyTo(new Span<float>(into + row * stride, hidden));
+            State(Math.Min(time, Window.Time), row)[..hidden].CopyTo(new Span<float>(into + row * stride, hidden));
         }
     }
 
@@ -232,7 +232,7 @@ internal sealed unsafe class ElmanLayer(string name, int inputWidth, ElmanConfig
     }
 
     // A row's last time step; outside the segment if it lies in another one.
-    private int LastTime(TrainingStep step, int row) => Math.Max(0, step.RowOrder.Lengths[row] - 1) - Window.Start;
+    private int LastTime(TrainingStep step, int row) => Math.Max(0, (Window.IsShortened ? Window.Lengths[row] : step.RowOrder.Lengths[row]) - 1) - Window.Start;
 
     private Span<float> State(int slot, int row) => Row(states, hiddenStride, slot, row);
 

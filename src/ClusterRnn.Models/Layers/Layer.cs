@@ -188,6 +188,9 @@ internal abstract unsafe class Layer(string name)
     /// <summary>The widest operand of its weights' gradients beside input and output, or 0.</summary>
     public virtual int WidestOperand => 0;
 
+    /// <summary>How it moves along a row where it reads several time steps at once, or null.</summary>
+    public virtual TimeKernel? TimeKernel => null;
+
     /// <summary>Floats of state a row carries from span to span.</summary>
     public virtual int StateWidth => 0;
 

@@ -18,7 +18,7 @@ internal static class LayerFactory
         var names = new HashSet<string>(StringComparer.Ordinal);
         var layers = new List<Layer>();
         bool tokens = model.Input == InputKind.Tokens, ended = false;
-        int width = model.InputWidth;
+        int width = model.InputWidth, channels = 1; // a time step's values are channels x features
         for (int i = 0; i < configs.Count; i++)
         {
             LayerConfig config = configs[i];
@@ -34,12 +34,13 @@ internal static class LayerFactory
                 throw new ModelException(path, $"{name} reads values, but the data gives tokens. Put an embedding (or one-hot) before it.");
             }
 
-            if (ended && config is RecurrentConfig or ElmanConfig or AttentionConfig or TransformerConfig or PositionsConfig)
+            if (ended && config is RecurrentConfig or ElmanConfig or AttentionConfig or TransformerConfig or PositionsConfig or ConvolutionConfig or MaxPoolingConfig or GlobalPoolingConfig or FlattenConfig)
             {
                 throw new ModelException(path, $"{name} needs a sequence, but a layer before it returns the last step only. Set returnSequences: true there.");
             }
 
             bool isLast = i == configs.Count - 1;
+            int newChannels = config is DropoutConfig or LayerNormConfig or PositionsConfig or MaxPoolingConfig ? channels : 1;
             switch (config)
             {
                 case EmbeddingConfig embedding:
@@ -108,6 +109,33 @@ internal static class LayerFactory
                     }
 
                     break;
+                case Convolution1dConfig convolution:
+                    CheckConvolution(convolution, path);
+                    layers.Add(new ConvolutionLayer(name, convolution, width, KernelOf(convolution), FeatureKernel.None, isPlane: false));
+                    break;
+                case Convolution2dConfig convolution:
+                    CheckConvolution(convolution, path);
+                    var plane = new FeatureKernel(width / channels, convolution.FeatureKernel ?? convolution.Kernel, convolution.FeatureStride ?? convolution.Stride, convolution.Padding != ConvolutionPadding.Valid);
+                    CheckFeatures(plane, path, "featureKernel");
+                    layers.Add(new ConvolutionLayer(name, convolution, channels, KernelOf(convolution), plane, isPlane: true));
+                    newChannels = convolution.Units;
+                    break;
+                case MaxPoolingConfig pooling:
+                    Positive(pooling.Size, path, "size");
+                    Positive(pooling.Stride ?? 1, path, "stride");
+                    var pooled = new FeatureKernel(width / channels, pooling.FeatureSize, pooling.FeatureStride ?? pooling.FeatureSize, false);
+                    CheckFeatures(pooled, path, "featureSize");
+                    layers.Add(new MaxPoolingLayer(name, channels, new TimeKernel(pooling.Size, pooling.Stride ?? pooling.Size, ConvolutionPadding.Valid), pooled));
+                    break;
+                case GlobalPoolingConfig pooling:
+                    layers.Add(new GlobalPoolingLayer(name, width, pooling.Kind));
+                    ended = true;
+                    break;
+                case FlattenConfig flatten:
+                    Positive(flatten.Steps, path, "steps");
+                    layers.Add(new FlattenLayer(name, width, flatten.Steps));
+                    ended = true;
+                    break;
                 case LayerNormConfig layerNorm:
                     layers.Add(new LayerNormLayer(name, width, layerNorm.Epsilon));
                     break;
@@ -117,6 +145,7 @@ internal static class LayerFactory
 
             tokens = false;
             width = layers[^1].OutputWidth;
+            channels = newChannels;
         }
 
         if (width != model.OutputWidth)
@@ -185,6 +214,30 @@ internal static class LayerFactory
         }
     }
 
+    private static TimeKernel KernelOf(ConvolutionConfig config) => new(config.Kernel, config.Stride, config.Padding);
+
+    private static void CheckConvolution(ConvolutionConfig config, string path)
+    {
+        Positive(config.Units, path, "units");
+        Positive(config.Kernel, path, "kernel");
+        Positive(config.Stride, path, "stride");
+        NoOrthogonalBias(config.BiasInitializer, path);
+        if (config.Activation == ActivationKind.Softmax)
+        {
+            throw new ModelException($"{path}.activation", "A convolution's values are no classes: softmax is for a dense layer. Set activation: relu.");
+        }
+    }
+
+    private static void CheckFeatures(FeatureKernel kernel, string path, string key)
+    {
+        Positive(kernel.Size, path, key);
+        Positive(kernel.Stride, path, "featureStride");
+        if (!kernel.IsPadded && kernel.Size > kernel.Features)
+        {
+            throw new ModelException($"{path}.{key}", $"Expected at most {kernel.Features}, the features of a channel before it; found {kernel.Size}.");
+        }
+    }
+
     private static EmbeddingLayer TiedTo(List<Layer> layers, int width, int units, string path)
     {
         if (layers.Count == 0 || layers[0] is not EmbeddingLayer embedding)
@@ -238,6 +291,11 @@ internal static class LayerFactory
                 DenseConfig => "dense",
                 DropoutConfig => "dropout",
                 LayerNormConfig => "layer_norm",
+                Convolution1dConfig => "convolution1d",
+                Convolution2dConfig => "convolution2d",
+                MaxPoolingConfig => "max_pooling",
+                GlobalPoolingConfig => "global_pooling",
+                FlattenConfig => "flatten",
                 PositionsConfig => "positions",
                 AttentionConfig => "attention",
                 TransformerConfig => "transformer",

@@ -55,6 +55,9 @@ internal sealed unsafe class StepScope(Arena arena, int maximumTime, int maximum
     /// <summary>Whether it is the one time step that remains after a layer that returns the last step only.</summary>
     public bool IsLast { get; private set; }
 
+    /// <summary>Whether a layer before it gives fewer time steps than the window has.</summary>
+    public bool IsShortened { get; private set; }
+
     /// <summary>The time step of the window that is time step 0.</summary>
     public int Start { get; private set; }
 
@@ -121,6 +124,30 @@ internal sealed unsafe class StepScope(Arena arena, int maximumTime, int maximum
         LoadRows(batch, rows, firstRows, rowCounts);
     }
 
+    /// <summary>The axis after a layer that gives fewer time steps than it reads, computed whole.</summary>
+    /// <param name="before">The axis it reads.</param>
+    /// <param name="kernel">How it moves along it.</param>
+    /// <param name="rows">The order in which rows are computed.</param>
+    /// <param name="firstRows">[shards].</param>
+    /// <param name="rowCounts">[shards].</param>
+    public void LoadAfter(StepScope before, TimeKernel kernel, RowOrder rows, ReadOnlySpan<int> firstRows, ReadOnlySpan<int> rowCounts)
+    {
+        Start = 0;
+        IsShortened = true;
+        Time = kernel.After(before.Time);
+        From = 0;
+        StartTime = before.StartTime;
+        Rows = before.Rows;
+        FirstRow = before.FirstRow;
+        order = rows.Rows;
+        for (int row = 0; row < Rows; row++)
+        {
+            Lengths[row] = kernel.After(before.Lengths[row]);
+        }
+
+        ListCells(rows, firstRows, rowCounts);
+    }
+
     /// <summary>C = start + A B over all cells in [From, T) of rows that have not ended; A and C begin at time step 0.</summary>
     /// <inheritdoc cref="Product.Multiply(int, float*, nint, PackedMatrix, float*, nint, ProductStart, Workspace, bool)" path="/param"/>
     public void Multiply(float* a, nint lda, PackedMatrix b, float* c, nint ldc, ProductStart start, Workspace workspace, bool flush = false)
@@ -174,10 +201,19 @@ internal sealed unsafe class StepScope(Arena arena, int maximumTime, int maximum
         Rows = batch.Rows;
         FirstRow = batch.FirstRow;
         order = rows.Rows;
-        IsRagged = false;
         for (int row = 0; row < Rows; row++)
         {
             Lengths[row] = Math.Clamp(rows.Lengths[row] - Start, 0, Time);
+        }
+
+        ListCells(rows, firstRows, rowCounts);
+    }
+
+    private void ListCells(RowOrder rows, ReadOnlySpan<int> firstRows, ReadOnlySpan<int> rowCounts)
+    {
+        IsRagged = false;
+        for (int row = 0; row < Rows; row++)
+        {
             IsRagged |= Lengths[row] < Time;
         }
 

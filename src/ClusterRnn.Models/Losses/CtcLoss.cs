@@ -24,12 +24,13 @@ internal sealed unsafe class CtcLoss(Arena arena, int maximumTime, int classes)
     /// <param name="stride">Floats from one time step to the next.</param>
     /// <param name="targets">The row's labels at the first time step, one a time step, up to the first that is negative.</param>
     /// <param name="targetStride">Numbers from one to the next.</param>
+    /// <param name="mostLabels">How many there may be: where the outputs have fewer time steps than the row, more than <paramref name="time"/>.</param>
     /// <param name="labelCount">How many labels there are.</param>
     /// <returns>The loss in nats; infinite where the labels don't fit into the row, and then the gradient is zero.</returns>
-    public double Evaluate(int time, float* logits, nint stride, int* targets, nint targetStride, out int labelCount)
+    public double Evaluate(int time, float* logits, nint stride, int* targets, nint targetStride, int mostLabels, out int labelCount)
     {
         labelCount = 0;
-        for (int i = 0; i < time && targets[i * targetStride] >= 0; i++)
+        for (int i = 0; i < mostLabels && targets[i * targetStride] >= 0; i++)
         {
             labels[labelCount++] = targets[i * targetStride];
         }

@@ -56,7 +56,7 @@ internal sealed unsafe class LossHead
         StepScope scope = output.Scope;
         // Targets belong to the window's last time steps; a segment has a part of them.
         long firstTarget = scope.IsLast ? 0 : (scope.Start + scope.From - (batch.Time - batch.TargetTime)) * (long)scope.Rows;
-        int times = scope.Time - scope.From;
+        int times = labels is null ? scope.Time - scope.From : batch.TargetTime; // labels have no times
         int* targetTokens = batch.TargetTokens is null ? null : order.TargetTokens(batch.TargetTokens + firstTarget, times);
         float* targetValues = batch.TargetValues is null ? null : order.TargetValues(batch.TargetValues + (firstTarget * batch.TargetWidth), times, batch.TargetWidth);
         float* values = output.At(scope.From);
@@ -65,7 +65,7 @@ internal sealed unsafe class LossHead
         NativeMemory.Copy(values, gradient, (nuint)floats * sizeof(float));
         if (labels is not null)
         {
-            SumLabels(labels, targetTokens, scope, gradient, sums);
+            SumLabels(labels, targetTokens, times, scope, gradient, sums);
             return;
         }
 
@@ -120,11 +120,11 @@ internal sealed unsafe class LossHead
     }
 
     // Rows one by one, then the sums of each shard over its rows, ascending.
-    private void SumLabels(CtcLoss ctc, int* targets, StepScope scope, float* gradient, ShardSums sums)
+    private void SumLabels(CtcLoss ctc, int* targets, int mostLabels, StepScope scope, float* gradient, ShardSums sums)
     {
         for (int row = 0; row < scope.Rows; row++)
         {
-            cellLosses[row] = ctc.Evaluate(scope.Lengths[row], gradient + ((long)row * output.Stride), (nint)scope.Rows * output.Stride, targets + row, scope.Rows, out predictions[row]);
+            cellLosses[row] = ctc.Evaluate(scope.Lengths[row], gradient + ((long)row * output.Stride), (nint)scope.Rows * output.Stride, targets + row, scope.Rows, mostLabels, out predictions[row]);
         }
 
         scope.ClearEnded(gradient, output.Stride);

@@ -111,7 +111,7 @@ public sealed unsafe class ExamplesTask : SequenceTask
             executor.Predict(batch, null, null, outputs.Pointer, logits: model.Model.Loss == LossKind.Ctc);
             for (int row = 0; row < batch.Rows; row++)
             {
-                answers.Add(model.Model.Loss == LossKind.Ctc ? LabelsOf(batch, row, outputs.Pointer, width) : AnswerOf(batch, row, outputs.Pointer, width));
+                answers.Add(model.Model.Loss == LossKind.Ctc ? LabelsOf(batch, row, outputs.Pointer, model.Model.OutputLength(batch.Lengths[row]), width) : AnswerOf(batch, row, outputs.Pointer, width));
             }
         }
 
@@ -143,7 +143,7 @@ public sealed unsafe class ExamplesTask : SequenceTask
     }
 
     // What the likeliest beginnings say; a hit is a label that needs no edit.
-    private static Answer LabelsOf(SpanBatch batch, int row, float* logits, int width)
+    private static Answer LabelsOf(SpanBatch batch, int row, float* logits, int steps, int width)
     {
         var expected = new List<int>();
         for (int time = 0; time < batch.TargetTime && batch.TargetTokens[((long)time * batch.Rows) + row] >= 0; time++)
@@ -151,7 +151,7 @@ public sealed unsafe class ExamplesTask : SequenceTask
             expected.Add(batch.TargetTokens[((long)time * batch.Rows) + row]);
         }
 
-        int[] found = CtcDecoder.Beam(batch.Lengths[row], logits + ((long)row * width), (nint)batch.Rows * width, width, Beams);
+        int[] found = CtcDecoder.Beam(steps, logits + ((long)row * width), (nint)batch.Rows * width, width, Beams);
         return new Answer([.. expected.Select(label => label - 1.0)], [.. found.Select(label => label - 1.0)], expected.Count - Edits(expected, found), "F0");
     }
 

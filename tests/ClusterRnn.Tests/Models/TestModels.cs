@@ -35,6 +35,7 @@ internal static class TestModels
         ["transformer-pre"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new PositionsConfig(), new TransformerConfig { Heads = 3 }, new DenseConfig()),
         ["transformer-post-tanh"] = () => Tokens(new EmbeddingConfig { Units = 8 }, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 9 }, new TransformerConfig { Heads = 2, Units = 17, Norm = NormPlace.Post, Activation = TransformerActivation.GeluTanh }, new DenseConfig()),
         ["transformer-dropout"] = () => Tokens(new EmbeddingConfig { Units = 8 }, new TransformerConfig { Layers = 1, Heads = 2, Dropout = 0.2 }, new LstmConfig { Units = 8 }, new AttentionConfig { Heads = 2, Dropout = 0.3 }, new TransformerConfig { Layers = 1, Heads = 2, Norm = NormPlace.Post, Activation = TransformerActivation.Relu, Dropout = 0.1 }, new DenseConfig()),
+        ["convolution-causal"] = () => Tokens(new EmbeddingConfig { Units = 5 }, new Convolution1dConfig { Units = 6, Padding = ConvolutionPadding.Causal, Activation = ActivationKind.Tanh }, new LstmConfig { Units = 4 }, new Convolution1dConfig { Units = 17, Kernel = 2, Padding = ConvolutionPadding.Causal }, new DenseConfig()),
         ["hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }, new GruConfig { Units = 1 }, new RnnConfig { Units = 1 }, new DenseConfig()),
     };
 
@@ -48,6 +49,14 @@ internal static class TestModels
         ["bidirectional-dropout"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new LstmConfig { Units = 5, Layers = 2, Bidirectional = true, Dropout = 0.3, Variational = true, RecurrentDropout = 0.25, Peepholes = true }, new GruConfig { Units = 10, RecurrentDropout = 0.2, Residual = true }, new DenseConfig()),
         ["ctc"] = () => Model.Build(new ModelConfig { Layers = [new GruConfig { Units = 5 }, new DenseConfig()], Loss = LossKind.Ctc }, InputKind.Features, 3, 4),
         ["bidirectional-hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1, Bidirectional = true, Peepholes = true, LearnedInitialState = true }, new DenseConfig()),
+        ["convolution-same"] = () => Values(LossKind.MeanSquaredError, new Convolution1dConfig { Units = 5, Kernel = 4, Activation = ActivationKind.Sigmoid }, new GruConfig { Units = 6, Bidirectional = true }, new Convolution1dConfig { Units = 18 }, new DenseConfig()),
+        ["convolution-stride-last"] = () => Tokens(new EmbeddingConfig { Units = 4 }, new Convolution1dConfig { Units = 7, Stride = 2, Activation = ActivationKind.Tanh }, new LstmConfig { Units = 5, Bidirectional = true, ReturnSequences = false, LearnedInitialState = true }, new DenseConfig()),
+        ["convolution-valid-mean"] = () => Values(LossKind.MeanSquaredError, new Convolution1dConfig { Units = 6, Kernel = 2, Padding = ConvolutionPadding.Valid }, new ElmanConfig { Units = 5, Outputs = 4 }, new GlobalPoolingConfig(), new DenseConfig()),
+        ["convolution-valid-elman"] = () => Values(LossKind.MeanSquaredError, new Convolution1dConfig { Units = 6, Kernel = 3, Padding = ConvolutionPadding.Valid }, new ElmanConfig { Units = 5, Outputs = 4, ReturnSequences = false }, new DenseConfig()),
+        ["convolution-plane-pooling"] = () => Plane(new DenseConfig { Units = 10 }, new Convolution2dConfig { Units = 3, Activation = ActivationKind.Tanh }, new MaxPoolingConfig { FeatureSize = 2, Stride = 1 }, new Convolution2dConfig { Units = 18, Kernel = 2, FeatureKernel = 3, FeatureStride = 2, Padding = ConvolutionPadding.Valid }, new GlobalPoolingConfig { Kind = GlobalPooling.Max }, new DenseConfig()),
+        ["convolution-plane-dropout"] = () => Plane(new DenseConfig { Units = 10 }, new Convolution2dConfig { Units = 3, Stride = 2, Padding = ConvolutionPadding.Causal, Activation = ActivationKind.Relu }, new DropoutConfig { Rate = 0.3 }, new LayerNormConfig(), new Convolution2dConfig { Units = 2 }, new TransformerConfig { Layers = 1, Heads = 2, Dropout = 0.2, Causal = false }, new GlobalPoolingConfig { Kind = GlobalPooling.Last }, new DenseConfig()),
+        ["pooling-lstm"] = () => Values(LossKind.MeanSquaredError, new LstmConfig { Units = 5 }, new MaxPoolingConfig { Stride = 1 }, new LstmConfig { Units = 5, Residual = true }, new GruConfig { Units = 6, ReturnSequences = false }, new DenseConfig()),
+        ["flatten"] = () => Tokens(new EmbeddingConfig { Units = 3 }, new RnnConfig { Units = 5 }, new FlattenConfig { Steps = 3 }, new DenseConfig { Units = 7, Activation = ActivationKind.Tanh }, new DenseConfig()),
         ["attention-full"] = () => Values(LossKind.MeanSquaredError, new AttentionConfig { Heads = 1, Causal = false }, new DenseConfig()),
         ["transformer-relu-full"] = () => Values(LossKind.MeanSquaredError, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 9 }, new TransformerConfig { Layers = 1, Heads = 1, Activation = TransformerActivation.Relu, Causal = false }, new TransformerConfig { Layers = 1, Heads = 3, Units = 5, Norm = NormPlace.Post, FinalNorm = true, Causal = false }, new DenseConfig()),
     };
@@ -73,6 +82,9 @@ internal static class TestModels
     public static Model Projected(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11, positionsPerShard: 11);
 
     public static Model Values(LossKind loss, params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers, Loss = loss }, InputKind.Features, 3, 2);
+
+    /// <summary>A classifier of pictures of ten features a time step.</summary>
+    private static Model Plane(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers, Loss = LossKind.CrossEntropy }, InputKind.Features, 3, 4);
 
     /// <summary>The model with a batch that suits it: all targets, or the last where it returns one.</summary>
     public static ModelHarness Harness(string name, int time, int rows, ulong seed = 1, int targetTime = 0)

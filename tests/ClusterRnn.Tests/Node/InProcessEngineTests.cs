@@ -59,6 +59,14 @@ public sealed class InProcessEngineTests
     }
 
     [Fact]
+    public async Task TheClusterChangesNoBitOfAConvolution()
+    {
+        string reference = await NodeJobs.HashOf(NodeJobs.Convolution());
+        Assert.Equal(reference, await NodeJobs.HashOf(NodeJobs.Convolution(), 3, 2));
+        Assert.NotEqual(reference, await NodeJobs.HashOf(NodeJobs.Convolution(seed: 2)));
+    }
+
+    [Fact]
     public async Task AFailureOnAnyThreadIsTheWorkers()
     {
         TrainingJob job = NodeJobs.Text();

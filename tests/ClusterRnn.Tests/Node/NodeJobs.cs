@@ -65,6 +65,15 @@ internal static class NodeJobs
             new TransformerConfig { Layers = 1, Heads = 2, Units = 15, Dropout = 0.1, Norm = NormPlace.Post, Activation = TransformerActivation.Relu }, new DenseConfig(),
         ]);
 
+    /// <summary>The same with convolutions that see the past alone, a recurrent layer between them.</summary>
+    public static TrainingJob Convolution(ulong seed = 1) => Text(
+        seed,
+        layers:
+        [
+            new EmbeddingConfig { Units = 12 }, new Convolution1dConfig { Units = 10, Padding = ConvolutionPadding.Causal, Activation = ActivationKind.Relu },
+            new GruConfig { Units = 9 }, new DropoutConfig { Rate = 0.2 }, new Convolution1dConfig { Units = 20, Kernel = 2, Padding = ConvolutionPadding.Causal }, new DenseConfig(),
+        ]);
+
     public static async Task<string> HashOf(TrainingJob job, int workers = 1, int servers = 1)
     {
         using RunResult result = await InProcessEngine.RunAsync(job, new EngineOptions { Workers = workers, Servers = servers });
