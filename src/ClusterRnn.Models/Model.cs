@@ -25,9 +25,10 @@ public sealed class Model
         Config = config;
         Input = input;
         InputWidth = inputWidth;
-        OutputWidth = outputWidth;
+        TargetWidth = outputWidth;
         PositionsPerShard = positionsPerShard;
         Loss = config.Loss ?? (input == InputKind.Tokens ? LossKind.CrossEntropy : LossKind.MeanSquaredError);
+        OutputWidth = GaussianMixture.Of(Loss, config.Components, outputWidth)?.OutputWidth ?? outputWidth;
         IReadOnlyList<MetricKind> metrics = config.Metrics ?? DefaultMetrics(Loss);
         CheckMetrics(metrics);
         Metrics = new MetricSchema(Loss, metrics, outputWidth);
@@ -75,7 +76,10 @@ public sealed class Model
     /// <summary>The vocabulary's size, or the values a time step.</summary>
     public int InputWidth { get; }
 
-    /// <summary>Classes, or values a target.</summary>
+    /// <summary>Classes, or values a target: what the data asks for.</summary>
+    public int TargetWidth { get; }
+
+    /// <summary>Values of an output: classes, values, or the distribution over them (<see cref="GaussianMixture"/>).</summary>
     public int OutputWidth { get; }
 
     /// <summary>What training makes small.</summary>
@@ -201,7 +205,7 @@ public sealed class Model
         {
             bool fits = metrics[i] switch
             {
-                MetricKind.MeanAbsoluteError or MetricKind.RootMeanSquaredError => Loss == LossKind.MeanSquaredError,
+                MetricKind.MeanAbsoluteError or MetricKind.RootMeanSquaredError => Loss is LossKind.MeanSquaredError or LossKind.Gaussian or LossKind.GaussianMixture,
                 MetricKind.Perplexity or MetricKind.BitsPerCharacter => Loss == LossKind.CrossEntropy,
                 _ => Loss is LossKind.CrossEntropy or LossKind.BinaryCrossEntropy,
             };

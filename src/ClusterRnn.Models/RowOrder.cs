@@ -28,7 +28,7 @@ internal sealed unsafe class RowOrder
         tokens = arena.Ints(hasTokens ? cells : 0);
         features = arena.Floats(hasTokens ? 0 : cells * model.InputWidth);
         targetTokens = arena.Ints(hasClasses ? targets : 0);
-        targetValues = arena.Floats(hasClasses ? 0 : targets * model.OutputWidth);
+        targetValues = arena.Floats(hasClasses ? 0 : targets * model.TargetWidth);
         places = arena.Ints(maximumRows);
         rows = arena.Ints(maximumRows);
         lengths = arena.Ints(maximumRows);

@@ -216,7 +216,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
                 "loss",
                 hasClasses
                     ? "The data's targets are classes: expected the loss cross-entropy. Leave loss out."
-                    : "The data's targets are values: expected the loss mean-squared-error, or binary-cross-entropy for values from 0 to 1. Leave loss out.");
+                    : "The data's targets are values: expected the loss mean-squared-error, gaussian or gaussian-mixture, or binary-cross-entropy for values from 0 to 1. Leave loss out.");
         }
 
         if (model.Loss == LossKind.BinaryCrossEntropy && data.Series is { } series)

@@ -19,8 +19,13 @@ public sealed record ModelConfig
     [Description("What training makes small. Default: cross-entropy when the input is tokens, else mean-squared-error.")]
     public LossKind? Loss { get; init; }
 
+    /// <summary>K, for the loss gaussian-mixture: how many Gaussians.</summary>
+    [Description("For the loss gaussian-mixture: how many Gaussians.")]
+    [Range(2, GaussianMixture.MostComponents)]
+    public int Components { get; init; } = 5;
+
     /// <summary>What is measured beside the loss; null: the loss's usual ones.</summary>
-    [Description("What is measured beside the loss. Default: accuracy, perplexity and bits per character for cross-entropy; accuracy for binary-cross-entropy; mean absolute and root mean squared error for mean-squared-error.")]
+    [Description("What is measured beside the loss. Default: accuracy, perplexity and bits per character for cross-entropy; accuracy for binary-cross-entropy; mean absolute and root mean squared error for losses of values.")]
     public IReadOnlyList<MetricKind>? Metrics { get; init; }
 
     /// <summary>Which layers or tensors stay as they are: names, with * and ?.</summary>
@@ -47,6 +52,14 @@ public enum LossKind
     /// <summary>Connectionist temporal classification in nats a label (Graves et al. 2006): labels in order, without times; class 0 is the blank.</summary>
     [JsonStringEnumMemberName("ctc")]
     Ctc,
+
+    /// <summary>Minus the log density, in nats a value, of values under a Gaussian whose mean and log deviation the model gives.</summary>
+    [JsonStringEnumMemberName("gaussian")]
+    Gaussian,
+
+    /// <summary>The same under several Gaussians with weights (Bishop 1994).</summary>
+    [JsonStringEnumMemberName("gaussian-mixture")]
+    GaussianMixture,
 }
 
 /// <summary>How a tensor's first values are drawn.</summary>

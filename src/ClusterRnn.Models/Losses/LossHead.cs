@@ -16,6 +16,9 @@ internal sealed unsafe class LossHead
     private readonly double* cellLosses; // [target cells]
     private readonly int* predictions; // [target cells]
     private readonly CtcLoss? labels;
+    private readonly GaussianMixture? mixture;
+    private readonly int targetWidth;
+    private readonly float* means; // [target cells, targetWidth]: of a mixture
 
     public LossHead(Model model, Signal output, LayerPlan plan, int maximumTargetTime)
     {
@@ -26,6 +29,9 @@ internal sealed unsafe class LossHead
         scratch = output.HasGradient ? null : plan.Arena.Floats(cells * output.Stride);
         cellLosses = plan.Arena.Doubles(cells);
         predictions = plan.Arena.Ints(loss is LossKind.CrossEntropy or LossKind.Ctc ? cells : 0);
+        targetWidth = model.TargetWidth;
+        mixture = GaussianMixture.Of(model);
+        means = plan.Arena.Floats(mixture is null ? 0 : cells * targetWidth);
         labels = loss == LossKind.Ctc ? new CtcLoss(plan.Arena, maximumTargetTime, output.Width) : null;
     }
 
@@ -41,9 +47,9 @@ internal sealed unsafe class LossHead
                 throw new ArgumentException($"{loss} needs class ids as targets, the batch has values.", nameof(batch));
             }
         }
-        else if (batch.TargetValues is null || batch.TargetWidth != output.Width)
+        else if (batch.TargetValues is null || batch.TargetWidth != targetWidth)
         {
-            throw new ArgumentException($"{loss} needs {output.Width} values a target, the batch has {(batch.TargetValues is null ? "class ids" : batch.TargetWidth)}.", nameof(batch));
+            throw new ArgumentException($"{loss} needs {targetWidth} values a target, the batch has {(batch.TargetValues is null ? "class ids" : batch.TargetWidth)}.", nameof(batch));
         }
     }
 
@@ -85,6 +91,15 @@ internal sealed unsafe class LossHead
             else if (loss == LossKind.BinaryCrossEntropy)
             {
                 BinaryCrossEntropy.Evaluate(cells, output.Width, gradient + at, output.Stride, targetValues + ((long)first * output.Width), cellLosses + first);
+            }
+            else if (mixture is { } density)
+            {
+                for (int cell = first; cell < first + cells; cell++)
+                {
+                    var outputs = new Span<float>(gradient + ((long)cell * output.Stride), output.Width);
+                    density.Mean(outputs, new Span<float>(means + ((long)cell * targetWidth), targetWidth));
+                    cellLosses[cell] = density.Evaluate(outputs, new ReadOnlySpan<float>(targetValues + ((long)cell * targetWidth), targetWidth));
+                }
             }
             else
             {
@@ -145,7 +160,7 @@ internal sealed unsafe class LossHead
     private void Sum(int* targetTokens, float* targetValues, StepScope scope, int shard, Span<double> sums, Span<long> counts, float* values)
     {
         int* cells = scope.Shards.Rows(shard);
-        int count = scope.Shards.Count(shard), width = output.Width;
+        int count = scope.Shards.Count(shard), width = targetWidth;
         for (int i = 0; i < count; i++)
         {
             int cell = cells[i] - scope.FirstCell;
@@ -163,18 +178,31 @@ internal sealed unsafe class LossHead
             }
 
             counts[0] += width;
-            float* outputs = values + (long)cell * output.Stride, targets = targetValues + (long)cell * width;
+            float* outputs = mixture is null ? values + (long)cell * output.Stride : means + ((long)cell * width), targets = targetValues + (long)cell * width;
             for (int j = 0; j < width; j++)
             {
                 if (loss == LossKind.BinaryCrossEntropy)
                 {
                     CountBinary(counts, j, outputs[j] > 0f, targets[j] >= 0.5f);
                 }
-                else if (metrics.AbsoluteErrorSum >= 0)
+                else
                 {
-                    sums[metrics.AbsoluteErrorSum] += Math.Abs((double)outputs[j] - targets[j]);
+                    AddErrors(sums, (double)outputs[j] - targets[j]);
                 }
             }
+        }
+    }
+
+    private void AddErrors(Span<double> sums, double error)
+    {
+        if (metrics.AbsoluteErrorSum >= 0)
+        {
+            sums[metrics.AbsoluteErrorSum] += Math.Abs(error);
+        }
+
+        if (metrics.SquaredErrorSum > 0) // with the loss mean-squared-error it is the loss
+        {
+            sums[metrics.SquaredErrorSum] = Math.FusedMultiplyAdd(error, error, sums[metrics.SquaredErrorSum]);
         }
     }
 

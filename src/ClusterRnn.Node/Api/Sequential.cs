@@ -1,5 +1,6 @@
 // The C# API: a stack of layers that is trained and used from a program, in the manner of Keras. It makes the same job a
 // config file makes, so the same layers, data and seed give the same model, bit for bit.
+using System.Runtime.InteropServices;
 using ClusterRnn.Data;
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Models;
@@ -97,14 +98,14 @@ public sealed class Sequential(params IReadOnlyList<LayerConfig> layers) : IDisp
 
     /// <summary>Predicts from values: the outputs at each example's last time step.</summary>
     /// <param name="inputs">[examples, time, features].</param>
-    /// <returns>[examples, outputs].</returns>
+    /// <returns>[examples, outputs]; the expected values where the model gives distributions.</returns>
     /// <exception cref="InvalidOperationException">The model was not trained yet.</exception>
     /// <exception cref="ArgumentException">The inputs have another width than the model's.</exception>
     public unsafe float[,] Predict(float[,,] inputs)
     {
         ArgumentNullException.ThrowIfNull(inputs);
         TrainedModel model = Require().Model;
-        int count = inputs.GetLength(0), time = inputs.GetLength(1), features = inputs.GetLength(2), outputs = model.Model.OutputWidth;
+        int count = inputs.GetLength(0), time = inputs.GetLength(1), features = inputs.GetLength(2), outputs = model.Model.TargetWidth, width = model.Model.OutputWidth;
         if (model.Model.Input != InputKind.Features || features != model.Model.InputWidth)
         {
             throw new ArgumentException($"The model reads {model.Model.InputWidth} values a time step, the inputs have {features}.", nameof(inputs));
@@ -131,9 +132,24 @@ public sealed class Sequential(params IReadOnlyList<LayerConfig> layers) : IDisp
             }
         }
 
-        fixed (float* into = predicted)
+        float[] given = new float[count * width];
+        fixed (float* into = given)
         {
             executor.Predict(batch, null, null, into);
+        }
+
+        for (int row = 0; row < count; row++)
+        {
+            Span<float> values = MemoryMarshal.CreateSpan(ref predicted[row, 0], outputs);
+            ReadOnlySpan<float> output = given.AsSpan(row * width, width);
+            if (GaussianMixture.Of(model.Model) is { } mixture)
+            {
+                mixture.Mean(output, values);
+            }
+            else
+            {
+                output.CopyTo(values);
+            }
         }
 
         return predicted;

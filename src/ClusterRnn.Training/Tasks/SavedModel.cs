@@ -23,7 +23,7 @@ public sealed record ModelWidths(InputKind Input, int InputWidth, int OutputWidt
     public static byte[] Of(Model model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return JsonSerializer.SerializeToUtf8Bytes(new ModelWidths(model.Input, model.InputWidth, model.OutputWidth), ConfigJson.Options);
+        return JsonSerializer.SerializeToUtf8Bytes(new ModelWidths(model.Input, model.InputWidth, model.TargetWidth), ConfigJson.Options);
     }
 }
 

@@ -3,6 +3,7 @@
 using System.Globalization;
 using ClusterRnn.Data;
 using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Kernels.Random;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Baselines;
 using ClusterRnn.Training.Configuration;
@@ -15,6 +16,9 @@ public sealed unsafe class SeriesTask : SequenceTask
     // More would be a black band in a chart.
     private const int ChartRows = 300;
     private const int BatchRows = 64;
+
+    // Of a model that gives distributions: enough that 10 % and 90 % stand still.
+    private const int DrawnPaths = 200;
 
     /// <inheritdoc/>
     public override TaskOutcome Conclude(TaskModel trained, Dataset data, double? trainLoss, double? validationLoss)
@@ -60,12 +64,22 @@ public sealed unsafe class SeriesTask : SequenceTask
             config, new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact);
         SeriesSplit split = SplitOf(data);
         int steps = request.Steps ?? split.Horizon;
-        double[][] forecast = Extend(trained.Model, split, steps, cancellation); // [steps][targets]
+        double[][][] paths = Extend(trained, split, steps, request.Generate, cancellation); // [paths][steps][targets]
         string[] names = [.. split.Targets.Select(column => split.Table.Columns[column])];
         var rows = new List<IReadOnlyList<string>>();
         for (int step = 0; step < steps; step++)
         {
-            rows.Add([(step + 1).ToString(CultureInfo.InvariantCulture), .. forecast[step].Select(value => value.ToString("R", CultureInfo.InvariantCulture))]);
+            var cells = new List<string> { (step + 1).ToString(CultureInfo.InvariantCulture) };
+            for (int target = 0; target < names.Length; target++)
+            {
+                cells.Add(Mean(paths, step, target).ToString("R", CultureInfo.InvariantCulture));
+                if (paths.Length > 1)
+                {
+                    cells.AddRange([Show(Quantile(paths, step, target, 0.1)), Show(Quantile(paths, step, target, 0.9))]);
+                }
+            }
+
+            rows.Add(cells);
         }
 
         var lines = new List<ChartLine>();
@@ -75,13 +89,39 @@ public sealed unsafe class SeriesTask : SequenceTask
             double[] past = split.Table.Values[split.Targets[i]];
             int target = i;
             lines.Add(new ChartLine(names[i], past[^shown..], split.Table.Rows - shown));
-            lines.Add(new ChartLine($"{names[i]}, forecast", [past[^1], .. forecast.Select(values => values[target])], split.Table.Rows - 1));
+            AddLine("forecast", step => Mean(paths, step, target));
+            if (paths.Length > 1)
+            {
+                AddLine("10 %", step => Quantile(paths, step, target, 0.1));
+                AddLine("90 %", step => Quantile(paths, step, target, 0.9));
+            }
+
+            void AddLine(string what, Func<int, double> value) =>
+                lines.Add(new ChartLine($"{names[target]}, {what}", [past[^1], .. Enumerable.Range(0, steps).Select(value)], split.Table.Rows - 1));
         }
 
+        string drawn = paths.Length == 1 ? "" : string.Create(CultureInfo.InvariantCulture, $", {paths.Length} ways drawn");
         return new Prediction(
             null,
-            [new FigureTable($"Forecast after row {split.Table.Rows} of {split.Table.Name}", ["step", .. names], rows)],
+            [new FigureTable($"Forecast after row {split.Table.Rows} of {split.Table.Name}{drawn}", ["step", .. names.SelectMany(name => paths.Length == 1 ? [name] : new[] { name, "10 %", "90 %" })], rows)],
             [new Chart("Forecast", "row", string.Join(", ", names), lines)]);
+    }
+
+    private static double Mean(double[][][] paths, int step, int target)
+    {
+        double sum = 0;
+        foreach (double[][] path in paths)
+        {
+            sum += path[step][target];
+        }
+
+        return sum / paths.Length;
+    }
+
+    private static double Quantile(double[][][] paths, int step, int target, double share)
+    {
+        double[] values = [.. paths.Select(path => path[step][target]).Order()];
+        return values[(int)(share * (values.Length - 1))];
     }
 
     private static SeriesSplit SplitOf(Dataset data) => data.Series ?? throw new ArgumentException("The data is no series.", nameof(data));
@@ -94,7 +134,10 @@ public sealed unsafe class SeriesTask : SequenceTask
         int rows = Math.Min(BatchRows, Math.Max(1, count));
         using var batch = new SpanBatch(windows.Time, rows, windows.FeatureWidth, windows.TargetWidth);
         using ModelExecutor executor = model.CreateExecutor(windows.Time, windows.TargetTime, rows);
-        using var outputs = new NativeBuffer<float>((long)windows.TargetTime * rows * windows.TargetWidth);
+        int width = model.Model.OutputWidth;
+        GaussianMixture? mixture = GaussianMixture.Of(model.Model);
+        using var outputs = new NativeBuffer<float>((long)windows.TargetTime * rows * width);
+        float[] means = new float[windows.TargetWidth];
         for (int first = 0; first < count; first += rows)
         {
             batch.Time = windows.Time;
@@ -107,13 +150,14 @@ public sealed unsafe class SeriesTask : SequenceTask
             }
 
             executor.Predict(batch, null, null, outputs.Pointer);
-            float* last = outputs.Pointer + ((long)(windows.TargetTime - 1) * batch.Rows * windows.TargetWidth); // [rows, horizon x targets]
+            float* last = outputs.Pointer + ((long)(windows.TargetTime - 1) * batch.Rows * width); // [rows, width]
             for (int row = 0; row < batch.Rows; row++)
             {
                 double[] values = new double[windows.TargetWidth];
+                Read(new ReadOnlySpan<float>(last + ((long)row * width), width), mixture, means);
                 for (int i = 0; i < values.Length; i++)
                 {
-                    values[i] = split.Scaler.Unscale(split.Targets[i % split.Targets.Count], last[(row * windows.TargetWidth) + i]);
+                    values[i] = split.Scaler.Unscale(split.Targets[i % split.Targets.Count], means[i]);
                 }
 
                 predicted[first + row] = values;
@@ -121,6 +165,19 @@ public sealed unsafe class SeriesTask : SequenceTask
         }
 
         return predicted;
+    }
+
+    // Values, or the expected ones of a distribution.
+    private static void Read(ReadOnlySpan<float> output, GaussianMixture? mixture, Span<float> values)
+    {
+        if (mixture is { } distribution)
+        {
+            distribution.Mean(output, values);
+        }
+        else
+        {
+            output.CopyTo(values);
+        }
     }
 
     private static BaselineError ErrorOf(SeriesSplit split, SeriesWindows windows, double[][] predicted)
@@ -144,11 +201,15 @@ public sealed unsafe class SeriesTask : SequenceTask
         return new BaselineError("this model", squares / count, absolute / count, scaledSquares / count);
     }
 
-    /// <summary>Forecasts <paramref name="steps"/> rows after the end, feeding forecasts back where the horizon is shorter.</summary>
-    private static double[][] Extend(TrainedModel model, SeriesSplit split, int steps, CancellationToken cancellation)
+    /// <summary>
+    /// Forecasts <paramref name="steps"/> rows after the end, feeding forecasts back where the horizon is shorter: one way, or as many
+    /// drawn ones as tell how sure the model is where it gives distributions.
+    /// </summary>
+    private static double[][][] Extend(TaskModel trained, SeriesSplit split, int steps, GenerateConfig generate, CancellationToken cancellation)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(steps, 1);
-        int targets = split.Targets.Count, features = split.Features.Count, width = split.Horizon * targets;
+        TrainedModel model = trained.Model;
+        int targets = split.Targets.Count, features = split.Features.Count, width = model.Model.OutputWidth;
         if (steps > split.Horizon && !split.Features.All(split.Targets.Contains))
         {
             throw new DataException(
@@ -158,47 +219,64 @@ public sealed unsafe class SeriesTask : SequenceTask
                 "The model reads columns it doesn't predict; train with a longer data.horizon, or predict all the columns it reads");
         }
 
-        int targetTime = split.EveryStep ? split.Window : 1;
-        var history = new List<double[]>(); // one entry a row: the features in the series' units
-        for (int row = split.Table.Rows - split.Window; row < split.Table.Rows; row++)
+        GaussianMixture? mixture = GaussianMixture.Of(model.Model);
+        int targetTime = split.EveryStep ? split.Window : 1, count = mixture is null ? 1 : DrawnPaths;
+        var key = new RandomKey(generate.Seed ?? trained.Job.Seed, RandomPurpose.Sample, 0, 0);
+        var histories = new List<double[]>[count]; // of each path one entry a row: the features in the series' units
+        for (int path = 0; path < count; path++)
         {
-            history.Add([.. split.Features.Select(column => split.Table.Values[column][row])]);
+            histories[path] = [];
+            for (int row = split.Table.Rows - split.Window; row < split.Table.Rows; row++)
+            {
+                histories[path].Add([.. split.Features.Select(column => split.Table.Values[column][row])]);
+            }
         }
 
-        double[][] forecast = new double[steps][];
-        using var batch = new SpanBatch(split.Window, 1, features, width);
-        using ModelExecutor executor = model.CreateExecutor(split.Window, targetTime, 1);
-        using var outputs = new NativeBuffer<float>((long)targetTime * width);
-        batch.Time = split.Window;
-        batch.TargetTime = targetTime;
-        batch.Rows = 1;
-        batch.Lengths[0] = split.Window;
-        for (int step = 0; step < steps;)
+        double[][][] forecast = [.. Enumerable.Range(0, count).Select(_ => new double[steps][])];
+        float[] scaled = new float[split.Horizon * targets];
+        using var batch = new SpanBatch(split.Window, count, features, scaled.Length) { Time = split.Window, TargetTime = targetTime, Rows = count };
+        using ModelExecutor executor = model.CreateExecutor(split.Window, targetTime, count);
+        using var outputs = new NativeBuffer<float>((long)targetTime * count * width);
+        new Span<int>(batch.Lengths, count).Fill(split.Window);
+        for (int first = 0; first < steps; first += split.Horizon)
         {
             cancellation.ThrowIfCancellationRequested();
-            for (int time = 0; time < split.Window; time++)
+            for (int cell = 0; cell < split.Window * count; cell++)
             {
-                double[] row = history[history.Count - split.Window + time];
+                List<double[]> history = histories[cell % count];
+                double[] row = history[history.Count - split.Window + (cell / count)];
                 for (int i = 0; i < features; i++)
                 {
-                    batch.Features[(time * features) + i] = (float)split.Scaler.Scale(split.Features[i], row[i]);
+                    batch.Features[((long)cell * features) + i] = (float)split.Scaler.Scale(split.Features[i], row[i]);
                 }
             }
 
             executor.Predict(batch, null, null, outputs.Pointer);
-            float* last = outputs.Pointer + ((long)(targetTime - 1) * width); // [horizon, targets]
-            for (int ahead = 0; ahead < split.Horizon && step < steps; ahead++, step++)
+            for (int path = 0; path < count; path++)
             {
-                double[] values = new double[targets];
-                for (int i = 0; i < targets; i++)
+                var output = new ReadOnlySpan<float>(outputs.Pointer + ((((long)targetTime - 1) * count) + path) * width, width);
+                if (mixture is { } distribution)
                 {
-                    values[i] = split.Scaler.Unscale(split.Targets[i], last[(ahead * targets) + i]);
+                    distribution.Draw(output, key, path, first, generate.Temperature, scaled);
+                }
+                else
+                {
+                    output.CopyTo(scaled);
                 }
 
-                forecast[step] = values;
-                if (steps > split.Horizon)
+                for (int ahead = 0; ahead < split.Horizon && first + ahead < steps; ahead++)
                 {
-                    history.Add([.. split.Features.Select(column => values[IndexOf(split.Targets, column)])]);
+                    double[] values = new double[targets]; // [horizon, targets]
+                    for (int i = 0; i < targets; i++)
+                    {
+                        values[i] = split.Scaler.Unscale(split.Targets[i], scaled[(ahead * targets) + i]);
+                    }
+
+                    forecast[path][first + ahead] = values;
+                    if (steps > split.Horizon)
+                    {
+                        histories[path].Add([.. split.Features.Select(column => values[IndexOf(split.Targets, column)])]);
+                    }
                 }
             }
         }

@@ -1,5 +1,5 @@
-// The cases of layers.json and training.json, as make_golden.py wrote them, and of attention.json and
-// convolution.json, as make_attention_golden.py and make_convolution_golden.py did.
+// The cases of layers.json and training.json, as make_golden.py wrote them, and of attention.json,
+// convolution.json and density.json, as make_attention_golden.py and its like did.
 using System.Text.Json;
 using ClusterRnn.Models;
 
@@ -45,7 +45,8 @@ internal static class GoldenFiles
 {
     private static readonly JsonSerializerOptions Options = new(JsonSerializerDefaults.Web);
 
-    public static IReadOnlyDictionary<string, GoldenCase> Layers { get; } = Read<GoldenCase>("layers.json").Concat(Read<GoldenCase>("attention.json")).Concat(Read<GoldenCase>("convolution.json")).ToDictionary();
+    public static IReadOnlyDictionary<string, GoldenCase> Layers { get; } =
+        new[] { "layers", "attention", "convolution", "density" }.SelectMany(name => Read<GoldenCase>($"{name}.json")).ToDictionary();
 
     public static IReadOnlyDictionary<string, GoldenTraining> Training { get; } = Read<GoldenTraining>("training.json");
 

@@ -18,7 +18,7 @@ internal sealed unsafe class ModelHarness : IDisposable
         parameters = new NativeBuffer<float>(model.Layout.Length);
         model.Initialize(seed, parameters.AsSpan());
         int features = model.Input == InputKind.Tokens ? 0 : model.InputWidth;
-        int targets = model.Loss is LossKind.CrossEntropy or LossKind.Ctc && !valueTargets ? 0 : model.OutputWidth;
+        int targets = model.Loss is LossKind.CrossEntropy or LossKind.Ctc && !valueTargets ? 0 : model.TargetWidth;
         Batch = new SpanBatch(time, Math.Max(1, rows), features, targets) { Time = time, Rows = rows, TargetTime = targetTime };
         StateIn = new float[rows * model.StateWidth];
         StateOut = new float[rows * model.StateWidth];

@@ -36,6 +36,8 @@ internal static class TestModels
         ["transformer-post-tanh"] = () => Tokens(new EmbeddingConfig { Units = 8 }, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 9 }, new TransformerConfig { Heads = 2, Units = 17, Norm = NormPlace.Post, Activation = TransformerActivation.GeluTanh }, new DenseConfig()),
         ["transformer-dropout"] = () => Tokens(new EmbeddingConfig { Units = 8 }, new TransformerConfig { Layers = 1, Heads = 2, Dropout = 0.2 }, new LstmConfig { Units = 8 }, new AttentionConfig { Heads = 2, Dropout = 0.3 }, new TransformerConfig { Layers = 1, Heads = 2, Norm = NormPlace.Post, Activation = TransformerActivation.Relu, Dropout = 0.1 }, new DenseConfig()),
         ["convolution-causal"] = () => Tokens(new EmbeddingConfig { Units = 5 }, new Convolution1dConfig { Units = 6, Padding = ConvolutionPadding.Causal, Activation = ActivationKind.Tanh }, new LstmConfig { Units = 4 }, new Convolution1dConfig { Units = 17, Kernel = 2, Padding = ConvolutionPadding.Causal }, new DenseConfig()),
+        ["gaussian"] = () => Values(LossKind.Gaussian, new GruConfig { Units = 5 }, new DenseConfig()),
+        ["gaussian-mixture"] = () => Values(LossKind.GaussianMixture, new LstmConfig { Units = 5 }, new DenseConfig()),
         ["hidden-1"] = () => Tokens(new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }, new GruConfig { Units = 1 }, new RnnConfig { Units = 1 }, new DenseConfig()),
     };
 
