@@ -242,7 +242,7 @@ public static unsafe class KernelRegistry
     private static KernelEntry Gradient(Kernel<WeightGradientArguments> kernel)
     {
         bool product = kernel == WeightGradient.Kernel, products = kernel == WeightGradient.ColumnProductsKernel;
-        long Output(KernelShape s) => product ? (long)s.Rows * (s.Columns + ((s.Columns + 1) / 2)) : s.Rows;
+        long Output(KernelShape s) => product ? (long)s.Rows * (s.Columns + ((s.Columns + 1) / 2) + 1) : s.Rows;
         return new(
             kernel,
             [
@@ -274,6 +274,8 @@ public static unsafe class KernelRegistry
                     arguments.SecondLdb = s.Columns;
                     arguments.SecondColumns = ColumnGroups.Dense((s.Columns + 1) / 2);
                     arguments.SecondOffset = (long)s.Rows * s.Columns;
+                    arguments.HasSums = true;
+                    arguments.SumsOffset = (long)s.Rows * (s.Columns + ((s.Columns + 1) / 2));
                 }
 
                 if (products)

@@ -17,6 +17,7 @@ public sealed unsafe class Arena : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         CapacityBytes = RoundUp(bytes) + 64;
         memory = (byte*)NativeMemory.AlignedAlloc((nuint)CapacityBytes, 64);
+        HugePages.Advise(memory, (nuint)CapacityBytes);
         NativeMemory.Clear(memory, (nuint)CapacityBytes);
     }
 

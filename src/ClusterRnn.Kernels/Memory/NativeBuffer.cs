@@ -14,6 +14,7 @@ public sealed unsafe class NativeBuffer<T> : IDisposable
         Length = length;
         nuint bytes = (nuint)((checked(length * sizeof(T)) + 127) & ~63L);
         Pointer = (T*)NativeMemory.AlignedAlloc(bytes, 64);
+        HugePages.Advise(Pointer, bytes);
         NativeMemory.Clear(Pointer, bytes);
     }
 

@@ -48,6 +48,12 @@ internal unsafe interface ILanes<TSelf>
     // Select(LessThan(a, b), yes, no) in one expression, so that a mask register is not made a vector in between.
     static abstract TSelf SelectLess(TSelf a, TSelf b, TSelf yes, TSelf no);
 
+    // a < b ? a : b, so b where either is NaN.
+    static abstract TSelf Lesser(TSelf a, TSelf b);
+
+    // a > b ? a : b, so b where either is NaN.
+    static abstract TSelf Greater(TSelf a, TSelf b);
+
     // The lanes' bits as 32-bit integers.
     static abstract TSelf AddIntegers(TSelf a, TSelf b);
 

@@ -62,6 +62,12 @@ internal readonly unsafe struct Lanes1(float value) : ILanes<Lanes1>
     public static Lanes1 SelectLess(Lanes1 a, Lanes1 b, Lanes1 yes, Lanes1 no) => new(a.value < b.value ? yes.value : no.value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes1 Lesser(Lanes1 a, Lanes1 b) => new(a.value < b.value ? a.value : b.value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes1 Greater(Lanes1 a, Lanes1 b) => new(a.value > b.value ? a.value : b.value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes1 AddIntegers(Lanes1 a, Lanes1 b) => new(BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(a.value) + BitConverter.SingleToInt32Bits(b.value)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -131,6 +137,12 @@ internal readonly unsafe struct Lanes4(Vector128<float> value) : ILanes<Lanes4>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes4 SelectLess(Lanes4 a, Lanes4 b, Lanes4 yes, Lanes4 no) => new(Vector128.ConditionalSelect(Vector128.LessThan(a.value, b.value), yes.value, no.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes4 Lesser(Lanes4 a, Lanes4 b) => new(Vector128.ConditionalSelect(Vector128.LessThan(a.value, b.value), a.value, b.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes4 Greater(Lanes4 a, Lanes4 b) => new(Vector128.ConditionalSelect(Vector128.GreaterThan(a.value, b.value), a.value, b.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes4 AddIntegers(Lanes4 a, Lanes4 b) => new((a.value.AsInt32() + b.value.AsInt32()).AsSingle());
@@ -204,6 +216,12 @@ internal readonly unsafe struct Lanes8(Vector256<float> value) : ILanes<Lanes8>
     public static Lanes8 SelectLess(Lanes8 a, Lanes8 b, Lanes8 yes, Lanes8 no) => new(Avx.BlendVariable(no.value, yes.value, Avx.CompareLessThan(a.value, b.value)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8 Lesser(Lanes8 a, Lanes8 b) => new(Avx.Min(a.value, b.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8 Greater(Lanes8 a, Lanes8 b) => new(Avx.Max(a.value, b.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes8 AddIntegers(Lanes8 a, Lanes8 b) => new(Avx2.Add(a.value.AsInt32(), b.value.AsInt32()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -273,6 +291,12 @@ internal readonly unsafe struct Lanes16(Vector512<float> value) : ILanes<Lanes16
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes16 SelectLess(Lanes16 a, Lanes16 b, Lanes16 yes, Lanes16 no) => new(Avx512F.BlendVariable(no.value, yes.value, Avx512F.CompareLessThan(a.value, b.value)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16 Lesser(Lanes16 a, Lanes16 b) => new(Avx512F.Min(a.value, b.value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16 Greater(Lanes16 a, Lanes16 b) => new(Avx512F.Max(a.value, b.value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes16 AddIntegers(Lanes16 a, Lanes16 b) => new(Avx512F.Add(a.value.AsInt32(), b.value.AsInt32()).AsSingle());
@@ -351,6 +375,12 @@ internal readonly unsafe struct Lanes8x2(Vector256<float> low, Vector256<float> 
     public static Lanes8x2 SelectLess(Lanes8x2 a, Lanes8x2 b, Lanes8x2 yes, Lanes8x2 no) => new(Avx.BlendVariable(no.low, yes.low, Avx.CompareLessThan(a.low, b.low)), Avx.BlendVariable(no.high, yes.high, Avx.CompareLessThan(a.high, b.high)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 Lesser(Lanes8x2 a, Lanes8x2 b) => new(Avx.Min(a.low, b.low), Avx.Min(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes8x2 Greater(Lanes8x2 a, Lanes8x2 b) => new(Avx.Max(a.low, b.low), Avx.Max(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes8x2 AddIntegers(Lanes8x2 a, Lanes8x2 b) => new(Avx2.Add(a.low.AsInt32(), b.low.AsInt32()).AsSingle(), Avx2.Add(a.high.AsInt32(), b.high.AsInt32()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -425,6 +455,12 @@ internal readonly unsafe struct Lanes16x2(Vector512<float> low, Vector512<float>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes16x2 SelectLess(Lanes16x2 a, Lanes16x2 b, Lanes16x2 yes, Lanes16x2 no) => new(Avx512F.BlendVariable(no.low, yes.low, Avx512F.CompareLessThan(a.low, b.low)), Avx512F.BlendVariable(no.high, yes.high, Avx512F.CompareLessThan(a.high, b.high)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 Lesser(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Min(a.low, b.low), Avx512F.Min(a.high, b.high));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes16x2 Greater(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Max(a.low, b.low), Avx512F.Max(a.high, b.high));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes16x2 AddIntegers(Lanes16x2 a, Lanes16x2 b) => new(Avx512F.Add(a.low.AsInt32(), b.low.AsInt32()).AsSingle(), Avx512F.Add(a.high.AsInt32(), b.high.AsInt32()).AsSingle());

@@ -31,8 +31,8 @@ internal static class VectorMath<V>
     public static V Exp(V x)
     {
         V largest = V.Broadcast(ScalarMath.ExpLargest), smallest = V.Broadcast(ScalarMath.ExpSmallest);
-        x = V.SelectLess(largest, x, largest, x);
-        x = V.SelectLess(x, smallest, smallest, x);
+        x = V.Lesser(largest, x);
+        x = V.Greater(smallest, x);
         V magic = V.Broadcast(ScalarMath.RoundingMagic);
         V shifted = V.MultiplyAdd(x, V.Broadcast(ScalarMath.Log2E), magic);
         V n = shifted - magic;
@@ -72,13 +72,13 @@ internal static class VectorMath<V>
     public static V Tanh(V x)
     {
         V magnitude = Magnitude(x), largest = V.Broadcast(ScalarMath.TanhLargest);
-        magnitude = V.SelectLess(largest, magnitude, largest, magnitude);
+        magnitude = V.Lesser(largest, magnitude);
         V twice = magnitude + magnitude;
         V magic = V.Broadcast(ScalarMath.RoundingMagic);
         V shifted = V.MultiplyAdd(twice, V.Broadcast(ScalarMath.Log2E), magic);
         V n = shifted - magic;
         V q = ReducedExpMinusOne(twice, n);
-        V scale = PowerOfTwo(V.SubtractIntegers(shifted, magic));
+        V scale = PowerOfTwo(shifted);
         V expMinusOne = V.MultiplyAdd(scale, q, scale - V.Broadcast(1f));
         V two = V.Broadcast(2f), denominator = expMinusOne + two;
         V result = Quotient(expMinusOne, denominator, expMinusOne - (denominator - two));
@@ -99,11 +99,11 @@ internal static class VectorMath<V>
     {
         V one = V.Broadcast(1f), least = V.Broadcast(-80f), zero = V.Broadcast(0f);
         V negative = x | SignBit;
-        negative = V.SelectLess(negative, least, least, negative);
+        negative = V.Greater(least, negative);
         V magic = V.Broadcast(ScalarMath.RoundingMagic);
         V shifted = V.MultiplyAdd(negative, V.Broadcast(ScalarMath.Log2E), magic);
         V y = one + ReducedExpMinusOne(negative, shifted - magic);
-        V e = y * PowerOfTwo(V.SubtractIntegers(shifted, magic));
+        V e = y * PowerOfTwo(shifted);
         V denominator = one + e;
         V result = Quotient(V.SelectLess(x, zero, e, one), denominator, e - (denominator - one));
         return V.SelectLess(result, V.Broadcast(ScalarMath.Tiny), zero, result);
@@ -134,9 +134,9 @@ internal static class VectorMath<V>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Bits(int bits) => V.Broadcast(BitConverter.Int32BitsToSingle(bits));
 
-    // 2^n of the integer lanes n.
+    // 2^n of the integer lanes n, or of n + RoundingMagic, whose bits are those of n but for the highest nine.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V PowerOfTwo(V n) => V.ShiftLeft(V.AddIntegers(n, Bits(127)), 23);
+    private static V PowerOfTwo(V n) => V.AddIntegers(V.ShiftLeft(n, 23), V.Broadcast(1f));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Quotient(V numerator, V denominator, V rest)

@@ -34,6 +34,8 @@ internal unsafe struct WeightGradientArguments
     public nint SecondLdb;
     public ColumnGroups SecondColumns;
     public long SecondOffset;
+    public bool HasSums; // the column sums of A as well
+    public long SumsOffset; // of them in the outputs
     public float** Outputs; // [subtrees]
     public bool Continues; // the chains start from the outputs
     public long Offset;
@@ -73,8 +75,9 @@ public static unsafe class WeightGradient
     /// <param name="offset">Where this tensor begins in them.</param>
     /// <param name="workspace">Scratch.</param>
     /// <param name="continues">Whether each chain goes on from what is in the outputs instead of +0; the program must then leave the shards apart.</param>
-    public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
-        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, b, ldb, bColumns, outputs, offset, workspace, continues);
+    /// <param name="sumsOffset">Where the column sums of A (a bias's gradient, see <see cref="ColumnSums"/>) begin in the outputs, or null: they cost little along the way.</param>
+    public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false, long? sumsOffset = null) =>
+        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, b, ldb, bColumns, outputs, offset, workspace, continues, sumsOffset);
 
     /// <summary>Two weight gradients with the same left operand (input and recurrent weights), whose rows are rearranged once for both.</summary>
     /// <param name="program">The shards and how they are joined.</param>
@@ -93,11 +96,12 @@ public static unsafe class WeightGradient
     /// <param name="outputs">[subtrees]: gradients in the flat layout.</param>
     /// <param name="workspace">Scratch.</param>
     /// <param name="continues">Whether each chain goes on from what is in the outputs instead of +0; the program must then leave the shards apart.</param>
-    public static void ComputePair(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, long offset, float* secondB, nint secondLdb, ColumnGroups secondColumns, long secondOffset, float** outputs, Workspace workspace, bool continues = false) =>
-        Run(InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, SecondB = secondB, SecondLdb = secondLdb, SecondColumns = secondColumns, SecondOffset = secondOffset, Outputs = outputs, Continues = continues }, workspace);
+    /// <param name="sumsOffset">Where the column sums of A begin in the outputs, or null.</param>
+    public static void ComputePair(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, long offset, float* secondB, nint secondLdb, ColumnGroups secondColumns, long secondOffset, float** outputs, Workspace workspace, bool continues = false, long? sumsOffset = null) =>
+        Run(InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, SecondB = secondB, SecondLdb = secondLdb, SecondColumns = secondColumns, SecondOffset = secondOffset, Outputs = outputs, Continues = continues, HasSums = sumsOffset.HasValue, SumsOffset = sumsOffset.GetValueOrDefault() }, workspace);
 
     /// <summary>For each subtree i: outputs[i][offset + m] = the tree's sum over its shards of Σ A[row, m], one chain of additions over each shard's rows (the gradient of a bias).</summary>
-    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool)" path="/param"/>
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?)" path="/param"/>
     public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
         Compute(InstructionSets.Current, program, rows, a, lda, aColumns, null, 0, default, outputs, offset, workspace, continues);
 
@@ -105,14 +109,14 @@ public static unsafe class WeightGradient
     /// <param name="a">Gradients: [rows, M], M as <paramref name="columns"/> says.</param>
     /// <param name="columns">How M lies in a row of A; one group.</param>
     /// <param name="b">What the weights were multiplied with: [rows, M], M from the first column on.</param>
-    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool)" path="/param[@name!='a' and @name!='b']"/>
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?)" path="/param[@name!='a' and @name!='b']"/>
     public static void ColumnProducts(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups columns, float* b, nint ldb, float** outputs, long offset, Workspace workspace, bool continues = false) =>
         Run(ColumnProductsKernel, InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = columns, B = b, Ldb = ldb, Outputs = outputs, Continues = continues, Offset = offset }, workspace);
 
     /// <summary>The same with the variant for <paramref name="set"/>, which the machine must support; <paramref name="b"/> null gives the column sums.</summary>
-    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool)" path="/param"/>
-    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
-        Run(set, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, Outputs = outputs, Continues = continues }, workspace);
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?)" path="/param"/>
+    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false, long? sumsOffset = null) =>
+        Run(set, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, Outputs = outputs, Continues = continues, HasSums = sumsOffset.HasValue, SumsOffset = sumsOffset.GetValueOrDefault() }, workspace);
 
     internal static void Run(InstructionSet set, MergeProgram program, ShardRows rows, WeightGradientArguments arguments, Workspace workspace) =>
         Run(arguments.B is null ? ColumnSumsKernel : Kernel, set, program, rows, arguments, workspace);
@@ -157,6 +161,11 @@ public static unsafe class WeightGradient
         {
             ReferenceOf(p, p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset);
         }
+
+        if (p->HasSums)
+        {
+            ColumnSumsReferenceOf(p, p->SumsOffset);
+        }
     }
 
     private static void ReferenceOf(WeightGradientArguments* p, float* b, nint ldb, ColumnGroups columns, long offset)
@@ -185,7 +194,9 @@ public static unsafe class WeightGradient
         }
     }
 
-    private static void ColumnSumsReference(WeightGradientArguments* p)
+    private static void ColumnSumsReference(WeightGradientArguments* p) => ColumnSumsReferenceOf(p, p->Offset);
+
+    private static void ColumnSumsReferenceOf(WeightGradientArguments* p, long offset)
     {
         float* stack = stackalloc float[p->StackDepth + 1];
         for (int m = 0; m < p->AColumns.Total; m++)
@@ -193,14 +204,14 @@ public static unsafe class WeightGradient
             int column = p->AColumns.Offset(m / p->AColumns.Width) + (m % p->AColumns.Width), depth = 0;
             for (int shard = 0; shard < p->Shards; shard++)
             {
-                float sum = p->Continues ? p->Outputs[p->OutputAfter[shard]][p->Offset + m] : 0f;
+                float sum = p->Continues ? p->Outputs[p->OutputAfter[shard]][offset + m] : 0f;
                 for (int k = p->Starts[shard]; k < p->Starts[shard + 1]; k++)
                 {
                     sum += p->A[(p->Rows[k] * p->Lda) + column];
                 }
 
                 stack[depth++] = sum;
-                depth = MergeOne(p, shard, stack, depth, p->Offset + m);
+                depth = MergeOne(p, shard, stack, depth, offset + m);
             }
         }
     }

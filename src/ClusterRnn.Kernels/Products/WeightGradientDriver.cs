@@ -11,7 +11,9 @@ internal static unsafe class WeightGradientDriver<T, V>
 {
     private const int InnerBlock = 512;
     private const int MostTiles = 10;
+    private const int SumLanes = 16; // at least a tile's rows, in whole vectors
     private const int MostColumns = 2048;
+    private const long NearBytes = 512 * 1024; // of the second cache
     private const long StackFloats = 144 * 1024; // of one level: with a few levels it stays near
 
     // Columns of a right operand. Where there are two operands their columns lie side by side, so that a narrow one fills
@@ -24,6 +26,15 @@ internal static unsafe class WeightGradientDriver<T, V>
         public int FirstColumn; // within a row of the stack
         public long Offset; // of the first column in the outputs
         public int OutputStride;
+    }
+
+    // Columns of A in some of its rows.
+    private struct LeftBlock
+    {
+        public int* Rows; // [Count]
+        public int Count;
+        public int First;
+        public int Last; // one more than the last
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -40,22 +51,22 @@ internal static unsafe class WeightGradientDriver<T, V>
                 bool swap = p->SecondColumns.Width > p->BColumns.Width;
                 parts[swap ? 1 : 0] = Part(p->B, p->Ldb, p->BColumns, p->Offset, 0, p->BColumns.Width, swap ? p->SecondColumns.Width : 0);
                 parts[swap ? 0 : 1] = Part(p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset, 0, p->SecondColumns.Width, swap ? 0 : p->BColumns.Width);
-                Product(p, parts, 2, width, true);
+                Product(p, parts, 2, width, true, p->HasSums);
                 return;
             }
         }
 
-        Single(p, parts, p->B, p->Ldb, p->BColumns, p->Offset, total);
+        Single(p, parts, p->B, p->Ldb, p->BColumns, p->Offset, total, p->HasSums);
         if (p->SecondB != null)
         {
-            Single(p, parts, p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset, total);
+            Single(p, parts, p->SecondB, p->SecondLdb, p->SecondColumns, p->SecondOffset, total, false);
         }
     }
 
     private static int Panels(int width) => (width + T.PanelWidth - 1) / T.PanelWidth;
 
     // All rows of as many columns as fit are rearranged at once; if not even one panel fits, block by block.
-    private static void Single(WeightGradientArguments* p, RightPart* part, float* b, nint ldb, ColumnGroups columns, long offset, long total)
+    private static void Single(WeightGradientArguments* p, RightPart* part, float* b, nint ldb, ColumnGroups columns, long offset, long total, bool sums)
     {
         long fitting = p->RightFloats / (total * T.PanelWidth);
         bool prepacked = fitting > 0;
@@ -64,7 +75,7 @@ internal static unsafe class WeightGradientDriver<T, V>
         {
             int width = Math.Min(step, columns.Width - column);
             *part = Part(b, ldb, columns, offset, column, width, 0);
-            Product(p, part, 1, width, prepacked);
+            Product(p, part, 1, width, prepacked, sums && column == 0);
         }
     }
 
@@ -78,9 +89,9 @@ internal static unsafe class WeightGradientDriver<T, V>
         OutputStride = columns.Width,
     };
 
-    // width: columns of all parts; prepacked: all rows are rearranged before.
+    // width: columns of all parts; prepacked: all rows are rearranged before; hasSums: the column sums of A are formed along.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Product(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked)
+    private static void Product(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked, bool hasSums)
     {
         if (prepacked)
         {
@@ -89,18 +100,41 @@ internal static unsafe class WeightGradientDriver<T, V>
 
         int stride = (width + 15) & ~15;
         int tilesOfGroup = (p->AColumns.Width + T.Rows - 1) / T.Rows, tiles = tilesOfGroup * p->AColumns.Count;
-        long fit = Math.Min(StackFloats / ((long)T.Rows * stride), Workspace.TileFloats / ((long)T.Rows * stride * (p->StackDepth + 1)));
+        long fit = Math.Min(StackFloats / ((long)T.Rows * stride), Workspace.TileFloats / (((long)T.Rows * stride) + SumLanes) / (p->StackDepth + 1));
         int chunk = (int)Math.Clamp(fit, 1, MostTiles);
         for (int tile = 0; tile < tiles; tile += chunk)
         {
-            Chunk(p, parts, count, width, prepacked, stride, tile, Math.Min(tiles, tile + chunk), tilesOfGroup);
+            int end = Math.Min(tiles, tile + chunk), beyond = Math.Min(tiles, end + chunk);
+            LeftBlock after = end < tiles ? FirstBlock(p, 0, ColumnOf(p, end, tilesOfGroup), ColumnOf(p, beyond - 1, tilesOfGroup) + T.Rows) : default;
+            Chunk(p, parts, count, width, prepacked, hasSums, stride, tile, end, tilesOfGroup, after);
         }
+    }
+
+    // The first column of a tile in a row of A.
+    private static int ColumnOf(WeightGradientArguments* p, int tile, int tilesOfGroup)
+        => p->AColumns.Offset(tile / tilesOfGroup) + RowOf(p->AColumns.Width, tile % tilesOfGroup, tilesOfGroup);
+
+    // What is rearranged first of the shards from one on.
+    private static LeftBlock FirstBlock(WeightGradientArguments* p, int shard, int first, int last)
+    {
+        while (shard < p->Shards && p->Starts[shard + 1] == p->Starts[shard])
+        {
+            shard++;
+        }
+
+        if (shard == p->Shards)
+        {
+            return default;
+        }
+
+        int cells = p->Starts[shard + 1] - p->Starts[shard], blocks = (cells + InnerBlock - 1) / InnerBlock;
+        return new LeftBlock { Rows = p->Rows + p->Starts[shard], Count = cells / blocks, First = first, Last = last };
     }
 
     private static int RowOf(int width, int tile, int tilesOfGroup) => (int)((long)width * tile / tilesOfGroup);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Chunk(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked, int stride, int firstTile, int endTile, int tilesOfGroup)
+    private static void Chunk(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked, bool hasSums, int stride, int firstTile, int endTile, int tilesOfGroup, LeftBlock after)
     {
         int* heights = stackalloc int[MostTiles];
         int* columnsOfA = stackalloc int[MostTiles];
@@ -115,7 +149,8 @@ internal static unsafe class WeightGradientDriver<T, V>
             rows += heights[i];
         }
 
-        long level = (long)rows * stride;
+        // A level of the stack: [rows, stride], and behind it the column sums of A [tiles, SumLanes].
+        long level = ((long)rows * stride) + (hasSums ? tiles * SumLanes : 0);
         int depth = 0;
         for (int shard = 0; shard < p->Shards; shard++)
         {
@@ -127,7 +162,19 @@ internal static unsafe class WeightGradientDriver<T, V>
                 Fetch(p, parts, count, stride, shard, heights, outputRows, tiles, product, rows);
             }
 
-            ShardProduct(p, parts, count, width, prepacked, stride, shard, heights, columnsOfA, tiles, product, rows, merges ? product - level : null);
+            float* sums = hasSums ? product + ((long)rows * stride) : null;
+            if (hasSums)
+            {
+                BeginSums(p, shard, heights, outputRows, tiles, sums);
+            }
+
+            LeftBlock next = FirstBlock(p, shard + 1, columnsOfA[0], columnsOfA[tiles - 1] + heights[tiles - 1]);
+            ShardProduct(p, parts, count, width, prepacked, stride, shard, heights, columnsOfA, tiles, product, rows, sums, merges ? product - level : null, next.Count > 0 ? next : after);
+            if (merges && hasSums)
+            {
+                Add(sums - level, sums, tiles * SumLanes);
+            }
+
             depth += merges ? 0 : 1;
             for (int merge = 1; merge < p->MergesAfter[shard]; merge++)
             {
@@ -139,6 +186,12 @@ internal static unsafe class WeightGradientDriver<T, V>
             {
                 depth--;
                 float* output = p->Outputs[p->OutputAfter[shard]];
+                float* sum = p->Tile + (depth * level) + ((long)rows * stride);
+                for (int tile = 0; tile < tiles && hasSums; tile++, sum += SumLanes)
+                {
+                    Packing.CopyRow(sum, output + p->SumsOffset + outputRows[tile], heights[tile]);
+                }
+
                 for (int i = 0; i < count; i++)
                 {
                     float* source = p->Tile + (depth * level) + parts[i].FirstColumn, target = output + parts[i].Offset;
@@ -151,6 +204,16 @@ internal static unsafe class WeightGradientDriver<T, V>
                     }
                 }
             }
+        }
+    }
+
+    // sums[tiles, SumLanes] = +0, or what the shard's outputs hold so far.
+    private static void BeginSums(WeightGradientArguments* p, int shard, int* heights, int* outputRows, int tiles, float* sums)
+    {
+        new Span<float>(sums, tiles * SumLanes).Clear();
+        for (int tile = 0; tile < tiles && p->Continues; tile++)
+        {
+            Packing.CopyRow(p->Outputs[p->OutputAfter[shard]] + p->SumsOffset + outputRows[tile], sums + (tile * SumLanes), heights[tile]);
         }
     }
 
@@ -172,9 +235,10 @@ internal static unsafe class WeightGradientDriver<T, V>
         }
     }
 
-    // c[rows of the tiles, stride] = the shard's sum, from +0 or from what c holds; or, where lower is given, lower += the shard's sum.
+    // c[rows of the tiles, stride] = the shard's sum, from +0 or from what c holds; or, where lower is given, lower += the shard's
+    // sum. sums[tiles, SumLanes] += the column sums of A, where they are asked for.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ShardProduct(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked, int stride, int shard, int* heights, int* columnsOfA, int tiles, float* c, int rows, float* lower)
+    private static void ShardProduct(WeightGradientArguments* p, RightPart* parts, int count, int width, bool prepacked, int stride, int shard, int* heights, int* columnsOfA, int tiles, float* c, int rows, float* sums, float* lower, LeftBlock after)
     {
         int start = p->Starts[shard], cells = p->Starts[shard + 1] - start;
         if (cells == 0)
@@ -192,6 +256,8 @@ internal static unsafe class WeightGradientDriver<T, V>
             return;
         }
 
+        // What is rearranged next comes into the second cache meanwhile, a few rows with each tile; a small A is there already.
+        bool fetches = Sse.IsSupported && p->Starts[p->Shards] * p->Lda * sizeof(float) > NearBytes;
         float* sum = p->Sum;
         int blocks = (cells + InnerBlock - 1) / InnerBlock, rightStride = Panels(width) * T.PanelWidth;
         for (int block = 0; block < blocks; block++)
@@ -199,7 +265,7 @@ internal static unsafe class WeightGradientDriver<T, V>
             bool begins = block == 0 && !p->Continues;
             int from = (int)((long)cells * block / blocks), k = (int)((long)cells * (block + 1) / blocks) - from;
             int* list = p->Rows + start + from;
-            PackLeft(p, list, k, heights, columnsOfA, tiles, p->Left);
+            PackLeft(p, list, k, heights, columnsOfA, tiles, p->Left, sums);
             bool merge = lower != null && block == blocks - 1;
             float* right = p->Right;
             if (prepacked)
@@ -211,12 +277,25 @@ internal static unsafe class WeightGradientDriver<T, V>
                 PackRight(parts, count, list, k, width, right);
             }
 
+            LeftBlock next = after;
+            if (block < blocks - 1)
+            {
+                next = new LeftBlock { Rows = list + k, Count = k, First = columnsOfA[0], Last = columnsOfA[tiles - 1] + heights[tiles - 1] };
+            }
+
+            int ahead = 0, calls = Panels(width) * tiles, call = 0;
             for (int panel = 0; panel < width; panel += T.PanelWidth)
             {
                 float* left = p->Left, b = right + ((nint)panel * k), tile = c + panel;
                 int covered = T.Covered(Math.Min(T.PanelWidth, width - panel));
                 for (int i = 0; i < tiles; i++)
                 {
+                    int until = fetches ? (int)((long)next.Count * ++call / calls) : 0;
+                    for (; ahead < until; ahead++)
+                    {
+                        FetchAhead(p, next, ahead);
+                    }
+
                     float* s = begins ? p->Zeros : tile, target = merge ? sum : tile;
                     T.Tile(heights[i], covered)(k, left, b, s, begins ? 0 : stride, target, merge ? T.PanelWidth : stride);
                     if (merge)
@@ -302,13 +381,35 @@ internal static unsafe class WeightGradientDriver<T, V>
         }
     }
 
-    // target[tile, i, 0..height) = columns of row list[i] of A, tiles LeftStride apart.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackLeft(WeightGradientArguments* p, int* list, int k, int* heights, int* columnsOfA, int tiles, float* target)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FetchAhead(WeightGradientArguments* p, in LeftBlock block, int row)
     {
-        int vectors = (T.Rows + V.Width - 1) / V.Width, reads = vectors * V.Width;
+        float* source = p->A + (block.Rows[row] * p->Lda);
+        for (int column = block.First; column < block.Last; column += 16)
+        {
+            Sse.Prefetch1(source + column);
+        }
+    }
+
+    // target[tile, i, 0..height) = columns of row list[i] of A, tiles LeftStride apart; sums[tile, 0..height) += each of them, where given.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void PackLeft(WeightGradientArguments* p, int* list, int k, int* heights, int* columnsOfA, int tiles, float* target, float* sums)
+    {
+        float** targets = stackalloc float*[MostTiles];
         ColumnGroups groups = p->AColumns;
         int end = groups.Offset(groups.Count - 1) + groups.Room; // what may be read of a row
+        int vectors = (T.Rows + V.Width - 1) / V.Width, reads = vectors * V.Width, whole = tiles;
+        while (whole > 0 && columnsOfA[whole - 1] + reads > end)
+        {
+            whole--;
+        }
+
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            targets[tile] = target;
+            target += LeftStride(heights[tile], k);
+        }
+
         int first = columnsOfA[0], last = columnsOfA[tiles - 1] + heights[tiles - 1];
         for (int i = 0; i < k; i++)
         {
@@ -321,28 +422,35 @@ internal static unsafe class WeightGradientDriver<T, V>
                 }
             }
 
-            float* source = p->A + (list[i] * p->Lda), to = target;
-            for (int tile = 0; tile < tiles; tile++)
+            float* source = p->A + (list[i] * p->Lda);
+            for (int tile = 0; tile < whole; tile++)
             {
-                int height = heights[tile];
-                float* from = source + columnsOfA[tile], at = to + ((nint)i * height);
-                if (columnsOfA[tile] + reads <= end)
+                // Writes past the tile's own columns; the next row's values come after and replace them.
+                float* from = source + columnsOfA[tile], to = targets[tile];
+                targets[tile] = to + heights[tile];
+                for (int lane = 0; lane < T.Rows; lane += V.Width)
                 {
-                    // Writes past the tile's own columns; the next row's values come after and replace them.
-                    for (int vector = 0; vector < vectors; vector++)
+                    V values = V.Load(from + lane);
+                    values.Store(to + lane);
+                    if (sums != null)
                     {
-                        V.Load(from + (vector * V.Width)).Store(at + (vector * V.Width));
+                        float* sum = sums + (tile * SumLanes) + lane;
+                        (V.Load(sum) + values).Store(sum);
                     }
                 }
-                else
-                {
-                    for (int row = 0; row < height; row++)
-                    {
-                        at[row] = from[row];
-                    }
-                }
+            }
 
-                to += LeftStride(height, k);
+            for (int tile = whole; tile < tiles; tile++)
+            {
+                float* from = source + columnsOfA[tile];
+                for (int row = 0; row < heights[tile]; row++)
+                {
+                    *targets[tile]++ = from[row];
+                    if (sums != null)
+                    {
+                        sums[(tile * SumLanes) + row] += from[row];
+                    }
+                }
             }
         }
     }

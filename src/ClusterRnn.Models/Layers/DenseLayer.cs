@@ -75,14 +75,14 @@ internal sealed unsafe class DenseLayer(string name, int inputWidth, int units, 
         Activations.Backward(activation, scope.Cells, units, Output.At(scope.From), Output.GradientAt(scope.From), Output.Stride);
         if (tied is null)
         {
-            WeightGradient.Compute(step.Merge, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, Input.Values, Input.Stride, Input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd);
+            WeightGradient.Compute(step.Merge, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, Input.Values, Input.Stride, Input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd, bias.Offset);
         }
         else
         {
             WeightGradient.Compute(step.Merge.Apart, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, Input.Values, Input.Stride, Input.Columns, tied.OtherGradients, 0, step.Workspace, !step.IsEnd);
+            WeightGradient.ColumnSums(step.Merge, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, step.SubtreeGradients, bias.Offset, step.Workspace, !step.IsEnd);
         }
 
-        WeightGradient.ColumnSums(step.Merge, scope.Shards, Output.Gradient, Output.Stride, Output.Columns, step.SubtreeGradients, bias.Offset, step.Workspace, !step.IsEnd);
         if (backward is not null)
         {
             scope.Multiply(Output.Gradient, Output.Stride, backward, Input.Gradient, Input.Stride, ProductStart.Zero, step.Workspace, flush: true);

@@ -227,8 +227,7 @@ internal sealed unsafe class ElmanLayer(string name, int inputWidth, ElmanConfig
 
     private void Gradient(TrainingStep step, ShardRows cells, float* gradient, int stride, ColumnGroups rows, ColumnGroups columns, ParameterTensor weight, ParameterTensor bias)
     {
-        WeightGradient.Compute(step.Merge, cells, gradient, stride, rows, pairs, pairStride, columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd);
-        WeightGradient.ColumnSums(step.Merge, cells, gradient, stride, rows, step.SubtreeGradients, bias.Offset, step.Workspace, !step.IsEnd);
+        WeightGradient.Compute(step.Merge, cells, gradient, stride, rows, pairs, pairStride, columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd, bias.Offset);
     }
 
     // A row's last time step; outside the segment if it lies in another one.

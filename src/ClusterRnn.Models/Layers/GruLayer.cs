@@ -85,20 +85,21 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
     }
 
     /// <inheritdoc/>
-    protected override void BackwardTensors(TrainingStep step, bool hasStateWeight)
+    protected override void BackwardTensors(TrainingStep step, bool hasInputTensors)
     {
-        BiasGradient(step, GateColumns, InputBias);
         if (resetBefore)
         {
-            StateWeightGradient(step, Gru.ResetAndUpdate(Hidden));
-            WeightsGradient(step, Gru.Candidate(Hidden), Gates, GateStride, Gru.ResetHidden(Hidden), StateWeight.Offset + 2L * Hidden * Hidden);
-            step.CopyGradient(InputBias, StateBias);
+            StateWeightGradient(step, Gru.ResetAndUpdate(Hidden), StateBias);
+            WeightsGradient(step, Gru.Candidate(Hidden), Gates, GateStride, Gru.ResetHidden(Hidden), StateWeight.Offset + 2L * Hidden * Hidden, StateBias, 2L * Hidden);
+            step.CopyGradient(StateBias, InputBias);
+            return;
         }
-        else
+
+        StateWeightGradient(step, Gru.RecurrentGates(Hidden), StateBias);
+        if (!hasInputTensors)
         {
-            StateWeightGradient(step, Gru.RecurrentGates(Hidden));
-            step.CopyGradient(InputBias, StateBias, 2L * Hidden); // r and z; n has its own
-            BiasGradient(step, Gru.ResetHidden(Hidden), StateBias, 2L * Hidden);
+            step.CopyGradient(StateBias, InputBias, 2L * Hidden); // r and z; n has its own
+            BiasGradient(step, Gru.Candidate(Hidden), InputBias, 2L * Hidden);
         }
     }
 }

@@ -93,8 +93,7 @@ internal sealed unsafe class LinearPart(string weightName, string biasName, int 
     /// <param name="xStride">Floats from one x to the next.</param>
     public void Gradients(TrainingStep step, StepScope scope, float* dy, int dyStride, float* x, int xStride)
     {
-        WeightGradient.Compute(step.Merge, scope.Shards, dy, dyStride, outputs, x, xStride, inputColumns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd);
-        WeightGradient.ColumnSums(step.Merge, scope.Shards, dy, dyStride, outputs, step.SubtreeGradients, bias.Offset, step.Workspace, !step.IsEnd);
+        WeightGradient.Compute(step.Merge, scope.Shards, dy, dyStride, outputs, x, xStride, inputColumns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd, bias.Offset);
     }
 
     /// <summary>dL/dx of the cells in [From, T), tiny values as +0.</summary>

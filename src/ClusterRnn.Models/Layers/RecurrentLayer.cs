@@ -252,8 +252,8 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         }
 
         var recurrent = SharesGateColumns ? StatesBefore : default;
-        bool hasStateWeight = projection.EndBackward(step, Gates, recurrent);
-        BackwardTensors(step, hasStateWeight);
+        bool hasInputTensors = projection.EndBackward(step, Gates, recurrent, InputBias);
+        BackwardTensors(step, hasInputTensors);
         if (initialState is not null)
         {
             InitialGradient(step, initialState, StateGradient);
@@ -280,8 +280,10 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>Whether weight_hh is one product of the states with the gates' gradients in the columns that weight_ih has.</summary>
     protected virtual bool SharesGateColumns => false;
 
-    /// <summary>Computes the gradients of weight_hh, unless it was formed along with weight_ih, and both biases.</summary>
-    protected abstract void BackwardTensors(TrainingStep step, bool hasStateWeight);
+    /// <summary>Computes the gradients of weight_hh and both biases.</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="hasInputTensors">Whether that of bias_ih was formed along with weight_ih, and that of weight_hh where it <see cref="SharesGateColumns"/>.</param>
+    protected abstract void BackwardTensors(TrainingStep step, bool hasInputTensors);
 
     /// <summary>The right operand of weight_hh's gradient: what went into the recurrent product, by cell.</summary>
     protected RecurrentOperand StatesBefore =>
@@ -325,15 +327,15 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>What the layers above add to the gradient of the states after time step <paramref name="time"/>, or null.</summary>
     protected float* GradientAbove(int time) => !ReturnsLast && time >= Output.Scope.From ? Output.GradientAt(time) : null;
 
-    /// <summary>A weight's gradient from the gates' columns and values that lie by cell.</summary>
-    protected void WeightsGradient(TrainingStep step, ColumnGroups gates, float* values, nint stride, ColumnGroups columns, long offset) =>
-        WeightGradient.Compute(step.Merge, Window.Shards, Gates, GateStride, gates, values, stride, columns, step.SubtreeGradients, offset, step.Workspace, !step.IsEnd);
+    /// <summary>A weight's gradient from the gates' columns and values that lie by cell, and that of the bias in the same columns, from one of its elements on.</summary>
+    protected void WeightsGradient(TrainingStep step, ColumnGroups gates, float* values, nint stride, ColumnGroups columns, long offset, ParameterTensor bias, long first = 0) =>
+        WeightGradient.Compute(step.Merge, Window.Shards, Gates, GateStride, gates, values, stride, columns, step.SubtreeGradients, offset, step.Workspace, !step.IsEnd, bias.Offset + first);
 
-    /// <summary>The gradient of weight_hh from the gates' columns.</summary>
-    protected void StateWeightGradient(TrainingStep step, ColumnGroups gates)
+    /// <summary>The gradients of weight_hh and of a bias from the gates' columns.</summary>
+    protected void StateWeightGradient(TrainingStep step, ColumnGroups gates, ParameterTensor bias)
     {
         RecurrentOperand states = StatesBefore;
-        WeightsGradient(step, gates, states.States, states.Stride, states.Columns, states.Offset);
+        WeightsGradient(step, gates, states.States, states.Stride, states.Columns, states.Offset, bias);
     }
 
     /// <summary>A bias's gradient, from one of its elements on, from the gates' columns.</summary>

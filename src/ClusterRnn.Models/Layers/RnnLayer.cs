@@ -40,14 +40,13 @@ internal sealed unsafe class RnnLayer(RecurrentPlace place, RnnConfig config) : 
     protected override bool SharesGateColumns => true;
 
     /// <inheritdoc/>
-    protected override void BackwardTensors(TrainingStep step, bool hasStateWeight)
+    protected override void BackwardTensors(TrainingStep step, bool hasInputTensors)
     {
-        if (!hasStateWeight)
+        if (!hasInputTensors)
         {
-            StateWeightGradient(step, GateColumns);
+            StateWeightGradient(step, GateColumns, InputBias);
         }
 
-        BiasGradient(step, GateColumns, InputBias);
         step.CopyGradient(InputBias, StateBias);
     }
 }

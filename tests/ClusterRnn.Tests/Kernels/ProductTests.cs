@@ -165,7 +165,7 @@ public unsafe class ProductTests
         foreach ((int hidden, int inputs) in new[] { (1, 3), (20, 33), (50, 140) })
         {
             using var memory = new Numbers(set, ColumnGroups.Dense(1), ColumnGroups.Dense(1));
-            int padded = ColumnGroups.Pad(hidden), width = ColumnGroups.Pad(inputs), lda = 4 * padded, weights = 3 * hidden * inputs, squares = 3 * hidden * hidden, total = weights + (3 * hidden) + weights + squares;
+            int padded = ColumnGroups.Pad(hidden), width = ColumnGroups.Pad(inputs), lda = 4 * padded, weights = 3 * hidden * inputs, squares = 3 * hidden * hidden, total = weights + weights + squares + (9 * hidden);
             ColumnGroups gates = ColumnGroups.Gates(3, hidden);
             float* a = memory.Random(time * batch * lda), b = memory.Random(time * batch * width), h = memory.Random(time * batch * padded);
             ReadOnlySpan<int> whole = Bits(0, time, []);
@@ -189,10 +189,18 @@ public unsafe class ProductTests
                     using var arena = Arena.Create(x => rows = new ShardRows(x, time, batch, shards));
                     rows!.Build(bounds[i], bounds[i + 1], batch, first, counts, lengths);
                     bool continues = bounds[i + 1] < end;
-                    WeightGradient.Compute(set, program.Apart, rows, a, lda, gates, b, width, ColumnGroups.Padded(inputs), pointers, 0, memory.Workspace, continues);
+                    WeightGradient.Compute(set, program.Apart, rows, a, lda, gates, b, width, ColumnGroups.Padded(inputs), pointers, 0, memory.Workspace, continues, total - (3 * hidden));
                     WeightGradient.Compute(set, program.Apart, rows, a, lda, gates, null, 0, default, pointers, weights, memory.Workspace, continues);
                     int pair = weights + (3 * hidden);
-                    WeightGradient.ComputePair(program.Apart, rows, a, lda, gates, b, width, ColumnGroups.Padded(inputs), pair, h, padded, ColumnGroups.Padded(hidden), pair + weights, pointers, memory.Workspace, continues);
+                    WeightGradient.ComputePair(program.Apart, rows, a, lda, gates, b, width, ColumnGroups.Padded(inputs), pair, h, padded, ColumnGroups.Padded(hidden), pair + weights, pointers, memory.Workspace, continues, total - (6 * hidden));
+                }
+
+                for (int i = 0; i < shards; i++)
+                {
+                    // Formed along with a weight or alone, the column sums are the same.
+                    var alone = new ReadOnlySpan<float>(pointers[i] + weights, 3 * hidden);
+                    Assert.True(alone.SequenceEqual(new ReadOnlySpan<float>(pointers[i] + total - (3 * hidden), 3 * hidden)));
+                    Assert.True(alone.SequenceEqual(new ReadOnlySpan<float>(pointers[i] + total - (6 * hidden), 3 * hidden)));
                 }
 
                 return new ReadOnlySpan<int>(outputs, shards * total).ToArray();
