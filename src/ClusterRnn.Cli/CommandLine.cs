@@ -41,6 +41,7 @@ public sealed class CommandLine
         _root.Add(EvaluateCommand.Make(terminal));
         _root.Add(PredictCommand.Make(terminal));
         _root.Add(InspectCommand.Make(terminal));
+        _root.Add(ReportCommand.Make(terminal));
         _root.Add(EnginesCommand.Make(terminal, engines));
         _root.Add(NodeCommands.Coordinator(terminal));
         _root.Add(NodeCommands.Worker(terminal));

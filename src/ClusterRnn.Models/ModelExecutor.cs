@@ -15,7 +15,7 @@ using ClusterRnn.Kernels.Reduction;
 namespace ClusterRnn.Models;
 
 /// <summary>A model with buffers for windows up to a given size.</summary>
-public sealed unsafe class ModelExecutor : IDisposable
+public sealed unsafe partial class ModelExecutor : IDisposable
 {
     private readonly int maximumTime;
     private readonly int maximumTargetTime;

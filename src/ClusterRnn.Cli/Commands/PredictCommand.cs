@@ -1,6 +1,9 @@
 using System.CommandLine;
+using System.Globalization;
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Cli.Report;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Insight;
 using ClusterRnn.Training.Tasks;
 
 namespace ClusterRnn.Cli.Commands;
@@ -21,11 +24,13 @@ internal static class PredictCommand
         Option<double?> topP = NumberOption.Of<double>("--top-p", "Only the likeliest tokens that together have this probability are considered.", 0, 1, "P");
         Option<ulong?> seed = NumberOption.Of<ulong>("--seed", "The seed of the draw.", 0);
         var json = new Option<bool>("--json") { Description = "Print the prediction as JSON." };
-        var command = new GroupedCommand("predict", "Use a trained model: write text, forecast a series.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, json };
+        var explain = new Option<bool>("--explain") { Description = "Say which inputs the prediction rests on (gradient x input of each time step), and write a page of it with the attention. INPUT is a prompt, a file, or an example's number." };
+        var command = new GroupedCommand("predict", "Use a trained model: write text, forecast a series.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, json, explain };
         command.Aliases.Add("generate");
         command.Aliases.Add("forecast");
         command.Examples.Add(("generate latest --prompt 'seven plus' --temperature 0.5", "Go on from a prompt."));
         command.Examples.Add(("forecast runs/seasonal-1 --length 24", "Forecast the next 24 rows."));
+        command.Examples.Add(("predict latest 'seven plus ' --explain", "Which characters the next one rests on."));
         command.SetAction((parsed, cancellation) => Task.Run(
             () =>
             {
@@ -38,6 +43,12 @@ internal static class PredictCommand
                 SavedRun saved = SavedRun.Find(parsed.GetValue(run)!, parsed.GetValue(best), terminal);
                 TaskModel trained = SavedModel.Open(saved.Checkpoint, Environment.CurrentDirectory);
                 using TrainedModel model = trained.Model;
+                if (parsed.GetValue(explain))
+                {
+                    Explain(terminal, saved, trained, text ?? also);
+                    return ExitCode.Success;
+                }
+
                 GenerateConfig generate = trained.Job.Generate;
                 generate = generate with
                 {
@@ -61,6 +72,23 @@ internal static class PredictCommand
             cancellation));
         return command;
     }
+
+    private static void Explain(Terminal terminal, SavedRun saved, TaskModel trained, string? input)
+    {
+        Explanation explanation = SequenceTask.Of(trained.Job.Data).Explain(trained, input);
+        double largest = explanation.Parts.Max(Math.Abs);
+        terminal.WriteLine(explanation.Predicted);
+        terminal.WriteLine($"gradient x input of {explanation.Quantity}, above 0 what speaks for it:");
+        Tables.Write(terminal, ["read", "time step", "part", "bar"], [.. explanation.Labels.Select((label, time) => new[]
+        {
+            label == " " ? "␣" : label, $"{time + 1}", explanation.Parts[time].ToString("F4", CultureInfo.InvariantCulture), Bar(largest > 0 ? explanation.Parts[time] / largest : 0),
+        })]);
+        string page = Path.Combine(saved.Folder?.Path ?? Environment.CurrentDirectory, "explanation.html");
+        ExplanationPage.Write(page, saved.Checkpoint.Path, explanation);
+        terminal.Say($"written to {Path.GetFullPath(page)}");
+    }
+
+    private static string Bar(double share) => new(share < 0 ? '-' : '+', (int)Math.Round(20 * Math.Abs(share)));
 
     private static void Show(Terminal terminal, Prediction prediction, bool asJson)
     {

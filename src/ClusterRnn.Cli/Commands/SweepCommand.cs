@@ -153,10 +153,10 @@ internal static class SweepCommand
         terminal.WriteLine("");
         Tables.Write(
             terminal,
-            ["trial", .. standings[0].Trial.Values.Select(v => v.Key), "steps", sweep.Metric, .. sweep.Folds > 1 ? ["deviation"] : Array.Empty<string>()],
+            ["trial", .. standings[0].Trial.Values.Select(v => v.Key), "steps", "time", sweep.Metric, .. sweep.Folds > 1 ? ["deviation"] : Array.Empty<string>()],
             [.. standings.Select(s => (IReadOnlyList<string>)
             [
-                $"{s.Trial.Number}", .. s.Trial.Values.Select(v => v.Value), Figures.Count(s.Steps), double.IsFinite(s.Score) ? Figures.Loss(s.Score) : "failed",
+                $"{s.Trial.Number}", .. s.Trial.Values.Select(v => v.Value), Figures.Count(s.Steps), Figures.Time(TimeSpan.FromSeconds(s.Seconds)), double.IsFinite(s.Score) ? Figures.Loss(s.Score) : "failed",
                 .. s.Deviation is { } deviation ? [double.IsFinite(deviation) ? Figures.Loss(deviation) : "-"] : Array.Empty<string>(),
             ])]);
     }

@@ -6,6 +6,7 @@ using ClusterRnn.Cli.Report;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Insight;
 using ClusterRnn.Training.Runs;
 using ClusterRnn.Training.Tasks;
 
@@ -54,22 +55,23 @@ internal sealed partial class TrainingRun(
         }
 
         bool wasCancelled = cancellation.IsCancellationRequested;
-        TaskOutcome outcome = wasCancelled || result.Steps == 0 ? TaskOutcome.Empty : Conclude(result);
+        (TaskOutcome outcome, ModelInsight insight) = wasCancelled || result.Steps == 0 ? (TaskOutcome.Empty, ModelInsight.Nothing) : Conclude(result);
         RunSummary summary = Summarize(result, tally, outcome, clock.Elapsed, first);
         summary.Write(folder.SummaryPath);
         if (Config.Output.Report)
         {
-            HtmlReport.Write(folder.ReportPath, new ReportData(summary, MetricsLog.Read(folder.MetricsPath), outcome, ConfigLoader.ToYaml(Config), TimeProvider.System.GetUtcNow(), CommandLine.Version));
+            HtmlReport.Write(folder.ReportPath, new ReportData(summary, MetricsLog.Read(folder.MetricsPath), outcome, ConfigLoader.ToYaml(Config), TimeProvider.System.GetUtcNow(), CommandLine.Version, insight));
         }
 
         Show(result, summary, outcome);
         return wasCancelled ? ExitCode.Interrupted : IsSaved(result) ? ExitCode.Success : ExitCode.Failed;
     }
 
-    private TaskOutcome Conclude(EngineResult result)
+    private (TaskOutcome Outcome, ModelInsight Insight) Conclude(EngineResult result)
     {
         using var model = new TrainedModel(job.Job.Model, result.Parameters);
-        return job.Task.Conclude(new TaskModel(Config, model, job.Data.Artefact, job.BaseFolder), job.Data, result.TrainLoss, result.ValidationLoss);
+        TaskOutcome outcome = job.Task.Conclude(new TaskModel(Config, model, job.Data.Artefact, job.BaseFolder), job.Data, result.TrainLoss, result.ValidationLoss);
+        return (outcome, Config.Output.Report ? ModelInsight.Of(model, job.Data.Artefact, job.Data) : ModelInsight.Nothing);
     }
 
     private RunSummary Summarize(EngineResult result, Tally tally, TaskOutcome outcome, TimeSpan elapsed, long first) => new()

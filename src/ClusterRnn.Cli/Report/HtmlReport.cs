@@ -3,6 +3,7 @@
 using System.Globalization;
 using System.Text;
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Training.Insight;
 using ClusterRnn.Training.Runs;
 using ClusterRnn.Training.Tasks;
 
@@ -23,6 +24,7 @@ public static class HtmlReport
         Cards(html, data);
         Curves(html, data.History);
         Outcome(html, data.Outcome);
+        InsightSection.Write(html, data.Insight ?? ModelInsight.Nothing);
         Hashes(html, summary);
         Details(html, summary);
         html.Append("<section><h2>Config</h2>\n<p>Every value spelled out, as it was used.</p>\n<pre>").Append(Html.Text(data.ConfigYaml.TrimEnd())).Append("</pre></section>\n");

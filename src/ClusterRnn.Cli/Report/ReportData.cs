@@ -1,3 +1,4 @@
+using ClusterRnn.Training.Insight;
 using ClusterRnn.Training.Runs;
 using ClusterRnn.Training.Tasks;
 
@@ -10,10 +11,12 @@ namespace ClusterRnn.Cli.Report;
 /// <param name="ConfigYaml">The resolved config.</param>
 /// <param name="Finished">When the run ended.</param>
 /// <param name="Version">The program's version.</param>
+/// <param name="Insight">What is seen of the model's inside, or null.</param>
 public sealed record ReportData(
     RunSummary Summary,
     RunHistory History,
     TaskOutcome Outcome,
     string ConfigYaml,
     DateTimeOffset Finished,
-    string Version);
+    string Version,
+    ModelInsight? Insight = null);

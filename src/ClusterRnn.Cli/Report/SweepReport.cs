@@ -52,10 +52,10 @@ internal static class SweepReport
             html.Append("<section><h2>All trials</h2>\n<p>The best first; with several rungs, those that went furthest first.</p>\n");
             HtmlPage.Table(
                 html,
-                ["trial", .. best.Trial.Values.Select(v => v.Key), "rung", "steps", sweep.Metric, .. sweep.Folds > 1 ? ["deviation"] : Array.Empty<string>(), "remark"],
+                ["trial", .. best.Trial.Values.Select(v => v.Key), "rung", "steps", "time", sweep.Metric, .. sweep.Folds > 1 ? ["deviation"] : Array.Empty<string>(), "remark"],
                 standings.Select(s => (IReadOnlyList<string>)
                 [
-                    s.Trial.Number.ToString(CultureInfo.InvariantCulture), .. s.Trial.Values.Select(v => v.Value), $"{s.Rung} of {plan.Rungs.Count}", Figures.Count(s.Steps),
+                    s.Trial.Number.ToString(CultureInfo.InvariantCulture), .. s.Trial.Values.Select(v => v.Value), $"{s.Rung} of {plan.Rungs.Count}", Figures.Count(s.Steps), Figures.Time(TimeSpan.FromSeconds(s.Seconds)),
                     double.IsFinite(s.Score) ? Figures.Loss(s.Score) : "failed", .. s.Deviation is { } d ? [double.IsFinite(d) ? Figures.Loss(d) : "-"] : Array.Empty<string>(), s.Failure ?? "",
                 ]));
             html.Append("</section>\n<section><h2>Go on, or look again</h2>\n<pre>").Append(Html.Text(again)).Append("</pre></section>\n");

@@ -22,8 +22,9 @@ namespace ClusterRnn.Cli.Sweeps;
 /// <param name="Steps">Steps trained, of the first fold.</param>
 /// <param name="Score">The mean over the folds; not finite if one failed.</param>
 /// <param name="Deviation">The standard deviation over the folds, or null without folds.</param>
+/// <param name="Seconds">How long its last rung took, over all folds, the evaluation included.</param>
 /// <param name="Failure">Why it failed, or null.</param>
-internal sealed record TrialStanding(Trial Trial, int Rung, long Steps, double Score, double? Deviation, string? Failure);
+internal sealed record TrialStanding(Trial Trial, int Rung, long Steps, double Score, double? Deviation, double Seconds, string? Failure);
 
 /// <summary>A sweep being carried out.</summary>
 /// <param name="terminal">Where it is shown.</param>
@@ -149,9 +150,10 @@ internal sealed class SweepRun(
     private TrialStanding Stand(Rung rung, int trial)
     {
         TrialResult[] folds = [.. Folds.Select(fold => _results[(rung.Number, trial, fold)])];
-        double sum = 0, squares = 0;
+        double sum = 0, squares = 0, seconds = 0;
         foreach (TrialResult fold in folds)
         {
+            seconds += fold.Seconds;
             sum += fold.Score ?? double.NaN;
         }
 
@@ -162,7 +164,7 @@ internal sealed class SweepRun(
         }
 
         return new TrialStanding(
-            plan.Trials[trial - 1], rung.Number, folds[0].Steps, mean, folds.Length == 1 ? null : Math.Sqrt(squares / (folds.Length - 1)), folds.FirstOrDefault(f => f.Failure is not null)?.Failure);
+            plan.Trials[trial - 1], rung.Number, folds[0].Steps, mean, folds.Length == 1 ? null : Math.Sqrt(squares / (folds.Length - 1)), seconds, folds.FirstOrDefault(f => f.Failure is not null)?.Failure);
     }
 
     /// <summary>Steps that are to be trained yet, as far as the plan knows them.</summary>

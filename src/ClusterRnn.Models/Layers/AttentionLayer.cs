@@ -42,6 +42,9 @@ internal sealed unsafe class AttentionLayer(string name, int width, AttentionCon
     public override void Forward(TrainingStep step) => Attention.Forward(step, Input.Scope, Input.Values, Input.Stride, Output.Scope, Output.Values);
 
     /// <inheritdoc/>
+    public override void ReadAttention(ICollection<AttentionMap> maps) => Attention.ReadMaps(Name, Input.Scope, Output.Scope, maps);
+
+    /// <inheritdoc/>
     public override void Backward(TrainingStep step)
     {
         Attention.Backward(step, Input.Scope, Input.Values, Input.Stride, Output.Scope, Output.Gradient, Input.HasGradient ? Input.Gradient : null, accumulates: false);

@@ -26,7 +26,7 @@ internal sealed unsafe class DropoutLayer(string name, int width, double rate, b
     public override void Forward(TrainingStep step)
     {
         // The input's rows may lie closer than the output's: copy, then drop in place.
-        Copy(Input.Values, Output.Values);
+        Copy(Input.Values, Input.Stride, Output.Values, Output.Stride);
         if (step.IsTraining && rate > 0.0)
         {
             Apply(step, Output.Values, Output.Values);
@@ -36,7 +36,11 @@ internal sealed unsafe class DropoutLayer(string name, int width, double rate, b
     /// <inheritdoc/>
     public override void Backward(TrainingStep step)
     {
-        if (Input.HasGradient)
+        if (Input.HasGradient && !step.IsTraining)
+        {
+            Copy(Output.Gradient, Output.Stride, Input.Gradient, Input.Stride);
+        }
+        else if (Input.HasGradient)
         {
             Apply(step, Output.Gradient, Input.Gradient);
             Output.Scope.ClearEnded(Input.Gradient, Input.Stride);
@@ -54,12 +58,12 @@ internal sealed unsafe class DropoutLayer(string name, int width, double rate, b
         }
     }
 
-    private void Copy(float* source, float* target)
+    private void Copy(float* source, int sourceStride, float* target, int targetStride)
     {
         StepScope scope = Output.Scope;
         for (int cell = scope.FirstCell; cell < scope.FirstCell + scope.Cells; cell++)
         {
-            new ReadOnlySpan<float>(source + (long)cell * Input.Stride, width).CopyTo(new Span<float>(target + (long)cell * Output.Stride, width));
+            new ReadOnlySpan<float>(source + (long)cell * sourceStride, width).CopyTo(new Span<float>(target + (long)cell * targetStride, width));
         }
     }
 }

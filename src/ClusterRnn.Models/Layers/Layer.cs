@@ -135,6 +135,9 @@ internal sealed unsafe class TrainingStep
 
     public long Version { get; set; }
 
+    /// <summary>Is told the gradients of recurrent states on the way back; null: nobody looks.</summary>
+    public StateGradients? Watched { get; set; }
+
     /// <summary>Whether dropout is active and backward will follow.</summary>
     public bool IsTraining { get; set; }
 
@@ -230,6 +233,11 @@ internal abstract unsafe class Layer(string name)
     /// <param name="states">The first row's state of this layer.</param>
     /// <param name="stride">Floats from one row's state to the next.</param>
     public virtual void StoreState(int time, float* states, nint stride)
+    {
+    }
+
+    /// <summary>After a forward pass: what the first row's time steps attend to, one map a head.</summary>
+    public virtual void ReadAttention(ICollection<AttentionMap> maps)
     {
     }
 

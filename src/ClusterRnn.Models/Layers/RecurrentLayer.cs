@@ -246,6 +246,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             int time = place.IsReverse ? i : Window.Time - 1 - i, rows = Window.RowsAt(time);
             if (rows > 0)
             {
+                step.Watched?.Add(Index, place.IsReverse, Window.Time, time, Hidden, StateGradient, GradientAbove(time));
                 StepBackward(time, rows, step.Workspace);
                 projection.Backward(time, GatesAt(time));
             }

@@ -9,7 +9,9 @@
 // step attends to them with the operations, in the order, of the whole window.
 using ClusterRnn.Kernels.Attention;
 using ClusterRnn.Kernels.Elementwise;
+using ClusterRnn.Kernels.Numerics;
 using ClusterRnn.Kernels.Products;
+using ClusterRnn.Kernels.Reduction;
 
 namespace ClusterRnn.Models;
 
@@ -162,6 +164,43 @@ internal sealed unsafe class SelfAttention
         if (dx is not null)
         {
             projection.Backward(input, projected, ProjectedStride, dx, xStride, accumulates, step.Workspace);
+        }
+    }
+
+    /// <summary>After <see cref="Forward"/>, before the way back: the weights of the first row, computed again for people.</summary>
+    public void ReadMaps(string layer, StepScope input, StepScope target, ICollection<AttentionMap> maps)
+    {
+        int length = input.Lengths[0];
+        nint rowStride = (nint)input.Rows * ProjectedStride;
+        for (int head = 0; head < heads; head++)
+        {
+            float[] weights = new float[length * length]; // [queries, keys]
+            for (int query = target.From; query < length; query++)
+            {
+                float* q = projected + (query * rowStride) + (head * headWidth);
+                int keys = isCausal ? query + 1 : length;
+                double greatest = double.NegativeInfinity, sum = 0;
+                double[] scores = new double[keys];
+                for (int key = 0; key < keys; key++)
+                {
+                    float* k = projected + (key * rowStride) + (head * headWidth) + stride;
+                    scores[key] = Sums.Dot(headWidth, q, k) * scale;
+                    greatest = Math.Max(greatest, scores[key]);
+                }
+
+                for (int key = 0; key < keys; key++)
+                {
+                    scores[key] = ScalarMath.Exp(scores[key] - greatest);
+                    sum += scores[key];
+                }
+
+                for (int key = 0; key < keys; key++)
+                {
+                    weights[(query * length) + key] = (float)(scores[key] / sum);
+                }
+            }
+
+            maps.Add(new AttentionMap(layer, head, length, weights));
         }
     }
 

@@ -168,6 +168,9 @@ internal sealed unsafe class TransformerLayer : Layer
     }
 
     /// <inheritdoc/>
+    public override void ReadAttention(ICollection<AttentionMap> maps) => attention.ReadMaps(Name, Input.Scope, Output.Scope, maps);
+
+    /// <inheritdoc/>
     public override void Backward(TrainingStep step)
     {
         StepScope window = Input.Scope, scope = Output.Scope;

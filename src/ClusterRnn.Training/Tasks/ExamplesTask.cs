@@ -5,6 +5,7 @@ using ClusterRnn.Data;
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Insight;
 
 namespace ClusterRnn.Training.Tasks;
 
@@ -75,11 +76,43 @@ public sealed unsafe class ExamplesTask : SequenceTask
             throw new DataException("predict", "no input: the examples are generated", $"'{request.Input}'", "Leave it out; --length says how many examples are answered");
         }
 
-        BatchConfig batch = trained.Job.Batch;
-        Dataset data = Dataset.Open(
-            trained.Job.Data, new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact);
-        (IExamples examples, string part) = ExamplesOf(data);
+        (IExamples examples, string part) = ExamplesOf(DataOf(trained));
         return new Prediction(null, [TableOf(Answers(trained.Model, examples, request.Steps ?? ShownExamples, cancellation), part)], []);
+    }
+
+    /// <inheritdoc/>
+    public override Explanation Explain(TaskModel trained, string? input)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        (IExamples examples, string part) = ExamplesOf(DataOf(trained));
+        if (!long.TryParse(input ?? "0", NumberStyles.None, CultureInfo.InvariantCulture, out long number) || number >= examples.Count)
+        {
+            throw new DataException("predict", $"the number of an example of the {part} part, 0 to {examples.Count - 1}", $"'{input}'", "Name one of them");
+        }
+
+        using var batch = new SpanBatch(examples.Time, 1, examples.FeatureWidth, examples.TargetWidth) { Time = examples.Time, TargetTime = examples.TargetTime, Rows = 1 };
+        WindowSource.Clear(batch);
+        batch.Lengths[0] = examples.Read(number, batch, 0);
+        using SpanBatch row = SingleRow.Cut(trained.Model.Model, batch, 0, examples.Time)!;
+        int start = batch.Lengths[0] - row.Time;
+        string[] labels = [.. Enumerable.Range(0, row.Time).Select(time => batch.Tokens is null ? ValuesAt(batch, time + start) : batch.Tokens[time + start].ToString(CultureInfo.InvariantCulture))];
+        string expected = row.TargetTokens is null ? row.TargetValues[0].ToString("F3", CultureInfo.InvariantCulture) : row.TargetTokens[0].ToString(CultureInfo.InvariantCulture);
+        return Explanation.Of(
+            trained.Model, row, labels, outputs => $"{(row.TargetTokens is null ? outputs[0].ToString("F3", CultureInfo.InvariantCulture) : $"class {Explanation.LargestOf(outputs)}")} (right would be {expected})");
+    }
+
+    // A few values as they are; of many, how large they are together.
+    private static string ValuesAt(SpanBatch batch, int time)
+    {
+        var values = new ReadOnlySpan<float>(batch.Features + ((long)time * batch.FeatureWidth), batch.FeatureWidth);
+        return values.Length <= 4 ? string.Join(' ', values.ToArray().Select(value => value.ToString("F2", CultureInfo.InvariantCulture))) : $"step {time}";
+    }
+
+    private static Dataset DataOf(TaskModel trained)
+    {
+        BatchConfig batch = trained.Job.Batch;
+        return Dataset.Open(
+            trained.Job.Data, new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact);
     }
 
     private static (IExamples Examples, string Part) ExamplesOf(Dataset data)

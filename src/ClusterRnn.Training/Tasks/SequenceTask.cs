@@ -3,6 +3,7 @@
 using System.Globalization;
 using ClusterRnn.Data;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Insight;
 
 namespace ClusterRnn.Training.Tasks;
 
@@ -39,6 +40,13 @@ public abstract class SequenceTask
     /// <summary>Uses a trained model.</summary>
     /// <exception cref="DataException">The input can't be read or doesn't fit the model.</exception>
     public abstract Prediction Predict(TaskModel trained, PredictionRequest request, CancellationToken cancellation = default);
+
+    /// <summary>Says which inputs a prediction rests on.</summary>
+    /// <param name="trained">The model.</param>
+    /// <param name="input">A prompt, a file's path or an example's number, as the application takes it; null for its default.</param>
+    /// <exception cref="DataException">The input can't be read or doesn't fit the model, or the application explains nothing.</exception>
+    public virtual Explanation Explain(TaskModel trained, string? input) =>
+        throw new DataException("predict", "a model of text, of a series or of examples", GetType().Name, "Leave out --explain");
 
     /// <summary>The application of a `data:` section.</summary>
     public static SequenceTask Of(DataConfig data) => data switch

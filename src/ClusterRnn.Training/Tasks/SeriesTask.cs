@@ -7,6 +7,7 @@ using ClusterRnn.Kernels.Random;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Baselines;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Insight;
 
 namespace ClusterRnn.Training.Tasks;
 
@@ -122,6 +123,32 @@ public sealed unsafe class SeriesTask : SequenceTask
     {
         double[] values = [.. paths.Select(path => path[step][target]).Order()];
         return values[(int)(share * (values.Length - 1))];
+    }
+
+    /// <inheritdoc/>
+    public override Explanation Explain(TaskModel trained, string? input)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        DataConfig config = input is null ? trained.Job.Data : (SeriesData)trained.Job.Data with { Path = Path.GetFullPath(input), Validation = 0, Test = 0, TrainRows = null };
+        BatchConfig batching = trained.Job.Batch;
+        SeriesSplit split = SplitOf(Dataset.Open(
+            config, new Batching(batching.Size, batching.Span, batching.LookBack ?? batching.Span, batching.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact));
+        int features = split.Features.Count, width = split.Horizon * split.Targets.Count, first = split.Table.Rows - split.Window;
+        using var row = new SpanBatch(split.Window, 1, features, width) { Time = split.Window, TargetTime = 1, Rows = 1 };
+        row.Lengths[0] = split.Window;
+        string[] labels = new string[split.Window];
+        for (int time = 0; time < split.Window; time++)
+        {
+            double[] values = [.. split.Features.Select(column => split.Table.Values[column][first + time])];
+            labels[time] = $"row {first + time + 1}: {string.Join(' ', values.Take(4).Select(Show))}{(values.Length > 4 ? " …" : "")}";
+            for (int i = 0; i < features; i++)
+            {
+                row.Features[(time * features) + i] = (float)split.Scaler.Scale(split.Features[i], values[i]);
+            }
+        }
+
+        return Explanation.Of(
+            trained.Model, row, labels, outputs => $"{split.Table.Columns[split.Targets[0]]} {Show(split.Scaler.Unscale(split.Targets[0], outputs[0]))} in row {split.Table.Rows + 1}");
     }
 
     private static SeriesSplit SplitOf(Dataset data) => data.Series ?? throw new ArgumentException("The data is no series.", nameof(data));

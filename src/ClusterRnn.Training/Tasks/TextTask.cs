@@ -3,8 +3,10 @@
 using System.Globalization;
 using System.Text;
 using ClusterRnn.Data;
+using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Numerics;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Insight;
 
 namespace ClusterRnn.Training.Tasks;
 
@@ -87,6 +89,38 @@ public sealed class TextTask : SequenceTask
                 request.OnText?.Invoke(piece);
             }
         }
+    }
+
+    /// <inheritdoc/>
+    public override unsafe Explanation Explain(TaskModel trained, string? input)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        Vocabulary vocabulary = VocabularyOf(trained);
+        string prompt = input ?? trained.Job.Generate.Prompt;
+        int[] ids = prompt.Length > 0 ? vocabulary.Encode(prompt) : [Beginning(vocabulary)];
+        if (trained.Model.Model.NeedsContext && ids.Length > ContextOf(trained))
+        {
+            ids = ids[^ContextOf(trained)..]; // attention sees no further
+        }
+
+        using var row = new SpanBatch(ids.Length, 1, 0, 0) { Time = ids.Length, TargetTime = ids.Length, Rows = 1 };
+        row.Lengths[0] = ids.Length;
+        ids.CopyTo(new Span<int>(row.Tokens, ids.Length));
+        return Explanation.Of(trained.Model, row, [.. ids.Select(vocabulary.Show)], outputs => Say(vocabulary, outputs));
+    }
+
+    // The likeliest tokens with their probabilities.
+    private static string Say(Vocabulary vocabulary, float[] logits)
+    {
+        int[] order = [.. Enumerable.Range(0, logits.Length).OrderByDescending(id => logits[id]).ThenBy(id => id).Take(4)];
+        double sum = 0;
+        foreach (float logit in logits)
+        {
+            sum += ScalarMath.Exp((double)logit - logits[order[0]]);
+        }
+
+        string[] texts = [.. order.Select(id => string.Create(CultureInfo.InvariantCulture, $"'{vocabulary.Show(id)}' {100 * ScalarMath.Exp((double)logits[id] - logits[order[0]]) / sum:F1} %"))];
+        return $"next {texts[0]} (then {string.Join(", ", texts.Skip(1))})";
     }
 
     private static Vocabulary VocabularyOf(TaskModel trained) => trained.Artefact.Vocabulary

@@ -1,0 +1,88 @@
+using ClusterRnn.Data;
+using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Models;
+
+namespace ClusterRnn.Training.Insight;
+
+/// <summary>Rows by themselves, cut so that each ends with its last target.</summary>
+internal static unsafe class SingleRow
+{
+    /// <summary>The first rows of a source, at most so many, with at most so many time steps up to their last target.</summary>
+    /// <param name="model">Who will read them.</param>
+    /// <param name="source">The data.</param>
+    /// <param name="most">The most rows.</param>
+    /// <param name="time">The most time steps.</param>
+    /// <returns>Rows to be disposed of.</returns>
+    public static IReadOnlyList<SpanBatch> Of(Model model, IBatchSource source, int most, int time)
+    {
+        int rows = Math.Min(most, source.BatchRows);
+        var single = new List<SpanBatch>();
+        using var batch = new SpanBatch(source.MaximumTime, rows, source.FeatureWidth, source.TargetWidth);
+        source.Fill(source.Plan(0), 0, rows, batch);
+        for (int row = 0; row < rows; row++)
+        {
+            if (Cut(model, batch, row, time) is { } cut)
+            {
+                single.Add(cut);
+            }
+        }
+
+        return single;
+    }
+
+    /// <summary>One row, its last target alone (of the loss ctc: all of its labels); null when it has no target.</summary>
+    public static SpanBatch? Cut(Model model, SpanBatch from, int row, int most)
+    {
+        int firstTarget = from.Time - from.TargetTime, length = from.Lengths[row], end = length;
+        bool isCtc = model.Loss == LossKind.Ctc;
+        if (!model.ReturnsLast && !isCtc)
+        {
+            while (end > firstTarget && from.TargetTokens is not null && from.TargetTokens[((long)(end - 1 - firstTarget) * from.Rows) + row] < 0)
+            {
+                end--;
+            }
+        }
+
+        if (length == 0 || end <= (model.ReturnsLast || isCtc ? 0 : firstTarget))
+        {
+            return null;
+        }
+
+        int time = isCtc ? end : Math.Min(end, most), start = end - time, targets = isCtc ? Math.Min(time, from.TargetTime) : model.ReturnsLast || from.TargetTokens is null ? 1 : time;
+        var cut = new SpanBatch(time, 1, from.FeatureWidth, from.TargetWidth) { Time = time, TargetTime = targets, Rows = 1 };
+        cut.Lengths[0] = time;
+        cut.RowIds[0] = from.RowIds[row];
+        for (int i = 0; i < time; i++)
+        {
+            long cell = ((long)(start + i) * from.Rows) + row;
+            if (from.Tokens is not null)
+            {
+                cut.Tokens[i] = from.Tokens[cell];
+            }
+            else
+            {
+                new ReadOnlySpan<float>(from.Features + (cell * from.FeatureWidth), from.FeatureWidth).CopyTo(new Span<float>(cut.Features + ((long)i * from.FeatureWidth), from.FeatureWidth));
+            }
+        }
+
+        if (from.TargetTokens is not null)
+        {
+            new Span<int>(cut.TargetTokens, targets).Fill(-1); // time steps without a target that are looked at all the same
+        }
+
+        for (int i = isCtc ? 0 : targets - 1; i < targets; i++)
+        {
+            long cell = ((long)(isCtc ? i : model.ReturnsLast ? 0 : end - 1 - firstTarget) * from.Rows) + row;
+            if (from.TargetTokens is not null)
+            {
+                cut.TargetTokens[i] = from.TargetTokens[cell];
+            }
+            else
+            {
+                new ReadOnlySpan<float>(from.TargetValues + (cell * from.TargetWidth), from.TargetWidth).CopyTo(new Span<float>(cut.TargetValues + ((long)i * from.TargetWidth), from.TargetWidth));
+            }
+        }
+
+        return cut;
+    }
+}

@@ -1,0 +1,89 @@
+using ClusterRnn.Cli;
+using ClusterRnn.Cli.Output;
+
+namespace ClusterRnn.Tests.Cli;
+
+/// <summary>Reports that look into a model, runs side by side, predictions that are explained.</summary>
+public sealed class InsightCommandTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory().FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void A_report_looks_into_the_model()
+    {
+        string run = Train("attentive", "[{ type: embedding, units: 8 }, { type: transformer, layers: 1, heads: 2, units: 8 }, dense]");
+        string page = File.ReadAllText(Path.Combine(run, "report.html"));
+        Assert.Contains("Gradient by time lag", page, StringComparison.Ordinal);
+        Assert.Contains("transformer.layers.0, head 2", page, StringComparison.Ordinal);
+        Assert.Contains("data:image/png;base64,", page, StringComparison.Ordinal);
+        File.Delete(Path.Combine(run, "report.html"));
+        Assert.Equal(0, Run("report", run).Code);
+        Assert.Contains("transformer.layers.0, head 2", File.ReadAllText(Path.Combine(run, "report.html")), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Runs_are_put_side_by_side()
+    {
+        string[] runs = [.. new[] { "rnn", "lstm", "gru" }.Select(cell => Train(cell, $"[{{ type: embedding, units: 4 }}, {{ type: {cell}, units: 6 }}, dense]"))];
+        string page = Path.Combine(_folder, "together.html");
+        (int code, string text, string error) = Run(["report", .. runs, "--out", page]);
+        Assert.True(code == 0, error);
+        Assert.All(new[] { "rnn", "lstm", "gru" }, name => Assert.Contains($"\n {name} ", text, StringComparison.Ordinal));
+        string html = File.ReadAllText(page);
+        Assert.Contains("|dL/dh| by lag, before the first step", html, StringComparison.Ordinal);
+        Assert.Contains("|dL/dh| by lag, trained", html, StringComparison.Ordinal);
+        (code, _, error) = Run("report", Path.Combine(runs[0], "checkpoints", "step-0000000004"), runs[1]);
+        Assert.Equal(2, code);
+        Assert.Contains("expected the folder of a run that has ended", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_prediction_is_explained()
+    {
+        string text = Train("text", "[{ type: embedding, units: 4 }, { type: gru, units: 6 }, dense]");
+        (int code, string said, string error) = Run("predict", text, "seven plus", "--explain");
+        Assert.True(code == 0, error);
+        Assert.Matches(@"next '.+' \d+\.\d %", said);
+        Assert.Equal(10, said.Split('\n').Count(line => System.Text.RegularExpressions.Regex.IsMatch(line, @"\s\d+\s+-?\d\.\d{4}")));
+        Assert.Contains("What it rests on", File.ReadAllText(Path.Combine(text, "explanation.html")), StringComparison.Ordinal);
+
+        string examples = Train("examples", "[{ type: lstm, units: 6, returnSequences: false }, dense]", "{ source: adding, length: 8, examples: 200 }");
+        (code, said, error) = Run("predict", examples, "3", "--explain");
+        Assert.True(code == 0, error);
+        Assert.Contains("right would be", said, StringComparison.Ordinal);
+        (code, _, error) = Run("predict", examples, "x", "--explain");
+        Assert.Equal(2, code);
+        Assert.Contains("the number of an example", error, StringComparison.Ordinal);
+
+        string series = Train("series", "[{ type: lstm, units: 6, returnSequences: false }, dense]", "{ source: sine, rows: 200, window: 12 }");
+        (code, said, error) = Run("predict", series, "--explain");
+        Assert.True(code == 0, error);
+        Assert.Contains("in row 201", said, StringComparison.Ordinal);
+    }
+
+    private static (int Code, string Out, string Error) Run(params string[] args)
+    {
+        var output = new StringWriter();
+        var error = new StringWriter();
+        int code = new CommandLine(Terminal.To(output, error), [new SmallEngine()]).RunAsync(args).GetAwaiter().GetResult();
+        return (code, output.ToString(), error.ToString());
+    }
+
+    private string Train(string name, string layers, string data = "{ source: sums, characters: 2000 }")
+    {
+        string config = Path.Combine(_folder, name + ".yaml"), run = Path.Combine(_folder, name);
+        File.WriteAllText(config, $$"""
+            data: {{data}}
+            model: { layers: {{layers}} }
+            batch: { size: 4, span: 8 }
+            stop: { steps: 4 }
+            generate: { length: 10 }
+            output: { tensorBoard: false }
+            """);
+        (int code, _, string error) = Run("train", config, "--out", run);
+        Assert.True(code == 0, error);
+        return run;
+    }
+}
