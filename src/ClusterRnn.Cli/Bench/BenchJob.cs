@@ -19,7 +19,8 @@ internal static class BenchJob
     /// <summary>The job for a cell and shape.</summary>
     public static TrainingJob Of(BenchCell cell, BenchShape shape)
     {
-        IBatchSource source = shape.Classes > 0 ? Tokens(shape) : new WindowSource(new Windows(shape), shape.Batch, Seed, shuffled: true);
+        IBatchSource source = shape.Ragged ? new WindowSource(new RaggedRows(shape), shape.Batch, Seed, shuffled: false)
+            : shape.Classes > 0 ? Tokens(shape) : new WindowSource(new Windows(shape), shape.Batch, Seed, shuffled: true);
         int shards = TrainingJob.DefaultShards(shape.Batch);
         var config = new ModelConfig { Layers = cell == BenchCell.Transformer ? Transformer(shape) : Recurrent(cell, shape) };
         long positions = shape.Tokens / shards;
@@ -56,7 +57,7 @@ internal static class BenchJob
             BenchCell.Gru => new GruConfig(),
             _ => new RnnConfig(),
         };
-        recurrent = recurrent with { Units = shape.Hidden, Layers = shape.Layers, ReturnSequences = shape.Classes > 0 };
+        recurrent = recurrent with { Units = shape.Hidden, Layers = shape.Layers, Bidirectional = shape.Bidirectional, ReturnSequences = shape.Classes > 0 };
         return shape.Classes > 0 ? [new EmbeddingConfig { Units = shape.Input }, recurrent, new DenseConfig()] : [recurrent, new DenseConfig()];
     }
 
@@ -69,7 +70,7 @@ internal static class BenchJob
             tokens[i] = (int)(random.Uniform(0, 0, i) * shape.Classes);
         }
 
-        return new TokenStreamSource(tokens, shape.Batch, shape.Span, shape.Span, carriesState: true, "generated");
+        return new TokenStreamSource(tokens, shape.Batch, shape.Span, shape.Span, carriesState: !shape.Bidirectional, "generated");
     }
 
     /// <summary>Windows of noise, each with one value to predict.</summary>
@@ -103,5 +104,37 @@ internal static class BenchJob
             into.TargetValues[row] = (float)(example % 17) / 17f;
             return shape.Span;
         }
+    }
+
+    /// <summary>Rows of uniform tokens, each batch with the same lengths.</summary>
+    private sealed unsafe class RaggedRows(BenchShape shape) : IExamples
+    {
+        public long Count => (long)shape.Batch * StepsPerPass;
+
+        public int Time => shape.Span;
+
+        public int TargetTime => shape.Span;
+
+        public int FeatureWidth => 0;
+
+        public int TargetWidth => 0;
+
+        public string Sha256 => "generated";
+
+        public int Read(long example, SpanBatch into, int row)
+        {
+            int length = shape.LengthOf((int)(example % shape.Batch));
+            for (int time = 0; time < shape.Span; time++)
+            {
+                long cell = ((long)time * into.Rows) + row;
+                bool runs = time < length;
+                into.Tokens[cell] = runs ? Token(example, time) : 0;
+                into.TargetTokens[cell] = runs ? Token(example, time + 1) : -1;
+            }
+
+            return length;
+        }
+
+        private int Token(long example, int time) => (int)((((uint)((example * (shape.Span + 1)) + time) * 2654435761u) >> 8) * (long)shape.Classes >> 24);
     }
 }

@@ -5,7 +5,7 @@ using ClusterRnn.Cli.Output;
 
 namespace ClusterRnn.Cli.Bench;
 
-/// <summary>One cell and shape on some threads. Speeds are medians over the repetitions; tokens are batch x span.</summary>
+/// <summary>One cell and shape on some threads. Speeds are medians over the repetitions; tokens are batch x span, or what rows of different lengths have.</summary>
 public sealed record BenchCase
 {
     /// <summary><c>lstm</c>, <c>gru</c>, <c>rnn</c> (tanh) or <c>transformer</c>.</summary>
@@ -28,6 +28,12 @@ public sealed record BenchCase
 
     /// <summary>Recurrent layers, or a Transformer's.</summary>
     public required int Layers { get; init; }
+
+    /// <summary>Whether the layers read both ways.</summary>
+    public bool Bidirectional { get; init; }
+
+    /// <summary>Whether rows are of different lengths; tokens are then those that rows have.</summary>
+    public bool Ragged { get; init; }
 
     /// <summary>Shards of the batch.</summary>
     public required int Shards { get; init; }
@@ -165,7 +171,7 @@ public sealed record BenchReport
             ["cell B,T,I,H,V,layers", "threads", "ours tok/s", "torch tok/s", "processes", "ratio", "by CPU time", "asked Gflop/s", "done", "% of peak", "B/step", "actors"],
             [.. Cases.Select(c => new[]
             {
-                $"{c.Cell} {c.Batch},{c.Span},{c.Input},{c.Hidden},{c.Classes},{c.Layers}",
+                $"{c.Cell} {new BenchShape(c.Batch, c.Span, c.Input, c.Hidden, c.Classes, c.Layers) { Bidirectional = c.Bidirectional, Ragged = c.Ragged }}",
                 Figures.Count(c.Threads),
                 Figures.Short(c.OursTokensPerSecond),
                 Or(c.TorchThreadsTokensPerSecond, Figures.Short),

@@ -29,6 +29,13 @@ public enum BenchCell
 public sealed record BenchShape(int Batch, int Span, int Input, int Hidden, int Classes, int Layers)
 {
     private const int LargestSize = 1 << 16;
+    private const string BidirectionalWord = "bidirectional", RaggedWord = "ragged";
+
+    /// <summary>Whether recurrent layers read both ways; then no state is carried.</summary>
+    public bool Bidirectional { get; init; }
+
+    /// <summary>Whether rows are of different lengths, from the span down to a quarter of it; then no state is carried.</summary>
+    public bool Ragged { get; init; }
 
     /// <summary>Four models from small to large, and one so small that the overhead of a step decides.</summary>
     public static readonly IReadOnlyList<BenchShape> Standard =
@@ -65,14 +72,30 @@ public sealed record BenchShape(int Batch, int Span, int Input, int Hidden, int 
         }
     }
 
-    /// <summary>B x T: the cells of a step, by which speed is counted.</summary>
-    public long Tokens => (long)Batch * Span;
+    /// <summary>The cells of a step, by which speed is counted: B x T, or what the rows really have.</summary>
+    public long Tokens => Ragged ? Enumerable.Range(0, Batch).Sum(row => (long)LengthOf(row)) : (long)Batch * Span;
 
-    /// <summary>Reads <c>B,T,I,H[,V[,layers]]</c>, or the number of a standard shape.</summary>
+    /// <summary>The time steps of a row: spread evenly, neighbours far apart.</summary>
+    public int LengthOf(int row)
+    {
+        const int Stride = 7919; // a prime that no batch is a multiple of: every place once
+        return Ragged ? Span - (int)((long)row * Stride % Batch * (Span - Math.Max(1, Span / 4)) / Math.Max(1, Batch - 1)) : Span;
+    }
+
+    /// <summary>Reads <c>B,T,I,H[,V[,layers]]</c>, or the number of a standard shape, with <c>,bidirectional</c> or <c>,ragged</c> behind it.</summary>
     /// <exception cref="UsageException">It is neither.</exception>
     public static BenchShape Parse(string text)
     {
         string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
+        string[] words = [.. parts.Where(part => part is BidirectionalWord or RaggedWord)];
+        if (words.Length > 0)
+        {
+            BenchShape plain = Parse(string.Join(',', parts.Where(part => !words.Contains(part))));
+            return plain.Classes == 0
+                ? throw new UsageException($"--shape {text}: {string.Join(" and ", words)} is measured with tokens; give V")
+                : plain with { Bidirectional = words.Contains(BidirectionalWord), Ragged = words.Contains(RaggedWord) };
+        }
+
         int[] sizes = [.. parts.Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int size) ? size : -1)];
         if (sizes.Length == 1 && sizes[0] >= 1 && sizes[0] <= Standard.Count)
         {
@@ -81,14 +104,14 @@ public sealed record BenchShape(int Batch, int Span, int Input, int Hidden, int 
 
         if (sizes.Length is < 4 or > 6 || sizes.Where((size, i) => size > LargestSize || size < (i == 4 ? 0 : 1)).Any())
         {
-            throw new UsageException($"--shape {text}: expected B,T,I,H[,V[,LAYERS]] such as 64,64,128,256,96,1 (V 0: mean squared error), or a number from 1 to {Standard.Count}");
+            throw new UsageException($"--shape {text}: expected B,T,I,H[,V[,LAYERS]] such as 64,64,128,256,96,1 (V 0: mean squared error), or a number from 1 to {Standard.Count}, and {BidirectionalWord} or {RaggedWord} behind it");
         }
 
         return new BenchShape(sizes[0], sizes[1], sizes[2], sizes[3], sizes.Length > 4 ? sizes[4] : 96, sizes.Length > 5 ? sizes[5] : 1);
     }
 
     /// <inheritdoc/>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Batch},{Span},{Input},{Hidden},{Classes},{Layers}");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Batch},{Span},{Input},{Hidden},{Classes},{Layers}{(Bidirectional ? "," + BidirectionalWord : "")}{(Ragged ? "," + RaggedWord : "")}");
 }
 
 /// <summary>The multiply-adds of a step's products, two operations each. Gates, losses and updates are not counted.</summary>
@@ -108,20 +131,20 @@ public readonly record struct StepOperations(double Asked, double Done)
             return OfTransformer(shape);
         }
 
-        int gates = cell switch { BenchCell.Lstm => 4, BenchCell.Gru => 3, _ => 1 };
-        double cells = shape.Tokens, gateWidth = (double)gates * shape.Hidden, asked = 0, done = 0;
+        int gates = cell switch { BenchCell.Lstm => 4, BenchCell.Gru => 3, _ => 1 }, directions = shape.Bidirectional ? 2 : 1;
+        double cells = shape.Tokens, gateWidth = (double)gates * shape.Hidden * directions, asked = 0, done = 0;
         for (int layer = 0; layer < shape.Layers; layer++)
         {
-            double input = gateWidth * (layer == 0 ? shape.Input : shape.Hidden);
+            double input = gateWidth * (layer == 0 ? shape.Input : shape.Hidden * directions);
             bool hasInputGradient = layer > 0 || shape.Classes > 0;
             double projection = input * cells * (hasInputGradient ? 3 : 2);
             double recurrent = gateWidth * shape.Hidden * (cells + cells + (cells - shape.Batch)); // the first time step hands no gradient on
             asked += projection + recurrent;
-            bool throughTable = layer == 0 && shape.Classes > 0 && shape.Classes <= shape.Tokens / shards;
+            bool throughTable = layer == 0 && !shape.Bidirectional && shape.Classes > 0 && shape.Classes <= shape.Tokens / shards;
             done += recurrent + (throughTable ? input * ((double)workers * shape.Classes + 2 * shards * DistinctTokens(shape, shards)) : projection);
         }
 
-        double outputs = shape.Classes > 0 ? 3 * cells * shape.Hidden * shape.Classes : 3.0 * shape.Batch * shape.Hidden;
+        double outputs = shape.Classes > 0 ? 3 * cells * shape.Hidden * directions * shape.Classes : 3.0 * shape.Batch * shape.Hidden;
         return new StepOperations(2 * (asked + outputs), 2 * (done + outputs));
     }
 

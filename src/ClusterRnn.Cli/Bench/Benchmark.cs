@@ -149,6 +149,8 @@ internal sealed class Benchmark(Terminal terminal, BenchRequest request) : IDisp
                     Hidden = shape.Hidden,
                     Classes = shape.Classes,
                     Layers = shape.Layers,
+                    Bidirectional = shape.Bidirectional,
+                    Ragged = shape.Ragged,
                     Shards = job.Shards,
                     Threads = contender.Workers,
                     OursTokensPerSecond = speed,

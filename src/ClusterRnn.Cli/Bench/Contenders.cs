@@ -170,6 +170,8 @@ internal sealed class TorchSteps : IDisposable
             ["hidden"] = shape.Hidden,
             ["classes"] = shape.Classes,
             ["layers"] = shape.Layers,
+            ["bidirectional"] = shape.Bidirectional,
+            ["lengths"] = new JsonArray([.. Enumerable.Range(0, shape.Batch).Select(row => JsonValue.Create(shape.LengthOf(row)))]),
         },
         cancellation);
 

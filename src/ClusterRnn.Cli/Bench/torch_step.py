@@ -1,7 +1,8 @@
 # The same training step in PyTorch, for `clusterrnn bench`: embedding -> RNN or Transformer -> dense -> softmax cross-entropy,
 # backward, clipping by global norm, Adam; mean squared error of the last time step where there are no classes.
 # Commands come one JSON object a line on the standard input; one JSON object a line answers each.
-#     {"op": "case", "cell": "lstm", "batch": 64, "span": 64, "input": 128, "hidden": 256, "classes": 96, "layers": 1}
+#     {"op": "case", "cell": "lstm", "batch": 64, "span": 64, "input": 128, "hidden": 256, "classes": 96, "layers": 1,
+#      "bidirectional": false, "lengths": [64, ...]}    rows of different lengths are packed
 #     {"op": "run", "steps": 10}  ->  {"seconds": 1.9, "processorSeconds": 1.9}
 # Arguments: threads, rank, processes, rendezvous file. With two processes each has half of the rows and
 # DistributedDataParallel over gloo averages the gradients.
@@ -27,10 +28,13 @@ class Model(nn.Module):
         cell = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[case["cell"]]
         classes = case["classes"]
         self.embedding = nn.Embedding(classes, case["input"]) if classes else None
-        self.rnn = cell(case["input"], case["hidden"], case["layers"])
-        self.dense = nn.Linear(case["hidden"], classes if classes else 1)
+        self.rnn = cell(case["input"], case["hidden"], case["layers"], bidirectional=case["bidirectional"])
+        self.dense = nn.Linear(case["hidden"] * (2 if case["bidirectional"] else 1), classes if classes else 1)
 
-    def forward(self, x, state):  # x: [T, B] or [T, B, I]
+    def forward(self, x, state, sizes=None):  # x: [T, B] or [T, B, I]; with sizes the cells of packed rows
+        if sizes is not None:
+            y, _ = self.rnn(nn.utils.rnn.PackedSequence(self.embedding(x), sizes), None)
+            return self.dense(y.data), None
         if self.embedding is not None:
             x = self.embedding(x)
         y, state = self.rnn(x, state)
@@ -66,7 +70,12 @@ class Steps:
             self.model = nn.parallel.DistributedDataParallel(self.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
         self.state = None
-        if classes:
+        lengths = sorted(case["lengths"][rank::processes], reverse=True)
+        self.sizes = torch.tensor([sum(length > time for length in lengths) for time in range(span)]) if min(lengths) < span else None
+        if self.sizes is not None:
+            cells = int(self.sizes.sum())
+            self.data = [(torch.randint(classes, (cells,)), torch.randint(classes, (cells,))) for _ in range(4)]
+        elif classes:
             self.data = [(torch.randint(classes, (span, rows)), torch.randint(classes, (span, rows))) for _ in range(4)]
         else:
             self.data = [(torch.rand(span, rows, case["input"]), torch.rand(rows, 1)) for _ in range(4)]
@@ -74,11 +83,11 @@ class Steps:
     def step(self, number):
         x, target = self.data[number % len(self.data)]
         self.optimizer.zero_grad(set_to_none=True)
-        y, state = self.model(x, self.state)
+        y, state = self.model(x, self.state) if self.sizes is None else self.model(x, None, self.sizes)
         if self.case["classes"]:
             loss = nn.functional.cross_entropy(y.view(-1, y.shape[-1]), target.view(-1))
             # The state is carried, its gradient ends here.
-            if state is not None:
+            if state is not None and not self.case["bidirectional"]:
                 self.state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
         else:
             loss = nn.functional.mse_loss(y, target)

@@ -13,7 +13,7 @@ internal static class BenchCommand
     public static Command Make(Terminal terminal)
     {
         var cells = new Option<string?>("--cells") { Description = "Cells, apart by commas: lstm, gru, rnn, transformer. Default: all.", HelpName = "CELLS" };
-        var shapes = new Option<string[]>("--shape") { Description = "A shape, as often as needed: B,T,I,H[,V[,LAYERS]], or 1 to 5; H is a Transformer's feed-forward width. Default: 1 to 5, for a Transformer 16,128,256,1024,96,2.", HelpName = "SHAPE" };
+        var shapes = new Option<string[]>("--shape") { Description = "A shape, as often as needed: B,T,I,H[,V[,LAYERS]], or 1 to 5, with ,bidirectional or ,ragged (rows of different lengths) behind it; H is a Transformer's feed-forward width. Default: 1 to 5, for a Transformer 16,128,256,1024,96,2.", HelpName = "SHAPE" };
         var sweep = new Option<bool>("--sweep") { Description = "Instead: batch 8..256, hidden 32..1024, span 16..512, one at a time." };
         var workers = new Option<string?>("--workers") { Description = "Numbers of workers (one thread each, or see --one-worker) and of PyTorch's threads. Default: 1,2 on two cores and more.", HelpName = "N,N" };
         var oneWorker = new Option<bool>("--one-worker") { Description = "One worker with so many threads instead of so many workers." };
@@ -33,6 +33,7 @@ internal static class BenchCommand
         var network = new Option<bool>("--network") { Description = "Instead: blocks over loopback, beside a bare socket and a bare SslStream." };
         var command = new GroupedCommand("bench", "Measure whole training steps, beside PyTorch where it is found.", CommandGroup.Experiment) { cells, shapes, sweep, workers, oneWorker, repetitions, seconds, json, noTorch, python, engine, network };
         command.Examples.Add(("bench --cells lstm --shape 1 --shape 2", "Two shapes of the LSTM, about a minute."));
+        command.Examples.Add(("bench --cells lstm --shape 1,bidirectional --shape 1,ragged", "Both directions, and rows of different lengths."));
         command.Examples.Add(("bench --network", "The tcp engine's bulk path, half a minute."));
         command.Examples.Add(("bench --engine tcp --cells lstm --seconds 5", "Two worker processes beside one, two minutes."));
         command.Examples.Add(("bench --json results.json", "Everything; ten minutes and more."));
@@ -62,6 +63,11 @@ internal static class BenchCommand
                 Seconds = parsed.GetValue(seconds) ?? 1,
                 Command = "clusterrnn " + string.Join(' ', parsed.Tokens.Select(t => t.Value)),
             };
+            if (request.Shapes?.FirstOrDefault(shape => shape.Bidirectional || shape.Ragged) is { } recurrent && request.Cells.Contains(BenchCell.Transformer))
+            {
+                throw new UsageException($"--shape {recurrent}: for recurrent cells alone; leave transformer out of --cells");
+            }
+
             if (request.Shapes?.FirstOrDefault(shape => shape.Classes == 0) is { } valued && request.Cells.Contains(BenchCell.Transformer))
             {
                 throw new UsageException($"--shape {valued}: a Transformer is measured with tokens; give V, or leave it out of --cells");

@@ -26,7 +26,20 @@ public sealed class BenchTests
     public void A_shape_is_read(string text, int batch, int span, int input, int hidden, int classes, int layers) =>
         Assert.Equal(new BenchShape(batch, span, input, hidden, classes, layers), BenchShape.Parse(text));
 
+    [Fact]
+    public void Words_behind_a_shape_say_how_rows_are_read()
+    {
+        BenchShape shape = BenchShape.Parse("1,ragged, bidirectional");
+        Assert.Equal(BenchShape.Standard[0] with { Ragged = true, Bidirectional = true }, shape);
+        Assert.Equal("64,64,128,256,96,1,bidirectional,ragged", shape.ToString());
+        int[] lengths = [.. Enumerable.Range(0, shape.Batch).Select(shape.LengthOf)];
+        Assert.Equal((16, 64, shape.Tokens), (lengths.Min(), lengths.Max(), lengths.Sum(length => (long)length)));
+        Assert.InRange(shape.Tokens, 64 * 38, 64 * 42);
+    }
+
     [Theory]
+    [InlineData("--shape 8,4,3,5,0,1,ragged: ragged is measured with tokens", "--shape", "8,4,3,5,0,1,ragged")]
+    [InlineData("for recurrent cells alone", "--cells", "lstm,transformer", "--shape", "8,4,3,5,7,1,bidirectional")]
     [InlineData("--shape 1,2,3: expected B,T,I,H", "--shape", "1,2,3")]
     [InlineData("--shape 6: expected B,T,I,H", "--shape", "6")]
     [InlineData("--shape 8,0,3,5: expected B,T,I,H", "--shape", "8,0,3,5")]
@@ -87,9 +100,12 @@ public sealed class BenchTests
     [InlineData(BenchCell.Lstm, 6)]
     [InlineData(BenchCell.Rnn, 0)]
     [InlineData(BenchCell.Transformer, 6)]
-    public async Task Steps_run_as_many_as_are_asked_for_and_then_wait(BenchCell cell, int classes)
+    [InlineData(BenchCell.Lstm, 6, true)]
+    [InlineData(BenchCell.Gru, 6, false, true)]
+    [InlineData(BenchCell.Rnn, 6, true, true)]
+    public async Task Steps_run_as_many_as_are_asked_for_and_then_wait(BenchCell cell, int classes, bool bidirectional = false, bool ragged = false)
     {
-        TrainingJob job = BenchJob.Of(cell, new BenchShape(8, 5, 3, 6, classes, 1));
+        TrainingJob job = BenchJob.Of(cell, new BenchShape(8, 5, 3, 6, classes, 1) { Bidirectional = bidirectional, Ragged = ragged });
         await using var steps = new EngineSteps(job, 2);
         for (int turn = 1; turn <= 3; turn++)
         {
