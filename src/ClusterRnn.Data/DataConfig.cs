@@ -57,6 +57,7 @@ public enum MissingValues
 [JsonDerivedType(typeof(AddingData), "adding")]
 [JsonDerivedType(typeof(DigitsData), "digits")]
 [JsonDerivedType(typeof(DigitStringsData), "digit-strings")]
+[JsonDerivedType(typeof(TranslationData), "translation")]
 public abstract record DataConfig
 {
     /// <summary>The file, folder or glob to read.</summary>
@@ -430,4 +431,92 @@ public sealed record DigitStringsData : ExamplesData
     [Description("The standard deviation of the noise on each pixel, where ink is 1 and paper 0.")]
     [Range(0.0, 10.0)]
     public double Noise { get; init; } = 0.2;
+}
+
+/// <summary>
+/// Pairs of texts, from one to the other: <see cref="DataConfig.Path"/> names the sources' file and <see cref="Target"/> the targets',
+/// or the first alone a file with a tab between both; without a path, generated sentences in English and German.
+/// </summary>
+[Description("Pairs of texts, such as a text and its translation, line by line: 'path' and 'target' are two files, or 'path' alone has a tab between both sides. Default: generated English and German sentences.")]
+public sealed record TranslationData : DataConfig, IValidatableObject
+{
+    /// <summary>The file with the targets; null: <see cref="DataConfig.Path"/> has both.</summary>
+    [Description("The file whose lines are the targets of the lines of 'path'. Default: 'path' has both sides of a line, with a tab between them.")]
+    public string? Target { get; init; }
+
+    /// <summary>The sources to validate on; null: a share of the pairs.</summary>
+    [Description("A file with the sources (or both sides) to validate on, in place of the share 'validation'.")]
+    public string? ValidationPath { get; init; }
+
+    /// <summary>The targets of <see cref="ValidationPath"/>.</summary>
+    [Description("The file with the targets of 'validationPath'.")]
+    public string? ValidationTarget { get; init; }
+
+    /// <summary>The sources to test on; null: a share of the pairs.</summary>
+    [Description("A file with the sources (or both sides) to test on, in place of the share 'test'.")]
+    public string? TestPath { get; init; }
+
+    /// <summary>The targets of <see cref="TestPath"/>.</summary>
+    [Description("The file with the targets of 'testPath'.")]
+    public string? TestTarget { get; init; }
+
+    /// <summary>The share kept for testing, after the validation part.</summary>
+    [Description("The share of the pairs, at the end, that is kept for testing.")]
+    [Range(0.0, 0.9)]
+    public double Test { get; init; } = 0.05;
+
+    /// <summary>What one token is: a word or a character.</summary>
+    [Description("What one token is: word (an ideograph is one), or character. Text without spaces, such as Chinese, takes either.")]
+    public TokenLevel Level { get; init; } = TokenLevel.Word;
+
+    /// <summary>What one token of the targets is; null: as <see cref="Level"/>.</summary>
+    [Description("What one token of the targets is, where it differs. Default: as 'level'.")]
+    public TokenLevel? TargetLevel { get; init; }
+
+    /// <summary>Rarer tokens become &lt;unk&gt;.</summary>
+    [Description("Tokens that occur less often in the training part become <unk>.")]
+    [Range(1, int.MaxValue)]
+    public int MinimumCount { get; init; } = 1;
+
+    /// <summary>Longer pairs are not trained on; null: all are.</summary>
+    [Description("Pairs with more tokens on a side are not trained on, and how many these are is printed. Default: all are.")]
+    [Range(1, 1 << 20)]
+    public int? MaximumLength { get; init; }
+
+    /// <summary>Whether texts are put in lower case.</summary>
+    [Description("Put all texts in lower case.")]
+    public bool Lowercase { get; init; }
+
+    /// <summary>The generator's seed.</summary>
+    [Description("The generator's seed; the job's own seed doesn't change the data.")]
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>How many pairs are generated.</summary>
+    [Description("How many pairs are generated, those for validation and testing included.")]
+    [Range(10, 10_000_000)]
+    public int Examples { get; init; } = 10_000;
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (Level == TokenLevel.Byte || TargetLevel == TokenLevel.Byte)
+        {
+            yield return new ValidationResult("'data.level' of pairs expects word or character; found byte", [nameof(Level)]);
+        }
+
+        if ((Target is not null || ValidationPath is not null || TestPath is not null) && Path is null)
+        {
+            yield return new ValidationResult("'data.path' names the sources that 'data.target', 'data.validationPath' and 'data.testPath' belong to; found none. Set data.path", [nameof(Target)]);
+        }
+
+        if ((ValidationTarget is not null && ValidationPath is null) || (TestTarget is not null && TestPath is null))
+        {
+            yield return new ValidationResult("'data.validationTarget' and 'data.testTarget' belong to 'data.validationPath' and 'data.testPath'; found one without its sources", [nameof(ValidationTarget)]);
+        }
+
+        if (Fold is not null)
+        {
+            yield return new ValidationResult("'data.fold' is for texts and series; pairs have no folds. Remove it", [nameof(Fold)]);
+        }
+    }
 }

@@ -47,6 +47,9 @@ public sealed record Dataset
     /// <summary>Whether a row's targets are labels in order, without times, from class 1 on: for the loss ctc.</summary>
     public bool HasLabels { get; init; }
 
+    /// <summary>Whether a row is a pair of sequences, for a model with an encoder and a decoder.</summary>
+    public bool HasPairs { get; init; }
+
     /// <summary>What was computed from the data and must be the same wherever it is opened again.</summary>
     public required DataArtefact Artefact { get; init; }
 
@@ -83,6 +86,7 @@ public sealed record Dataset
             TextData text => OpenText(text, batching, baseFolder, artefact),
             SeriesData series => OpenSeries(series, batching, baseFolder, artefact),
             ExamplesData examples => OpenExamples(examples, batching),
+            TranslationData pairs => OpenPairs(pairs, batching, baseFolder, artefact),
             _ => throw new ArgumentException($"No way to open {config.GetType().Name}.", nameof(config)),
         };
     }
@@ -206,6 +210,71 @@ public sealed record Dataset
             Notes = [$"{training} examples to train, {validation} to validate and {test} to test on, {(trained.DifferInLength ? "up to " : "")}{trained.Time} time steps each"],
         };
     }
+
+    private static Dataset OpenPairs(TranslationData config, Batching batching, string baseFolder, DataArtefact? artefact)
+    {
+        PairTexts all = config.Path is null ? TranslationPairs.Generate(config.Seed, config.Examples) : PairTexts.Read(config.Path, config.Target, baseFolder, config.Lowercase);
+        PairTexts? Own(string? path, string? target) => path is null ? null : PairTexts.Read(path, target, baseFolder, config.Lowercase);
+        PairTexts? ownValidation = Own(config.ValidationPath, config.ValidationTarget), ownTest = Own(config.TestPath, config.TestTarget);
+        int validation = ownValidation is null ? (int)(all.Sources.Count * config.Validation) : 0, test = ownTest is null ? (int)(all.Sources.Count * config.Test) : 0;
+        int count = all.Sources.Count - validation - test;
+        if (count < 1)
+        {
+            throw new DataException(all.Name, "pairs to train on", $"{validation} for validation and {test} for testing of {all.Sources.Count}", "Make data.validation and data.test smaller");
+        }
+
+        TokenLevel level = config.Level, targetLevel = config.TargetLevel ?? config.Level;
+        PairTexts kept = Short(all.Part(0, count), config, level, targetLevel, out int longer);
+        SequenceVocabulary source = artefact?.Vocabulary is { } known ? new(known) : SequenceVocabulary.Of(kept.Sources, level, config.MinimumCount);
+        SequenceVocabulary target = artefact?.TargetVocabulary is { } knownTarget ? new(knownTarget) : SequenceVocabulary.Of(kept.Targets, targetLevel, config.MinimumCount);
+        string sha256 = JoinedHash(all, ownValidation, ownTest);
+        var trained = new PairExamples(kept, source, target, sha256);
+        int evaluationRows = batching.EvaluationRows ?? batching.Rows;
+        WindowSource? Held(PairTexts? own, int first, int share) => own is null && share == 0
+            ? null
+            : new WindowSource(new PairExamples(own ?? all.Part(first, share), source, target, sha256), evaluationRows, batching.Seed, shuffled: false);
+        WindowSource? validated = Held(ownValidation, count, validation), tested = Held(ownTest, count + validation, test);
+        return new Dataset
+        {
+            Config = config,
+            Training = batching.Buckets ? new BucketSource(trained, batching.Rows, batching.Seed) : new WindowSource(trained, batching.Rows, batching.Seed, shuffled: true),
+            Validation = validated,
+            Test = tested,
+            Sha256 = sha256,
+            InputVocabulary = source.Size,
+            OutputWidth = target.Size,
+            HasPairs = true,
+            Artefact = new DataArtefact(source.Vocabulary, null) { TargetVocabulary = target.Vocabulary },
+            Notes =
+            [
+                $"{all.Name}: {trained.Count} pairs to train, {validated?.Examples.Count ?? 0} to validate and {tested?.Examples.Count ?? 0} to test on, "
+                + $"{source.Size} {level.ToString().ToLowerInvariant()} tokens -> {target.Size} {targetLevel.ToString().ToLowerInvariant()} tokens, up to {trained.Time} a side",
+                .. all.Notes,
+                .. ownValidation?.Notes ?? [],
+                .. ownTest?.Notes ?? [],
+                .. longer == 0 ? (string[])[] : [$"{longer} pairs are not trained on because a side has more than {config.MaximumLength} tokens"],
+            ],
+        };
+    }
+
+    private static PairTexts Short(PairTexts texts, TranslationData config, TokenLevel level, TokenLevel targetLevel, out int longer)
+    {
+        longer = 0;
+        if (config.MaximumLength is not int most)
+        {
+            return texts;
+        }
+
+        int[] kept = [.. Enumerable.Range(0, texts.Sources.Count).Where(i => Tokens.Split(texts.Sources[i], level).Count() <= most && Tokens.Split(texts.Targets[i], targetLevel).Count() <= most)];
+        longer = texts.Sources.Count - kept.Length;
+        return kept.Length > 0
+            ? texts with { Sources = [.. kept.Select(i => texts.Sources[i])], Targets = [.. kept.Select(i => texts.Targets[i])] }
+            : throw new DataException(texts.Name, $"pairs of at most {most} tokens a side", "none", "Make data.maximumLength larger");
+    }
+
+    private static string JoinedHash(PairTexts all, PairTexts? validation, PairTexts? test) => validation is null && test is null
+        ? all.Sha256
+        : Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes($"{all.Sha256} {validation?.Sha256} {test?.Sha256}")));
 
     private static SeriesTable ReadTable(SeriesData config, string baseFolder)
     {

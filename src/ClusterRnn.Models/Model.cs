@@ -1,5 +1,6 @@
 // A model as a value: which layers, which tensors in which order, how they are drawn, what is measured. It holds no
 // parameters and no buffers; a ModelExecutor computes with it, one for each compute thread.
+using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Random;
 
 namespace ClusterRnn.Models;
@@ -27,19 +28,21 @@ public sealed class Model
         InputWidth = inputWidth;
         TargetWidth = outputWidth;
         PositionsPerShard = positionsPerShard;
-        Loss = config.Loss ?? (input == InputKind.Tokens ? LossKind.CrossEntropy : LossKind.MeanSquaredError);
+        Loss = config.Loss ?? (input == InputKind.Tokens || IsEncoderDecoder ? LossKind.CrossEntropy : LossKind.MeanSquaredError);
         OutputWidth = GaussianMixture.Of(Loss, config.Components, outputWidth)?.OutputWidth ?? outputWidth;
         IReadOnlyList<MetricKind> metrics = config.Metrics ?? DefaultMetrics(Loss);
         CheckMetrics(metrics);
         Metrics = new MetricSchema(Loss, metrics, outputWidth);
+        CheckPair();
         IReadOnlyList<Layer> layers = CreateLayers();
+        EncoderLayerCount = layers.Count(layer => layer.IsEncoder);
         var declarations = new ParameterDeclarations();
         string? shortens = null;
         foreach (Layer layer in layers)
         {
             declarations.Layer = layer.Index;
             layer.Declare(declarations);
-            StateWidth += layer.StateWidth;
+            StateWidth += layer.IsEncoder ? 0 : layer.StateWidth;
             ReturnsLast |= layer.ReturnsLast;
             ReadsAhead |= layer.ReadsAhead;
             NeedsContext |= layer.NeedsContext;
@@ -58,8 +61,8 @@ public sealed class Model
                 + "Let a later layer return one output a row (returnSequences: false, global-pooling or flatten), take stride: 1 with padding same or causal, or the loss ctc.");
         }
 
-        // A row's labels have no times: its loss needs all of its outputs.
-        ReadsAhead |= Loss == LossKind.Ctc;
+        // A row's labels have no times: its loss needs all of its outputs. A target needs all of its source.
+        ReadsAhead |= Loss == LossKind.Ctc || IsEncoderDecoder;
         Layout = new ParameterLayout(declarations.Tensors, Frozen(config.Freeze, declarations.Tensors));
         FirstTrainedLayer = Layout.Tensors.Where(tensor => !tensor.IsFrozen).Select(tensor => tensor.Layer).DefaultIfEmpty(layers.Count).Min();
         LayerNames = [.. layers.Select(layer => layer.Name)];
@@ -102,6 +105,15 @@ public sealed class Model
 
     /// <summary>Whether a time step depends on earlier ones of its window by themselves (attention, positions, convolutions): predictions step by step then go on by <see cref="ModelExecutor.Continue"/>.</summary>
     public bool NeedsContext { get; }
+
+    /// <summary>
+    /// Whether it goes from one sequence to another: an encoder reads a row's inputs, and a decoder writes the row's target tokens, which
+    /// begin at the batch's first time step with targets and end before the first -1.
+    /// </summary>
+    public bool IsEncoderDecoder => Config.Decoder is not null;
+
+    /// <summary>How many of its layers are the encoder's: the first ones.</summary>
+    internal int EncoderLayerCount { get; }
 
     /// <summary>The names of its layers in forward order, as <see cref="ParameterTensor.Layer"/> numbers them; a stack counts once for each of its layers.</summary>
     public IReadOnlyList<string> LayerNames { get; }
@@ -198,6 +210,19 @@ public sealed class Model
         LossKind.Ctc => [],
         _ => [MetricKind.MeanAbsoluteError, MetricKind.RootMeanSquaredError],
     };
+
+    private void CheckPair()
+    {
+        if (IsEncoderDecoder && Loss != LossKind.CrossEntropy)
+        {
+            throw new ModelException("loss", $"A decoder writes tokens: expected the loss cross-entropy, found {Loss}. Leave loss out, or set it to cross-entropy.");
+        }
+
+        if (IsEncoderDecoder && OutputWidth <= SequenceTokens.First)
+        {
+            throw new ModelException("decoder", $"A decoder needs the tokens <pad>, <bos>, <eos>, <unk> and others; the target vocabulary has {OutputWidth}.");
+        }
+    }
 
     private void CheckMetrics(IReadOnlyList<MetricKind> metrics)
     {

@@ -16,6 +16,11 @@ public sealed unsafe partial class ModelExecutor
     public ModelView Look(SpanBatch batch)
     {
         ArgumentNullException.ThrowIfNull(batch);
+        if (encoder is not null)
+        {
+            throw new InvalidOperationException("A model of an encoder and a decoder can't be looked into.");
+        }
+
         if (!training || batch.Time > segmentTime)
         {
             throw new InvalidOperationException("Looking into a model needs an executor for training whose windows are computed whole.");

@@ -7,9 +7,14 @@
 // from the last segment to the first, activations are computed again, and loss and gradients with them. Everything that
 // sums over time goes on from one segment to the one before it, per shard, time descending as in a whole window, and
 // shards are joined after the first segment: the same bits, in room for one segment instead of all time steps.
+//
+// A model from one sequence to another has two chains of layers. EncoderPass runs the first over the batch's inputs; the second,
+// the decoder, is computed here over a batch that is formed from the targets: it reads <bos> and the targets before, or in
+// scheduled sampling its own tokens, which it first writes one time step after the other.
 using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Products;
+using ClusterRnn.Kernels.Random;
 using ClusterRnn.Kernels.Reduction;
 
 namespace ClusterRnn.Models;
@@ -31,6 +36,12 @@ public sealed unsafe partial class ModelExecutor : IDisposable
     private readonly ParameterTensor[] tensors;
     private readonly ParameterTensor[] frozen;
     private readonly Arena arena;
+    private readonly SpanBatch? targets; // what the decoder reads and writes
+    private readonly SpanBatch? written; // one time step of it
+    private EncoderPass? encoder;
+    private float* writtenState; // [rows, StateWidth]
+    private float* writtenLogits; // [rows, OutputWidth]
+    private int encodedRows;
     private StepScope windowScope = null!;
     private StepScope targetScope = null!;
     private StepScope lastScope = null!;
@@ -74,20 +85,21 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(gradientShards, maximumShards);
         ArgumentOutOfRangeException.ThrowIfNegative(contextTime);
         Model = model;
-        this.contextTime = contextTime;
+        bool writes = training && model.Config.TeacherForcing is { } forcing && (forcing.Ratio < 1.0 || forcing.Course != TeacherForcingCourse.Constant);
+        this.contextTime = writes ? Math.Max(contextTime, maximumTargetTime) : contextTime;
         if (model.NeedsContext && segmentTime > 0 && segmentTime < maximumTime)
         {
             throw new ModelException("layers", "Attention, positions and convolutions need the whole window: activations can't be computed again segment by segment. Set cluster.recompute: false, or shorten the window.");
         }
 
-        if (contextTime > 0 && model.ReadsAhead)
+        if (contextTime > 0 && model.ReadsAhead && !model.IsEncoderDecoder)
         {
             throw new ModelException("layers", "The model can't go on token by token: it sees later time steps. Train attention with causal: true, convolutions with padding: causal and stride: 1.");
         }
 
         this.segmentTime = segmentTime == 0 || model.ReadsAhead ? maximumTime : Math.Min(segmentTime, maximumTime);
         this.gradientShards = gradientShards == 0 ? maximumShards : gradientShards;
-        lastCoupling = Array.FindLastIndex([.. model.CreateLayers()], layer => layer.CouplesTime);
+        lastCoupling = Array.FindLastIndex([.. model.CreateLayers().Skip(model.EncoderLayerCount)], layer => layer.CouplesTime);
         sumsOfShards = new nint[maximumShards];
         this.maximumTime = maximumTime;
         this.maximumTargetTime = maximumTargetTime;
@@ -97,10 +109,18 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         rowCounts = new int[maximumShards];
         tensors = [.. model.Layout.Tensors];
         frozen = [.. tensors.Where(tensor => tensor.IsFrozen)];
-        MemoryBytes = Arena.Measure(Plan);
-        arena = new Arena(onlyMeasure ? 0 : MemoryBytes);
+        long arenaBytes = Arena.Measure(Plan);
+        MemoryBytes = arenaBytes;
+        if (model.IsEncoderDecoder)
+        {
+            MemoryBytes += SpanBatch.MeasureBytes(maximumTime, maximumRows, 0, 0) + (writes ? SpanBatch.MeasureBytes(1, maximumRows, 0, 0) : 0);
+        }
+
+        arena = new Arena(onlyMeasure ? 0 : arenaBytes);
         if (!onlyMeasure)
         {
+            targets = model.IsEncoderDecoder ? new SpanBatch(maximumTime, maximumRows, 0, 0) : null;
+            written = writes ? new SpanBatch(1, maximumRows, 0, 0) : null;
             Plan(arena);
         }
     }
@@ -123,6 +143,11 @@ public sealed unsafe partial class ModelExecutor : IDisposable
     /// <param name="parameters">The flat vector; it must stay valid and unchanged until the next call.</param>
     public void LoadParameters(float* parameters)
     {
+        foreach (Layer layer in encoder?.Layers ?? [])
+        {
+            layer.Pack(parameters);
+        }
+
         foreach (Layer layer in layers)
         {
             layer.Pack(parameters);
@@ -146,8 +171,9 @@ public sealed unsafe partial class ModelExecutor : IDisposable
             throw new InvalidOperationException("This executor has no room for gradients; construct it with training: true.");
         }
 
-        Begin(batch, slice, sums, isTraining: true);
-        stateIn = slice.ResetState ? null : rowOrder.StatesIn(stateIn);
+        step.SubtreeGradients = subtreeGradients;
+        batch = Begin(batch, slice, sums, isTraining: true);
+        stateIn = step.IsReset ? null : rowOrder.StatesIn(stateIn);
         if (batch.Time > segmentTime)
         {
             TrainInSegments(batch, slice, stateIn, rowOrder.StatesOut(stateOut), subtreeGradients, sums);
@@ -156,19 +182,18 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         }
 
         LoadScopes(batch, slice);
-        step.SubtreeGradients = subtreeGradients;
         ClearPadding(slice.Merge.Subtrees.Length, subtreeGradients);
         Forward(batch, stateIn);
         loss.Forward(batch, rowOrder, sums);
+        encoder?.Memory.ClearGradients();
         for (int i = layers.Length - 1; i >= 0; i--)
         {
-            if (i >= Model.FirstTrainedLayer)
-            {
-                layers[i].Backward(step);
-            }
+            Backward(layers[i], step, layerFinished);
+        }
 
-            ClearFrozen(i, slice.Merge.Subtrees.Length, subtreeGradients);
-            layerFinished?.Invoke(layers[i].Index);
+        for (int i = Model.EncoderLayerCount - 1; i >= 0; i--)
+        {
+            Backward(encoder!.Layers[i], encoder.Step, layerFinished);
         }
 
         StoreState(slice.CaptureTime, stateOut);
@@ -178,8 +203,8 @@ public sealed unsafe partial class ModelExecutor : IDisposable
     /// <inheritdoc cref="Train" path="/param"/>
     public void Evaluate(SpanBatch batch, TrainingSlice slice, float* stateIn, float* stateOut, ShardSums sums)
     {
-        Begin(batch, slice, sums, isTraining: false);
-        stateIn = slice.ResetState ? null : rowOrder.StatesIn(stateIn);
+        batch = Begin(batch, slice, sums, isTraining: false);
+        stateIn = step.IsReset ? null : rowOrder.StatesIn(stateIn);
         if (batch.Time > segmentTime)
         {
             StatesOfSegments(batch, slice, stateIn, rowOrder.StatesOut(stateOut));
@@ -194,7 +219,7 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         StoreState(slice.CaptureTime, stateOut);
     }
 
-    /// <summary>Forward over a window, without dropout.</summary>
+    /// <summary>Forward over a window, without dropout. A decoder reads the batch's own targets.</summary>
     /// <param name="batch">The rows.</param>
     /// <param name="stateIn">[rows, <see cref="Model.StateWidth"/>], or null where the rows begin: the zero state, or the one that a layer has learned.</param>
     /// <param name="stateOut">The state after each row's last time step, overwritten; null if nobody needs it. It may be <paramref name="stateIn"/>.</param>
@@ -208,6 +233,53 @@ public sealed unsafe partial class ModelExecutor : IDisposable
             throw new InvalidOperationException($"The window is {batch.Time} time steps, a segment {segmentTime}: predictions are made of whole windows.");
         }
 
+        if (encoder is not null)
+        {
+            Encode(batch);
+            batch = Targets(batch);
+            stateIn = null; // a decoder starts from its encoder
+        }
+
+        Run(batch, stateIn, stateOut, outputs, logits);
+    }
+
+    /// <summary>
+    /// Reads the sources of a model from one sequence to another, without dropout. Then <see cref="Continue"/> writes their targets, from
+    /// <see cref="SequenceTokens.Beginning"/> on: of each source's row as many rows in turn as the decoder's batch has times more.
+    /// </summary>
+    /// <param name="batch">The sources; targets are not looked at.</param>
+    /// <exception cref="InvalidOperationException">The model has no encoder.</exception>
+    public void Encode(SpanBatch batch)
+    {
+        CheckBatch(batch);
+        if (encoder is null)
+        {
+            throw new InvalidOperationException("The model has no encoder.");
+        }
+
+        step.IsTraining = false;
+        encoder.Forward(batch, default, step);
+        ReadMemory();
+        encodedRows = batch.Rows;
+        Forget();
+    }
+
+    /// <summary>Lets each row go on from the time steps that are kept of another, as beam search needs it. States that the caller keeps are the caller's to rearrange.</summary>
+    /// <param name="from">[rows]: whose time steps each row goes on from; all hypotheses of one source come from that source's rows.</param>
+    public void Reorder(ReadOnlySpan<int> from)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(from.Length, pastRows, nameof(from));
+        fixed (int* rows = from)
+        {
+            foreach (Layer layer in layers)
+            {
+                layer.Reorder(rows, pastRows, pastTime);
+            }
+        }
+    }
+
+    private void Run(SpanBatch batch, float* stateIn, float* stateOut, float* outputs, bool logits)
+    {
         rowOrder.Load(batch);
         LoadScopes(batch, 0, batch.Time, default, default);
         step.IsTraining = false;
@@ -234,7 +306,15 @@ public sealed unsafe partial class ModelExecutor : IDisposable
     /// <exception cref="InvalidOperationException">There is no room for so many time steps.</exception>
     public void Continue(SpanBatch batch, float* stateIn, float* stateOut, float* outputs, bool logits = false)
     {
-        CheckBatch(batch);
+        if (encoder is null)
+        {
+            CheckBatch(batch);
+        }
+        else
+        {
+            CheckWritten(batch);
+        }
+
         if (pastTime + batch.Time > contextTime)
         {
             throw new InvalidOperationException($"{pastTime} time steps are kept and {batch.Time} more were given; there is room for {contextTime}.");
@@ -249,7 +329,7 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         step.PastTime = pastTime;
         try
         {
-            Predict(batch, stateIn, stateOut, outputs, logits);
+            Run(batch, stateIn, stateOut, outputs, logits);
         }
         finally
         {
@@ -265,18 +345,29 @@ public sealed unsafe partial class ModelExecutor : IDisposable
     public void Forget() => pastTime = 0;
 
     /// <inheritdoc/>
-    public void Dispose() => arena.Dispose();
+    public void Dispose()
+    {
+        targets?.Dispose();
+        written?.Dispose();
+        arena.Dispose();
+    }
 
     private void Plan(Arena from)
     {
         int targetTime = Math.Min(segmentTime, maximumTargetTime);
-        var plan = new LayerPlan(from, segmentTime, maximumTime, maximumRows, maximumShards, training, contextTime);
+        Layer[] all = [.. Model.CreateLayers()];
+        if (Model.IsEncoderDecoder)
+        {
+            encoder = new EncoderPass(Model, all[..Model.EncoderLayerCount], from, maximumTime, maximumRows, maximumShards, training);
+        }
+
+        var plan = new LayerPlan(from, segmentTime, maximumTime, maximumRows, maximumShards, training, contextTime) { Memory = encoder?.Memory };
         windowScope = new StepScope(from, segmentTime, segmentTime, maximumRows, maximumShards);
         targetScope = new StepScope(from, segmentTime, targetTime, maximumRows, maximumShards);
         lastScope = new StepScope(from, 1, 1, maximumRows, maximumShards);
         shortenedScopes.Clear();
-        rowOrder = new RowOrder(from, Model, segmentTime, targetTime, maximumRows);
-        layers = [.. Model.CreateLayers()];
+        rowOrder = new RowOrder(from, Model, encoder is not null || Model.Input == InputKind.Tokens, segmentTime, targetTime, maximumRows);
+        layers = all[Model.EncoderLayerCount..];
         Connect(from);
         foreach (Layer layer in layers)
         {
@@ -285,7 +376,15 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         }
 
         loss = new LossHead(Model, layers[^1].Output, plan, targetTime);
-        step.Workspace = training ? new Workspace(from, plan.MaximumCells, layers.Max(WeightColumns)) : new Workspace(from);
+        step.Workspace = training ? new Workspace(from, plan.MaximumCells, all.Max(WeightColumns)) : new Workspace(from);
+        if (encoder is not null)
+        {
+            encoder.Memory.DecoderOrder = rowOrder;
+            bool writes = training && contextTime > 0;
+            writtenState = from.Floats(writes ? (long)maximumRows * Model.StateWidth : 0);
+            writtenLogits = from.Floats(writes ? (long)maximumRows * Model.OutputWidth : 0);
+        }
+
         if (segmentTime < maximumTime)
         {
             segmentStates = from.Floats((long)SegmentsOf(maximumTime) * maximumRows * Model.StateWidth);
@@ -296,7 +395,7 @@ public sealed unsafe partial class ModelExecutor : IDisposable
     /// <summary>The columns of a layer's weights that are rearranged together: those of input and state.</summary>
     private int WeightColumns(Layer layer)
     {
-        bool readsTokens = layer == layers[0] && Model.Input == InputKind.Tokens; // no product has a column for each
+        bool readsTokens = layer is EmbeddingLayer or OneHotLayer; // no product has a column for each
         int input = readsTokens ? 0 : (layer.Input.Width + 31) & ~31;
         return layer.CouplesTime ? Math.Max(input + layer.OutputWidth, layer.WidestOperand) : Math.Max(input, layer.OutputWidth);
     }
@@ -307,7 +406,8 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         bool ended = false;
         int time = segmentTime;
         StepScope? shortened = null;
-        var flowing = new Signal(Model.InputWidth) { Stride = Model.InputWidth, MaximumTime = segmentTime };
+        int inputWidth = encoder is null ? Model.InputWidth : Model.OutputWidth;
+        var flowing = new Signal(inputWidth) { Stride = inputWidth, MaximumTime = segmentTime };
         flowing.Scope = lastCoupling < 0 ? targetScope : windowScope;
         for (int i = 0; i < layers.Length; i++)
         {
@@ -330,7 +430,8 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         }
     }
 
-    private void Begin(SpanBatch batch, in TrainingSlice slice, ShardSums sums, bool isTraining)
+    // Returns what the layers are computed over: the batch, or the targets that a decoder reads.
+    private SpanBatch Begin(SpanBatch batch, in TrainingSlice slice, ShardSums sums, bool isTraining)
     {
         ArgumentNullException.ThrowIfNull(sums);
         CheckBatch(batch);
@@ -350,11 +451,7 @@ public sealed unsafe partial class ModelExecutor : IDisposable
             rowCounts[shard] = slice.RowStarts[shard + 1] - slice.RowStarts[shard];
         }
 
-        rowOrder.Load(batch);
-        step.Batch = batch;
-        step.RowOrder = rowOrder;
-        step.ShardRows = lastScope.Shards;
-        step.IsReset = slice.ResetState;
+        step.IsReset = slice.ResetState || encoder is not null;
         step.RowStarts = slice.RowStarts;
         step.IsStart = true;
         step.IsEnd = true;
@@ -362,6 +459,129 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         step.Seed = slice.Seed;
         step.Version = slice.Version;
         step.IsTraining = isTraining;
+        if (encoder is not null)
+        {
+            encoder.Forward(batch, slice.RowStarts, step);
+            ReadMemory();
+            encodedRows = batch.Rows;
+            batch = Targets(batch);
+            double ratio = isTraining ? Model.Config.TeacherForcing?.RatioAt(slice.Version) ?? 1.0 : 1.0;
+            if (ratio < 1.0)
+            {
+                WriteInputs(batch, ratio);
+            }
+        }
+
+        rowOrder.Load(batch);
+        step.Batch = batch;
+        step.RowOrder = rowOrder;
+        step.ShardRows = lastScope.Shards;
+        step.IsTraining = isTraining;
+        return batch;
+    }
+
+    private void ReadMemory()
+    {
+        foreach (Layer layer in layers)
+        {
+            layer.ReadMemory(step);
+        }
+    }
+
+    // What the decoder reads and writes: of each row the targets before its first -1, and <bos> with all of them but the last.
+    private SpanBatch Targets(SpanBatch batch)
+    {
+        SpanBatch into = targets!;
+        int rows = batch.Rows;
+        (into.Time, into.TargetTime, into.Rows, into.FirstRow, into.StartTime) = (batch.TargetTime, batch.TargetTime, rows, batch.FirstRow, 0);
+        for (int row = 0; row < rows; row++)
+        {
+            into.RowIds[row] = batch.RowIds[row];
+            int length = 0, before = SequenceTokens.Beginning;
+            for (int time = 0; time < batch.TargetTime; time++)
+            {
+                int cell = (time * rows) + row, target = batch.TargetTokens[cell];
+                bool isTarget = target >= 0 && length == time;
+                length += isTarget ? 1 : 0;
+                into.TargetTokens[cell] = isTarget ? target : -1;
+                into.Tokens[cell] = isTarget ? before : SequenceTokens.Padding;
+                before = target;
+            }
+
+            into.Lengths[row] = length;
+        }
+
+        return into;
+    }
+
+    // Scheduled sampling: time step by time step the decoder writes, without dropout, and what a draw takes from the targets it reads next.
+    private void WriteInputs(SpanBatch batch, double ratio)
+    {
+        bool isTraining = step.IsTraining;
+        var key = new RandomKey(step.Seed, RandomPurpose.Noise, 0, (ulong)step.Version);
+        SpanBatch next = written!;
+        int rows = batch.Rows, time = 0;
+        (next.Time, next.TargetTime, next.Rows, next.FirstRow, next.StartTime) = (1, 1, rows, batch.FirstRow, 0);
+        Forget();
+        while (time < batch.Time - 1 && AnyLonger(batch, time + 1))
+        {
+            new ReadOnlySpan<int>(batch.Tokens + ((long)time * rows), rows).CopyTo(new Span<int>(next.Tokens, rows));
+            new Span<int>(next.Lengths, rows).Fill(1);
+            Continue(next, time == 0 ? null : writtenState, writtenState, writtenLogits, logits: true);
+            time++;
+            for (int row = 0; row < rows; row++)
+            {
+                if (time < batch.Lengths[row] && key.Uniform(batch.FirstRow + row, time, 0) >= ratio)
+                {
+                    batch.Tokens[((long)time * rows) + row] = Largest(new ReadOnlySpan<float>(writtenLogits + ((long)row * Model.OutputWidth), Model.OutputWidth));
+                }
+            }
+        }
+
+        Forget();
+        step.IsTraining = isTraining;
+        step.IsReset = true;
+    }
+
+    private static bool AnyLonger(SpanBatch batch, int time)
+    {
+        for (int row = 0; row < batch.Rows; row++)
+        {
+            if (batch.Lengths[row] > time)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // The first of the greatest.
+    private static int Largest(ReadOnlySpan<float> logits)
+    {
+        int largest = 0;
+        for (int i = 1; i < logits.Length; i++)
+        {
+            largest = logits[i] > logits[largest] ? i : largest;
+        }
+
+        return largest;
+    }
+
+    private void CheckWritten(SpanBatch batch)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        if (encodedRows == 0)
+        {
+            throw new InvalidOperationException("Encode the sources before their targets are written.");
+        }
+
+        if (batch.Tokens is null || batch.Rows % encodedRows != 0 || batch.Rows > maximumRows || batch.Time > maximumTime || batch.TargetTime < 1 || batch.TargetTime > batch.Time)
+        {
+            throw new ArgumentException($"A decoder writes tokens for a multiple of the {encodedRows} rows of its sources, at most {maximumRows}, at most {maximumTime} time steps at once; the batch has {batch.Rows} rows of {batch.Time}.", nameof(batch));
+        }
+
+        encoder!.Memory.RowsPerSource = batch.Rows / encodedRows;
     }
 
     private void CheckBatch(SpanBatch batch)
@@ -593,6 +813,17 @@ public sealed unsafe partial class ModelExecutor : IDisposable
     }
 
     /// <summary>What is frozen has the gradient +0, whatever the layers above it have written there.</summary>
+    private void Backward(Layer layer, TrainingStep of, Action<int>? layerFinished)
+    {
+        if (layer.Index >= Model.FirstTrainedLayer)
+        {
+            layer.Backward(of);
+        }
+
+        ClearFrozen(layer.Index, of.Merge.Subtrees.Length, of.SubtreeGradients);
+        layerFinished?.Invoke(layer.Index);
+    }
+
     private void ClearFrozen(int layer, int subtrees, float** gradients)
     {
         foreach (ParameterTensor tensor in frozen)

@@ -21,10 +21,17 @@ internal sealed unsafe class RowOrder
     private int count;
     private bool isSorted;
 
-    public RowOrder(Arena arena, Model model, int segmentTime, int segmentTargetTime, int maximumRows)
+    /// <summary>Reserves room.</summary>
+    /// <param name="arena">Where it is.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="hasTokens">Whether the inputs are tokens.</param>
+    /// <param name="segmentTime">The most time steps computed at once.</param>
+    /// <param name="segmentTargetTime">The most of them with targets; 0 for an encoder.</param>
+    /// <param name="maximumRows">The most rows.</param>
+    public RowOrder(Arena arena, Model model, bool hasTokens, int segmentTime, int segmentTargetTime, int maximumRows)
     {
         long cells = (long)segmentTime * maximumRows, targets = (long)segmentTargetTime * maximumRows;
-        bool hasTokens = model.Input == InputKind.Tokens, hasClasses = model.Loss is LossKind.CrossEntropy or LossKind.Ctc;
+        bool hasClasses = model.Loss is LossKind.CrossEntropy or LossKind.Ctc;
         tokens = arena.Ints(hasTokens ? cells : 0);
         features = arena.Floats(hasTokens ? 0 : cells * model.InputWidth);
         targetTokens = arena.Ints(hasClasses ? targets : 0);
@@ -41,6 +48,12 @@ internal sealed unsafe class RowOrder
 
     /// <summary>[B]: which row lies at each place, or null when rows lie as they came.</summary>
     public int* Rows => isSorted ? rows : null;
+
+    /// <summary>Where a row lies.</summary>
+    public int PlaceOf(int row) => isSorted ? places[row] : row;
+
+    /// <summary>Which row lies at a place.</summary>
+    public int RowAt(int place) => isSorted ? rows[place] : place;
 
     /// <summary>[B]: the length of what lies at each place.</summary>
     public int* Lengths => lengths;

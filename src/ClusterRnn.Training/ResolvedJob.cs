@@ -136,6 +136,11 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
             throw new ModelException("loss", "cluster.recompute computes a window in segments from its start, but the loss ctc needs all of it. Set cluster.recompute: false.");
         }
 
+        if (model.IsEncoderDecoder && config.Cluster.Recompute)
+        {
+            throw new ModelException("encoder", "cluster.recompute computes a window in segments from its start, but a decoder needs all of its source. Set cluster.recompute: false.");
+        }
+
         int layer = 0;
         while (layer < config.Model.Layers.Count && !ReadsAhead(config.Model.Layers[layer]))
         {
@@ -200,6 +205,13 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
                 $"layers[{layer}].returnSequences",
                 "The data has targets at every time step, but the layer returns each row's last one only. "
                 + (data.Series is null ? "Set returnSequences: true." : "Set returnSequences: true, or data.everyStep: false."));
+        }
+
+        if (data.HasPairs != model.IsEncoderDecoder)
+        {
+            throw new ModelException(data.HasPairs ? "layers" : "decoder", data.HasPairs
+                ? "The data has pairs of sequences: expected 'encoder' and 'decoder', found 'layers'. Give the model both."
+                : "The data has no pairs of sequences, which 'encoder' and 'decoder' expect. Give the model 'layers', or take data.source: translation.");
         }
 
         if (data.HasLabels != (model.Loss == LossKind.Ctc))

@@ -108,6 +108,17 @@ public sealed class OneAnswerTests
         await ExpectTheSame(job, job.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = "scalar" }, "--workers", "2"));
     }
 
+    /// <summary>An encoder and a decoder that partly reads what it wrote: on other instruction sets, in processes of their own.</summary>
+    [Theory]
+    [InlineData("scalar", "in-process")]
+    [InlineData("avx2", "in-process")]
+    [InlineData("vector128", "tcp")]
+    public async Task InstructionSetsChangeNoBitOfAnEncoderAndADecoder(string set, string engine)
+    {
+        Assert.SkipUnless(set != "avx2" || (Avx2.IsSupported && Fma.IsSupported), "needs AVX2 and FMA");
+        await ExpectTheSame(Job.Pairs, Job.Pairs.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = set }, "--workers", "2", "--engine", engine));
+    }
+
     [Fact]
     public async Task InstructionSetsChangeNoBitOfAConvolution()
     {

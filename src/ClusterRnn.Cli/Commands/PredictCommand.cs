@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Cli.Report;
+using ClusterRnn.Data;
 using ClusterRnn.Training.Configuration;
 using ClusterRnn.Training.Insight;
 using ClusterRnn.Training.Tasks;
@@ -14,7 +15,7 @@ internal static class PredictCommand
     public static Command Make(Terminal terminal)
     {
         var run = new Argument<string>("RUN") { Description = SavedRun.Description };
-        var input = new Argument<string?>("INPUT") { Description = "What to predict from: a prompt, or the file that the forecast goes on from. Default: what the config says.", Arity = ArgumentArity.ZeroOrOne };
+        var input = new Argument<string?>("INPUT") { Description = "What to predict from: a prompt, a text to translate (- reads the standard input), or the file that the forecast goes on from. Default: what the config says.", Arity = ArgumentArity.ZeroOrOne };
         var best = new Option<bool>("--best") { Description = "The checkpoint with the best validation loss instead of the newest." };
         var prompt = new Option<string?>("--prompt") { Description = "The text to go on from, the same as INPUT.", HelpName = "TEXT" };
         Option<int?> length = NumberOption.Of<int>("--length", "How many tokens to write, or steps to forecast.", 1);
@@ -23,12 +24,15 @@ internal static class PredictCommand
         Option<int?> topK = NumberOption.Of<int>("--top-k", "Only so many of the likeliest tokens are considered; 0 considers all.", 0);
         Option<double?> topP = NumberOption.Of<double>("--top-p", "Only the likeliest tokens that together have this probability are considered.", 0, 1, "P");
         Option<ulong?> seed = NumberOption.Of<ulong>("--seed", "The seed of the draw.", 0);
+        var file = new Option<string?>("--file") { Description = "A file with one text a line to predict from, in place of INPUT.", HelpName = "FILE" };
+        Option<int?> beam = NumberOption.Of<int>("--beam", "Hypotheses that a translation is searched among; 1 takes the likeliest token each time.", 1);
         var json = new Option<bool>("--json") { Description = "Print the prediction as JSON." };
         var explain = new Option<bool>("--explain") { Description = "Say which inputs the prediction rests on (gradient x input of each time step), and write a page of it with the attention. INPUT is a prompt, a file, or an example's number." };
-        var command = new GroupedCommand("predict", "Use a trained model: write text, forecast a series.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, json, explain };
+        var command = new GroupedCommand("predict", "Use a trained model: write text, translate, forecast a series.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, file, beam, json, explain };
         command.Aliases.Add("generate");
         command.Aliases.Add("forecast");
         command.Examples.Add(("generate latest --prompt 'seven plus' --temperature 0.5", "Go on from a prompt."));
+        command.Examples.Add(("predict latest 'the old man sees a dog today.'", "Translate a sentence."));
         command.Examples.Add(("forecast runs/seasonal-1 --length 24", "Forecast the next 24 rows."));
         command.Examples.Add(("predict latest 'seven plus ' --explain", "Which characters the next one rests on."));
         command.SetAction((parsed, cancellation) => Task.Run(
@@ -56,6 +60,7 @@ internal static class PredictCommand
                     Temperature = parsed.GetValue(temperature) ?? generate.Temperature,
                     TopK = parsed.GetValue(topK) ?? generate.TopK,
                     TopP = parsed.GetValue(topP) ?? generate.TopP,
+                    Beam = parsed.GetValue(beam) ?? generate.Beam,
                     Seed = parsed.GetValue(seed) ?? generate.Seed ?? trained.Job.Seed,
                 };
                 if (generate.TopP <= 0)
@@ -63,9 +68,11 @@ internal static class PredictCommand
                     throw new UsageException("--top-p 0: expected a number above 0, at most 1");
                 }
 
+                var task = SequenceTask.Of(trained.Job.Data);
+                string? asked = InputOf(task, text ?? also, parsed.GetValue(file));
                 bool asJson = parsed.GetValue(json);
-                var request = new PredictionRequest(text ?? also, generate, parsed.GetValue(length), asJson ? null : terminal.Write);
-                Prediction prediction = SequenceTask.Of(trained.Job.Data).Predict(trained, request, cancellation);
+                var request = new PredictionRequest(asked, generate, parsed.GetValue(length), asJson ? null : terminal.Write);
+                Prediction prediction = task.Predict(trained, request, cancellation);
                 Show(terminal, prediction, asJson);
                 return ExitCode.Success;
             },
@@ -89,6 +96,27 @@ internal static class PredictCommand
     }
 
     private static string Bar(double share) => new(share < 0 ? '-' : '+', (int)Math.Round(20 * Math.Abs(share)));
+
+    // Lines come as they are, from a file, or from the standard input.
+    private static string? InputOf(SequenceTask task, string? text, string? file)
+    {
+        if (file is not null && text is not null)
+        {
+            throw new UsageException("predict takes INPUT or --file, not both");
+        }
+
+        if (file is not null && !task.ReadsLines)
+        {
+            throw new UsageException("--file is for models that read lines of text, such as translations; this one takes INPUT");
+        }
+
+        if (file is not null)
+        {
+            return string.Concat(PairTexts.LinesOf(file).Select(line => line + "\n"));
+        }
+
+        return task.ReadsLines && text == "-" ? Console.In.ReadToEnd() : text;
+    }
 
     private static void Show(Terminal terminal, Prediction prediction, bool asJson)
     {

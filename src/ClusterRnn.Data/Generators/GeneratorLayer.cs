@@ -12,4 +12,5 @@ internal static class GeneratorLayer
     public const uint Adding = 7;
     public const uint Digits = 8;
     public const uint DigitStrings = 9;
+    public const uint Translation = 10;
 }

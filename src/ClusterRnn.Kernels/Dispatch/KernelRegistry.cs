@@ -28,6 +28,7 @@ public static unsafe class KernelRegistry
         .. Products(), .. Gates(), .. ElementwiseFunctions.Kernels.Select(Elementwise), Dropout(), Softmax(),
         Regression(BinaryCrossEntropy.Kernel, OperandKind.Shares), Regression(MeanSquaredError.Kernel, OperandKind.Floats), Dot(), .. Optimizers(),
         .. LayerNorms(), Elementwise(Gelu.ExactKernel), Elementwise(Gelu.TanhKernel), Attention(ScaledAttention.ForwardKernel), Attention(ScaledAttention.BackwardKernel),
+        Additive(AdditiveAttention.ForwardKernel), Additive(AdditiveAttention.BackwardKernel),
     ];
 
     private static long Padded(KernelShape shape) => (long)shape.Rows * ColumnGroups.Pad(shape.Columns);
@@ -157,6 +158,49 @@ public static unsafe class KernelRegistry
             SourceGradient = s.Depth % 3 == 0 ? null : (float*)p[5],
             Around = s.Depth % 2 == 0 ? null : (float*)p[5],
         })));
+
+    // Up to 33 keys; values are as wide as there are columns, queries and keys up to 8 wide.
+    private static KernelEntry Additive(Kernel<AdditiveArguments> kernel)
+    {
+        int Keys(KernelShape s) => 1 + (s.Depth % 33);
+        int Width(KernelShape s) => 1 + (s.Columns % 8);
+        return new(
+            kernel,
+            [
+                Floats("query", s => (long)s.Rows * Width(s)), Floats("key", s => (long)Keys(s) * Width(s)), Floats("value", s => (long)Keys(s) * s.Columns),
+                Floats("vector", s => Width(s)), Floats("weights", s => (long)s.Rows * ColumnGroups.Pad(Keys(s))), Floats("result", s => (long)s.Rows * s.Columns),
+                Floats("result gradient", s => (long)s.Rows * s.Columns), Floats("value gradient", s => (long)Keys(s) * s.Columns), Floats("vector gradient", s => (long)s.Rows * Width(s)),
+            ],
+            s => s.Rows * (double)Keys(s) * ((2.0 * s.Columns) + (12.0 * Width(s))),
+            (set, s, p) =>
+            {
+                AdditiveScratch? scratch = null;
+                using var arena = Arena.Create(a => scratch = new AdditiveScratch(a, Keys(s), Width(s), isTraining: true));
+                kernel.Run(set, new()
+                {
+                    Queries = s.Rows,
+                    Keys = Keys(s),
+                    Width = Width(s),
+                    ValueWidth = s.Columns,
+                    Query = (float*)p[0],
+                    QueryStride = Width(s),
+                    Key = (float*)p[1],
+                    KeyStride = Width(s),
+                    Value = (float*)p[2],
+                    ValueStride = s.Columns,
+                    Vector = (float*)p[3],
+                    Weights = (float*)p[4],
+                    WeightStride = ColumnGroups.Pad(Keys(s)),
+                    Result = (float*)p[5],
+                    ResultGradient = (float*)p[6],
+                    ResultStride = s.Columns,
+                    ValueGradient = (float*)p[7],
+                    VectorGradient = (float*)p[8],
+                    VectorGradientStride = Width(s),
+                    Buffers = scratch!.Buffers,
+                });
+            });
+    }
 
     // Half of the shapes are causal, a third drop weights; there are more keys than queries by up to 33.
     private static KernelEntry Attention(Kernel<AttentionArguments> kernel)

@@ -5,7 +5,8 @@ namespace ClusterRnn.Kernels.Memory;
 /// <summary>
 /// The rows of one span as they travel from the data to the model: time-major, unmanaged, reused from step to step.
 /// T is <see cref="Time"/>, B is <see cref="Rows"/>. Targets belong to the last <see cref="TargetTime"/> time steps:
-/// target index i stands for time <c>T - TargetTime + i</c>.
+/// target index i stands for time <c>T - TargetTime + i</c>. Targets that have no times (labels, and the target sequences of pairs)
+/// begin at index 0 and end before the first -1.
 /// </summary>
 public sealed unsafe class SpanBatch : IDisposable
 {

@@ -3,17 +3,29 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Serialization;
+using ClusterRnn.Kernels.Numerics;
 
 namespace ClusterRnn.Models;
 
 /// <summary>A model: its layers in order, its loss and what is measured beside the loss.</summary>
-[Description("The model: layers in order, from the input to the output.")]
-public sealed record ModelConfig
+[Description("The model: layers in order, from the input to the output; or an encoder and a decoder, from one sequence to another.")]
+public sealed record ModelConfig : IValidatableObject
 {
-    /// <summary>The layers, from the input to the output.</summary>
-    [Description("The layers, from the input to the output.")]
-    [Required, MinLength(1)]
+    /// <summary>The layers, from the input to the output; empty where there are <see cref="Encoder"/> and <see cref="Decoder"/>.</summary>
+    [Description("The layers, from the input to the output. A model from one sequence to another has 'encoder' and 'decoder' instead.")]
     public IReadOnlyList<LayerConfig> Layers { get; init; } = [];
+
+    /// <summary>The layers that read the source sequence; null in a model without a decoder.</summary>
+    [Description("The layers that read the source sequence, for data with pairs of sequences. They see all of it: attention is full unless causal: true.")]
+    public IReadOnlyList<LayerConfig>? Encoder { get; init; }
+
+    /// <summary>The layers that write the target sequence token by token; null in a model without an encoder.</summary>
+    [Description("The layers that write the target sequence token by token. Recurrent layers start from the encoder's last states, cross-attention and transformer look at its outputs.")]
+    public IReadOnlyList<LayerConfig>? Decoder { get; init; }
+
+    /// <summary>What the decoder reads in training; null: always the true tokens.</summary>
+    [Description("What the decoder reads in training: the true token before, or its own. Default: always the true one.")]
+    public TeacherForcingConfig? TeacherForcing { get; init; }
 
     /// <summary>What training makes small; null: cross-entropy when the input is tokens, else mean squared error.</summary>
     [Description("What training makes small. Default: cross-entropy when the input is tokens, else mean-squared-error.")]
@@ -31,6 +43,106 @@ public sealed record ModelConfig
     /// <summary>Which layers or tensors stay as they are: names, with * and ?.</summary>
     [Description("Layers or tensors that training leaves as they are: names as inspect shows them, or their first parts, with * and ?, such as embedding, lstm.*_l0, '*.bias'.")]
     public IReadOnlyList<string> Freeze { get; init; } = [];
+
+    /// <summary>The layers that end in the output: the decoder's, or all.</summary>
+    [JsonIgnore]
+    public IReadOnlyList<LayerConfig> OutputLayers => Decoder ?? Layers;
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (Encoder is null && Decoder is null)
+        {
+            if (Layers.Count == 0)
+            {
+                yield return new ValidationResult("'model' expects 'layers', or 'encoder' and 'decoder' for pairs of sequences; found neither", [nameof(Layers)]);
+            }
+
+            if (TeacherForcing is not null)
+            {
+                yield return new ValidationResult("'model.teacherForcing' says what a decoder reads; the model has none. Remove it, or give the model 'encoder' and 'decoder'", [nameof(TeacherForcing)]);
+            }
+
+            yield break;
+        }
+
+        if (Encoder is null or { Count: 0 } || Decoder is null or { Count: 0 })
+        {
+            yield return new ValidationResult("'model.encoder' and 'model.decoder' belong together; found only one of them with layers", [nameof(Encoder)]);
+        }
+
+        if (Layers.Count > 0)
+        {
+            yield return new ValidationResult("'model' expects either 'layers', or 'encoder' and 'decoder'; found both", [nameof(Layers)]);
+        }
+    }
+}
+
+/// <summary>How the share of true tokens that the decoder reads falls.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<TeacherForcingCourse>))]
+public enum TeacherForcingCourse
+{
+    /// <summary>It stays.</summary>
+    [JsonStringEnumMemberName("constant")]
+    Constant,
+
+    /// <summary>By the same amount each step.</summary>
+    [JsonStringEnumMemberName("linear")]
+    Linear,
+
+    /// <summary>As k / (k + exp(step / k)) falls, k the steps (Bengio et al. 2015).</summary>
+    [JsonStringEnumMemberName("inverse-sigmoid")]
+    InverseSigmoid,
+}
+
+/// <summary>
+/// What the decoder reads in training: at each time step the true token before, or, by a draw, the likeliest of its own output
+/// (scheduled sampling: Bengio, Vinyals, Jaitly and Shazeer, Scheduled sampling for sequence prediction with recurrent neural
+/// networks, 2015). The draw is keyed by seed, step, row and time; the decoder's own output is formed without dropout.
+/// </summary>
+[Description("What the decoder reads in training: the true token before, or with some probability its own (scheduled sampling).")]
+public sealed record TeacherForcingConfig : IValidatableObject
+{
+    /// <summary>How the share falls.</summary>
+    [Description("How the share of true tokens goes from 'ratio' to 'finalRatio'.")]
+    public TeacherForcingCourse Course { get; init; }
+
+    /// <summary>The share at the start.</summary>
+    [Description("The share of true tokens at the start; 1 costs nothing.")]
+    [Range(0.0, 1.0)]
+    public double Ratio { get; init; } = 1;
+
+    /// <summary>The share at the end.</summary>
+    [Description("The share of true tokens at the end of the course, for linear and inverse-sigmoid.")]
+    [Range(0.0, 1.0)]
+    public double FinalRatio { get; init; }
+
+    /// <summary>Steps of the course; k of the inverse sigmoid.</summary>
+    [Description("Steps that linear takes to the end; the constant k of inverse-sigmoid, which is half way after about k ln k steps.")]
+    [Range(1, 1 << 30)]
+    public int Steps { get; init; } = 10_000;
+
+    /// <summary>The share of true tokens in a step.</summary>
+    /// <param name="version">The step's version, from 0.</param>
+    public double RatioAt(long version)
+    {
+        double k = Steps;
+        return Course switch
+        {
+            TeacherForcingCourse.Linear => Ratio + ((FinalRatio - Ratio) * (Math.Min(version, Steps) / k)),
+            TeacherForcingCourse.InverseSigmoid => FinalRatio + ((Ratio - FinalRatio) * (k / (k + ScalarMath.Exp(Math.Min(version / k, 700.0))))),
+            _ => Ratio,
+        };
+    }
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (FinalRatio > Ratio && Course != TeacherForcingCourse.Constant)
+        {
+            yield return new ValidationResult($"'model.teacherForcing.finalRatio' expects at most 'ratio', which is {Ratio}; found {FinalRatio}", [nameof(FinalRatio)]);
+        }
+    }
 }
 
 /// <summary>What training makes small. A loss is a mean over all targets of the global batch.</summary>
@@ -258,6 +370,7 @@ public enum GlobalPooling
 [JsonDerivedType(typeof(PositionsConfig), "positions")]
 [JsonDerivedType(typeof(AttentionConfig), "attention")]
 [JsonDerivedType(typeof(TransformerConfig), "transformer")]
+[JsonDerivedType(typeof(CrossAttentionConfig), "cross-attention")]
 public abstract record LayerConfig
 {
     /// <summary>The layer's name, the first part of its tensors' names; null: its type, numbered from the second on.</summary>
@@ -586,9 +699,9 @@ public sealed record AttentionConfig : LayerConfig
     [Range(1, 1024)]
     public int Heads { get; init; } = 4;
 
-    /// <summary>Whether a time step sees itself and earlier ones alone.</summary>
-    [Description("Each time step sees itself and earlier ones (true), or all of the window (false).")]
-    public bool Causal { get; init; } = true;
+    /// <summary>Whether a time step sees itself and earlier ones alone; null: it does, but not in an encoder.</summary>
+    [Description("Each time step sees itself and earlier ones (true), or all of the window (false). Default: true, in an encoder false.")]
+    public bool? Causal { get; init; }
 
     /// <summary>Dropout of attention weights.</summary>
     [Description("Dropout of attention weights.")]
@@ -600,8 +713,11 @@ public sealed record AttentionConfig : LayerConfig
     public InitializerKind KernelInitializer { get; init; }
 }
 
-/// <summary>A stack of Transformer layers: self-attention and a feed-forward network, each with a residual way around it (Vaswani et al. 2017).</summary>
-[Description("A stack of Transformer layers: self-attention and a feed-forward network, each with a residual way around it. Windows are independent: nothing is carried from span to span.")]
+/// <summary>
+/// A stack of Transformer layers: self-attention and a feed-forward network, each with a residual way around it (Vaswani et al.
+/// 2017). In a decoder attention to the encoder's outputs stands between them.
+/// </summary>
+[Description("A stack of Transformer layers: self-attention and a feed-forward network, each with a residual way around it, and in a decoder attention to the encoder's outputs between them. Windows are independent: nothing is carried from span to span.")]
 public sealed record TransformerConfig : LayerConfig
 {
     /// <summary>How many are stacked.</summary>
@@ -631,9 +747,9 @@ public sealed record TransformerConfig : LayerConfig
     [Description("The function of the feed-forward network.")]
     public TransformerActivation Activation { get; init; }
 
-    /// <summary>Whether a time step sees itself and earlier ones alone.</summary>
-    [Description("Each time step sees itself and earlier ones (true), or all of the window (false).")]
-    public bool Causal { get; init; } = true;
+    /// <summary>Whether a time step sees itself and earlier ones alone; null: it does, but not in an encoder.</summary>
+    [Description("Each time step sees itself and earlier ones (true), or all of the window (false). Default: true, in an encoder false.")]
+    public bool? Causal { get; init; }
 
     /// <summary>Dropout of attention weights, of the function's values and of what each branch adds.</summary>
     [Description("Dropout of attention weights, of the function's values and of what each branch adds.")]
@@ -652,4 +768,49 @@ public sealed record TransformerConfig : LayerConfig
     /// <summary>How the biases of the feed-forward network are drawn.</summary>
     [Description("How the biases of the feed-forward network are drawn at first.")]
     public InitializerKind BiasInitializer { get; init; }
+}
+
+/// <summary>How attention scores a target's state against the encoder's outputs.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<AttentionScore>))]
+public enum AttentionScore
+{
+    /// <summary>q · (W_a h): Luong et al. 2015.</summary>
+    [JsonStringEnumMemberName("general")]
+    General,
+
+    /// <summary>q · h, both of the same width: Luong et al. 2015.</summary>
+    [JsonStringEnumMemberName("dot")]
+    Dot,
+
+    /// <summary>v · tanh(W_q h + W_k q): Bahdanau et al. 2015.</summary>
+    [JsonStringEnumMemberName("additive")]
+    Additive,
+}
+
+/// <summary>
+/// Attention of a recurrent decoder to the encoder's outputs: y = tanh(W_c [c, h] + b_c), c the mean of the outputs weighted by
+/// the softmax of their scores with h (Luong, Pham and Manning, Effective approaches to attention-based neural machine translation,
+/// 2015; the additive score is that of Bahdanau, Cho and Bengio, Neural machine translation by jointly learning to align and
+/// translate, 2015).
+/// </summary>
+[Description("In a decoder: attention to the encoder's outputs, joined with what comes before: tanh(W [context, h] + b).")]
+public sealed record CrossAttentionConfig : LayerConfig
+{
+    /// <summary>How outputs are scored.</summary>
+    [Description("How the encoder's outputs are scored: general (h W s), dot (h s, both of the same width), or additive (v tanh(W h + U s)).")]
+    public AttentionScore Score { get; init; }
+
+    /// <summary>The output's width; null: that of what comes before.</summary>
+    [Description("Width of the output. Default: that of what comes before.")]
+    [Range(1, 65536)]
+    public int? Units { get; init; }
+
+    /// <summary>For the additive score: how wide tanh is; null: the width of what comes before.</summary>
+    [Description("For the additive score: the width of its inner layer. Default: that of what comes before.")]
+    [Range(1, 65536)]
+    public int? ScoreUnits { get; init; }
+
+    /// <summary>How the weights are drawn.</summary>
+    [Description("How the weights are drawn at first.")]
+    public InitializerKind KernelInitializer { get; init; }
 }

@@ -4,7 +4,8 @@ namespace ClusterRnn.Models;
 /// <param name="name">The layer's name.</param>
 /// <param name="width">E.</param>
 /// <param name="config">Its configuration.</param>
-internal sealed unsafe class AttentionLayer(string name, int width, AttentionConfig config) : Layer(name)
+/// <param name="isCausal">Whether a time step sees itself and earlier ones alone.</param>
+internal sealed unsafe class AttentionLayer(string name, int width, AttentionConfig config, bool isCausal) : Layer(name)
 {
     private SelfAttention attention = null!;
 
@@ -18,9 +19,9 @@ internal sealed unsafe class AttentionLayer(string name, int width, AttentionCon
     public override bool NeedsContext => true;
 
     /// <inheritdoc/>
-    public override bool ReadsAhead => !config.Causal;
+    public override bool ReadsAhead => !isCausal;
 
-    private SelfAttention Attention => attention ??= new SelfAttention(this, $"{Name}.", width, config.Heads, config.Causal, config.Dropout, config.KernelInitializer);
+    private SelfAttention Attention => attention ??= new SelfAttention(this, $"{Name}.", width, config.Heads, isCausal, config.Dropout, config.KernelInitializer);
 
     /// <inheritdoc/>
     public override void Declare(ParameterDeclarations declarations) => Attention.Declare(declarations);
@@ -37,6 +38,9 @@ internal sealed unsafe class AttentionLayer(string name, int width, AttentionCon
 
     /// <inheritdoc/>
     public override void Pack(float* parameters) => Attention.Pack(parameters);
+
+    /// <inheritdoc/>
+    public override void Reorder(int* from, int rows, int time) => Attention.Reorder(from, rows, time);
 
     /// <inheritdoc/>
     public override void Forward(TrainingStep step) => Attention.Forward(step, Input.Scope, Input.Values, Input.Stride, Output.Scope, Output.Values);

@@ -11,6 +11,9 @@ namespace ClusterRnn.Models;
 /// <param name="reverse">The other one; it adds to the input's gradient.</param>
 internal sealed unsafe class BidirectionalLayer(RecurrentLayer forward, RecurrentLayer reverse) : Layer(forward.Name)
 {
+    /// <summary>The direction of time, then the other one.</summary>
+    public IReadOnlyList<RecurrentLayer> Directions { get; } = [forward, reverse];
+
     /// <inheritdoc/>
     public override int OutputWidth => 2 * forward.OutputWidth;
 

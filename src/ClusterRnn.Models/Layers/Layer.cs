@@ -91,6 +91,9 @@ internal sealed class LayerPlan(Arena arena, int maximumTime, int windowTime, in
     /// <summary>Time steps that <see cref="ModelExecutor.Continue"/> may go back to, or 0.</summary>
     public int ContextTime { get; } = contextTime;
 
+    /// <summary>For a decoder's layers: what the encoder gives; else null.</summary>
+    public EncodedMemory? Memory { get; init; }
+
     /// <summary>The most cells computed at once.</summary>
     public long MaximumCells => (long)MaximumTime * MaximumRows;
 
@@ -170,6 +173,9 @@ internal abstract unsafe class Layer(string name)
     /// <summary>Its place in forward order; keys its dropout and orders gradients.</summary>
     public int Index { get; set; }
 
+    /// <summary>Whether it is one of an encoder's layers.</summary>
+    public bool IsEncoder { get; set; }
+
     /// <summary>The output's width.</summary>
     public abstract int OutputWidth { get; }
 
@@ -238,6 +244,19 @@ internal abstract unsafe class Layer(string name)
 
     /// <summary>After a forward pass: what the first row's time steps attend to, one map a head.</summary>
     public virtual void ReadAttention(ICollection<AttentionMap> maps)
+    {
+    }
+
+    /// <summary>In a decoder: the encoder has run; takes from its outputs and states what all time steps need.</summary>
+    public virtual void ReadMemory(TrainingStep step)
+    {
+    }
+
+    /// <summary>Rearranges what is kept of earlier time steps (<see cref="ModelExecutor.Reorder"/>).</summary>
+    /// <param name="from">[rows]: whose past each row goes on from.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="time">Time steps that are kept.</param>
+    public virtual void Reorder(int* from, int rows, int time)
     {
     }
 

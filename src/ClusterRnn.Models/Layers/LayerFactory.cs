@@ -9,20 +9,50 @@ internal static class LayerFactory
     /// <exception cref="ModelException">They don't fit.</exception>
     public static IReadOnlyList<Layer> Create(Model model)
     {
-        IReadOnlyList<LayerConfig> configs = model.Config.Layers;
+        bool hasTokens = model.Input == InputKind.Tokens;
+        List<Layer> layers;
+        if (model.Config is { Encoder: { } encoder, Decoder: { } decoder })
+        {
+            layers = Chain(model, new ChainPlace("encoder", encoder, hasTokens, model.InputWidth) { IsEncoder = true });
+            foreach (Layer layer in layers)
+            {
+                layer.IsEncoder = true;
+            }
+
+            var shape = new EncoderShape(layers[^1].OutputWidth, LevelsOf(encoder));
+            layers.AddRange(Chain(model, new ChainPlace("decoder", decoder, HasTokens: true, model.OutputWidth) { Encoder = shape }));
+        }
+        else
+        {
+            layers = Chain(model, new ChainPlace("layers", model.Config.Layers, hasTokens, model.InputWidth));
+        }
+
+        for (int i = 0; i < layers.Count; i++)
+        {
+            layers[i].Index = i;
+        }
+
+        return layers;
+    }
+
+    private static List<Layer> Chain(Model model, ChainPlace place)
+    {
+        IReadOnlyList<LayerConfig> configs = place.Configs;
         if (configs.Count == 0)
         {
-            throw new ModelException("layers", "A model needs at least one layer.");
+            throw new ModelException(place.Key, "A model needs at least one layer.");
         }
 
         var names = new HashSet<string>(StringComparer.Ordinal);
         var layers = new List<Layer>();
-        bool tokens = model.Input == InputKind.Tokens, ended = false;
-        int width = model.InputWidth, channels = 1; // a time step's values are channels x features
+        bool tokens = place.HasTokens, ended = false;
+        int width = place.InputWidth, channels = 1, decoderLevel = 0; // a time step's values are channels x features
+        int decoderLevels = LevelsOf(configs).Length;
         for (int i = 0; i < configs.Count; i++)
         {
             LayerConfig config = configs[i];
-            string path = $"layers[{i}]", name = NameOf(config, i, configs, names);
+            string path = $"{place.Key}[{i}]", name = place.Prefix + NameOf(config, i, configs, names, place.Key);
+            CheckPlace(config, place, name, path);
             bool takesTokens = config is EmbeddingConfig or OneHotConfig;
             if (takesTokens && !tokens)
             {
@@ -34,12 +64,12 @@ internal static class LayerFactory
                 throw new ModelException(path, $"{name} reads values, but the data gives tokens. Put an embedding (or one-hot) before it.");
             }
 
-            if (ended && config is RecurrentConfig or ElmanConfig or AttentionConfig or TransformerConfig or PositionsConfig or ConvolutionConfig or MaxPoolingConfig or GlobalPoolingConfig or FlattenConfig)
+            if (ended && config is RecurrentConfig or CrossAttentionConfig or ElmanConfig or AttentionConfig or TransformerConfig or PositionsConfig or ConvolutionConfig or MaxPoolingConfig or GlobalPoolingConfig or FlattenConfig)
             {
                 throw new ModelException(path, $"{name} needs a sequence, but a layer before it returns the last step only. Set returnSequences: true there.");
             }
 
-            bool isLast = i == configs.Count - 1;
+            bool isLast = i == configs.Count - 1 && !place.IsEncoder;
             int newChannels = config is DropoutConfig or LayerNormConfig or PositionsConfig or MaxPoolingConfig ? channels : 1;
             switch (config)
             {
@@ -61,7 +91,8 @@ internal static class LayerFactory
                         }
 
                         bool sequences = recurrent.ReturnSequences || level < recurrent.Layers - 1;
-                        layers.Add(Recurrent(recurrent, new RecurrentPlace(name, level, width, sequences, recurrent.Bidirectional), path));
+                        StateBridge? bridge = BridgeOf(recurrent, name, level, decoderLevel++, decoderLevels, place.Encoder);
+                        layers.Add(Recurrent(recurrent, new RecurrentPlace(name, level, width, sequences, recurrent.Bidirectional), path, bridge));
                         width = layers[^1].OutputWidth;
                     }
 
@@ -76,7 +107,7 @@ internal static class LayerFactory
                 case DenseConfig dense:
                     NoOrthogonalBias(dense.BiasInitializer, path);
                     ActivationKind activation = isLast && FinalActivation(model.Config, model.Loss) == dense.Activation ? ActivationKind.Linear : dense.Activation;
-                    int units = dense.Tied ? dense.Units ?? model.InputWidth : Width(dense.Units, isLast, model, path, "units");
+                    int units = dense.Tied ? dense.Units ?? place.InputWidth : Width(dense.Units, isLast, model, path, "units");
                     layers.Add(new DenseLayer(name, width, units, activation, dense, dense.Tied ? TiedTo(layers, width, units, path) : null));
                     break;
                 case DropoutConfig dropout:
@@ -90,7 +121,7 @@ internal static class LayerFactory
                 case AttentionConfig attention:
                     Heads(attention.Heads, width, path);
                     Rate(attention.Dropout, path, "dropout");
-                    layers.Add(new AttentionLayer(name, width, attention));
+                    layers.Add(new AttentionLayer(name, width, attention, attention.Causal ?? !place.IsEncoder));
                     break;
                 case TransformerConfig transformer:
                     Heads(transformer.Heads, width, path);
@@ -100,7 +131,9 @@ internal static class LayerFactory
                     NoOrthogonalBias(transformer.BiasInitializer, path);
                     for (int level = 0; level < transformer.Layers; level++)
                     {
-                        layers.Add(new TransformerLayer($"{name}.layers.{level}", width, transformer));
+                        layers.Add(place.Encoder is { } encoder
+                            ? new TransformerDecoderLayer($"{name}.layers.{level}", width, encoder.Width, transformer)
+                            : new TransformerLayer($"{name}.layers.{level}", width, transformer, transformer.Causal ?? !place.IsEncoder));
                     }
 
                     if (transformer.FinalNorm ?? transformer.Norm == NormPlace.Pre)
@@ -136,6 +169,12 @@ internal static class LayerFactory
                     layers.Add(new FlattenLayer(name, width, flatten.Steps));
                     ended = true;
                     break;
+                case CrossAttentionConfig cross:
+                    Positive(cross.Units ?? 1, path, "units");
+                    Positive(cross.ScoreUnits ?? 1, path, "scoreUnits");
+                    CheckScore(cross, width, place.Encoder!.Width, name, path);
+                    layers.Add(new CrossAttentionLayer(name, width, place.Encoder.Width, cross));
+                    break;
                 case LayerNormConfig layerNorm:
                     layers.Add(new LayerNormLayer(name, width, layerNorm.Epsilon));
                     break;
@@ -148,21 +187,16 @@ internal static class LayerFactory
             channels = newChannels;
         }
 
-        if (width != model.OutputWidth)
+        if (!place.IsEncoder && width != model.OutputWidth)
         {
-            throw new ModelException($"layers[{configs.Count - 1}]", $"The last layer gives {width} values, the data asks for {model.OutputWidth}. End with a dense layer without units, or set its units to {model.OutputWidth}.");
-        }
-
-        for (int i = 0; i < layers.Count; i++)
-        {
-            layers[i].Index = i;
+            throw new ModelException($"{place.Key}[{configs.Count - 1}]", $"The last layer gives {width} values, the data asks for {model.OutputWidth}. End with a dense layer without units, or set its units to {model.OutputWidth}.");
         }
 
         return layers;
     }
 
     /// <summary>The last layer's function where the loss takes it over: softmax before cross-entropy, sigmoid before its binary form.</summary>
-    public static ActivationKind FinalActivation(ModelConfig config, LossKind loss) => (loss, config.Layers.Count == 0 ? null : config.Layers[^1]) switch
+    public static ActivationKind FinalActivation(ModelConfig config, LossKind loss) => (loss, config.OutputLayers.Count == 0 ? null : config.OutputLayers[^1]) switch
     {
         (LossKind.CrossEntropy or LossKind.Ctc, DenseConfig { Activation: ActivationKind.Softmax }) => ActivationKind.Softmax,
         (LossKind.BinaryCrossEntropy, DenseConfig { Activation: ActivationKind.Sigmoid }) => ActivationKind.Sigmoid,
@@ -170,8 +204,15 @@ internal static class LayerFactory
     };
 
     // One level: one direction or two, with what it read added or not.
-    private static Layer Recurrent(RecurrentConfig config, RecurrentPlace place, string path)
+    private static Layer Recurrent(RecurrentConfig config, RecurrentPlace place, string path, StateBridge? bridge)
     {
+        if (bridge is not null)
+        {
+            RecurrentLayer first = Direction(config, place, path);
+            first.Bridge = bridge;
+            return config.Residual ? new ResidualLayer(first) : first;
+        }
+
         Layer layer = config.Bidirectional ? new BidirectionalLayer(Direction(config, place, path), Direction(config, place with { IsReverse = true }, path)) : Direction(config, place, path);
         return config.Residual ? new ResidualLayer(layer) : layer;
     }
@@ -183,6 +224,82 @@ internal static class LayerFactory
         RnnConfig rnn => new RnnLayer(place, rnn),
         _ => throw new ModelException(path, $"{config.GetType().Name} is not a recurrent layer that can be built."),
     };
+
+    // The states that a chain's recurrent levels end in, the lowest first.
+    private static EncoderLevelShape[] LevelsOf(IReadOnlyList<LayerConfig> configs) =>
+    [
+        .. configs.OfType<RecurrentConfig>().SelectMany(config => Enumerable.Repeat(
+            new EncoderLevelShape(config.Bidirectional ? 2 * config.Units : config.Units, config is LstmConfig), Math.Max(0, config.Layers))),
+    ];
+
+    // The last level starts from the encoder's last, the one below from the one below; where the encoder has fewer, from its lowest.
+    private static StateBridge? BridgeOf(RecurrentConfig config, string name, int level, int number, int levels, EncoderShape? encoder)
+    {
+        if (encoder is null || encoder.Levels.Length == 0 || config.LearnedInitialState)
+        {
+            return null;
+        }
+
+        int from = Math.Max(0, encoder.Levels.Length - levels + number);
+        return new StateBridge(name, $"l{level}", from, encoder.Levels[from], config.Units, config is LstmConfig, config.KernelInitializer);
+    }
+
+    // What can't stand in an encoder or a decoder, or only there.
+    private static void CheckPlace(LayerConfig config, ChainPlace place, string name, string path)
+    {
+        if (config is CrossAttentionConfig && place.Encoder is null)
+        {
+            throw new ModelException(path, $"{name} looks at an encoder's outputs: expected it in 'decoder', of a model with 'encoder' and 'decoder'. Take 'attention' for attention within one sequence.");
+        }
+
+        if (place.Key == "layers")
+        {
+            return;
+        }
+
+        if (config is RecurrentConfig { ReturnSequences: false } or ElmanConfig { ReturnSequences: false })
+        {
+            throw new ModelException($"{path}.returnSequences", $"{name} returns the last step only, but a decoder attends to and writes every step; it takes the encoder's last state by itself. Set returnSequences: true.");
+        }
+
+        if (config is ElmanConfig)
+        {
+            throw new ModelException(path, $"{name}: an elman layer has no place in an encoder or decoder. Take rnn, whose output is its state.");
+        }
+
+        if (config is ConvolutionConfig or MaxPoolingConfig or GlobalPoolingConfig or FlattenConfig)
+        {
+            throw new ModelException(path, $"{name}: convolutions and pooling have no place in an encoder or decoder. Expected embedding, dense, dropout, layer-norm, positions, recurrent or attention layers. Remove it.");
+        }
+
+        if (place.IsEncoder)
+        {
+            return;
+        }
+
+        if (config is RecurrentConfig { Bidirectional: true })
+        {
+            throw new ModelException($"{path}.bidirectional", $"{name} would read the tokens that the decoder is to write. Set bidirectional: false.");
+        }
+
+        if (config is AttentionConfig { Causal: false } or TransformerConfig { Causal: false })
+        {
+            throw new ModelException($"{path}.causal", $"{name} would see the tokens that the decoder is to write. Leave causal out, or set it to true.");
+        }
+    }
+
+    private static void CheckScore(CrossAttentionConfig config, int width, int memoryWidth, string name, string path)
+    {
+        if (config.Score == AttentionScore.Dot && width != memoryWidth)
+        {
+            throw new ModelException($"{path}.score", $"{name} multiplies states of width {width} with the encoder's outputs of width {memoryWidth}: the score dot expects the same width. Take score: general, or make them equally wide.");
+        }
+
+        if (config.Score != AttentionScore.Additive && config.ScoreUnits is not null)
+        {
+            throw new ModelException($"{path}.scoreUnits", $"scoreUnits is the inner width of the score additive; {name} has another score. Remove it, or set score: additive.");
+        }
+    }
 
     private static void CheckRecurrent(RecurrentConfig config, int width, string name, string path)
     {
@@ -267,12 +384,12 @@ internal static class LayerFactory
         return isLast ? model.OutputWidth : throw new ModelException($"{path}.{key}", $"Expected {key}: only the last layer's width follows from the data.");
     }
 
-    private static string NameOf(LayerConfig config, int index, IReadOnlyList<LayerConfig> configs, HashSet<string> names)
+    private static string NameOf(LayerConfig config, int index, IReadOnlyList<LayerConfig> configs, HashSet<string> names, string key)
     {
         string name = config.Name ?? Numbered();
         if (name.Length == 0 || !names.Add(name))
         {
-            throw new ModelException($"layers[{index}].name", $"Expected a name that no other layer has, found '{name}'.");
+            throw new ModelException($"{key}[{index}].name", $"Expected a name that no other layer has, found '{name}'.");
         }
 
         return name;
@@ -299,6 +416,7 @@ internal static class LayerFactory
                 PositionsConfig => "positions",
                 AttentionConfig => "attention",
                 TransformerConfig => "transformer",
+                CrossAttentionConfig => "cross_attention",
                 _ => "layer",
             };
             return before == 0 ? type : $"{type}_{before}";
@@ -337,4 +455,20 @@ internal static class LayerFactory
             throw new ModelException($"{path}.biasInitializer", "A bias can't be orthogonal. Use zeros.");
         }
     }
+
+    /// <summary>A list of layers: where it stands in the configuration and what it reads.</summary>
+    private sealed record ChainPlace(string Key, IReadOnlyList<LayerConfig> Configs, bool HasTokens, int InputWidth)
+    {
+        /// <summary>The first part of the layers' names.</summary>
+        public string Prefix => Key == "layers" ? "" : $"{Key}.";
+
+        /// <summary>Whether it is an encoder.</summary>
+        public bool IsEncoder { get; init; }
+
+        /// <summary>For a decoder: what the encoder gives.</summary>
+        public EncoderShape? Encoder { get; init; }
+    }
+
+    /// <summary>What an encoder gives: the width of its outputs, and its recurrent levels' last states.</summary>
+    private sealed record EncoderShape(int Width, EncoderLevelShape[] Levels);
 }

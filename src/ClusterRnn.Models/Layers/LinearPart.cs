@@ -91,9 +91,19 @@ internal sealed unsafe class LinearPart(string weightName, string biasName, int 
     /// <param name="dyStride">Floats from one dL/dy to the next.</param>
     /// <param name="x">[T, B, stride].</param>
     /// <param name="xStride">Floats from one x to the next.</param>
-    public void Gradients(TrainingStep step, StepScope scope, float* dy, int dyStride, float* x, int xStride)
+    public void Gradients(TrainingStep step, StepScope scope, float* dy, int dyStride, float* x, int xStride) =>
+        Gradients(step, scope.Shards, dy, dyStride, x, xStride);
+
+    /// <summary>The gradients of weight and bias.</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="cells">The cells over which they sum, by shard.</param>
+    /// <param name="dy">[cells, stride].</param>
+    /// <param name="dyStride">Floats from one dL/dy to the next.</param>
+    /// <param name="x">[cells, stride].</param>
+    /// <param name="xStride">Floats from one x to the next.</param>
+    public void Gradients(TrainingStep step, ShardRows cells, float* dy, int dyStride, float* x, int xStride)
     {
-        WeightGradient.Compute(step.Merge, scope.Shards, dy, dyStride, outputs, x, xStride, inputColumns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd, bias.Offset);
+        WeightGradient.Compute(step.Merge, cells, dy, dyStride, outputs, x, xStride, inputColumns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd, bias.Offset);
     }
 
     /// <summary>dL/dx of the cells in [From, T), tiny values as +0.</summary>

@@ -13,6 +13,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     private PackedMatrix? stateBack; // gates' gradients -> dh
     private float* cells; // [T + 1, B, HiddenStride], in slots as the hidden states
     private float* cellGradient; // [B, HiddenStride]
+    private float* lastCellGradient; // [B, HiddenStride]: what a decoder adds to the gradient of the last cell states
     private ParameterTensor? initialCell;
     private float* initial; // [H], in the flat vector; null: zero
     private ParameterTensor? peepholeWeight;
@@ -20,6 +21,12 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
 
     /// <inheritdoc/>
     public override int StateWidth => 2 * Hidden;
+
+    /// <inheritdoc/>
+    public override bool HasCell => true;
+
+    /// <inheritdoc/>
+    protected override float* FirstCellGradient => cellGradient;
 
     /// <inheritdoc/>
     protected override double? ForgetBias => config.ForgetBias;
@@ -67,7 +74,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     public override void LoadState(float* states, nint stride)
     {
         base.LoadState(states, stride);
-        Load(cells, states is null ? null : states + Hidden, stride, initial);
+        Load(cells, states is null ? null : states + Hidden, stride, initial, isCell: true);
     }
 
     /// <inheritdoc/>
@@ -78,12 +85,26 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     }
 
     /// <inheritdoc/>
+    public override float* LastCell(int row) => CellsAt(Place.IsReverse ? 0 : Window.Lengths[row]) + ((long)row * HiddenStride);
+
+    /// <inheritdoc/>
+    public override float* LastCellGradient(int row) => lastCellGradient + ((long)row * HiddenStride);
+
+    /// <inheritdoc/>
+    public override void ClearLastGradients()
+    {
+        base.ClearLastGradients();
+        NativeMemory.Clear(lastCellGradient, (nuint)Rows * (nuint)HiddenStride * sizeof(float));
+    }
+
+    /// <inheritdoc/>
     protected override void PlanCell(LayerPlan plan)
     {
         state = new PackedMatrix(plan.Arena, HiddenColumns, GateColumns);
         stateBack = plan.IsTraining ? new PackedMatrix(plan.Arena, GateColumns, HiddenColumns) : null;
         cells = plan.Arena.Floats((plan.MaximumTime + 1L) * plan.MaximumRows * HiddenStride);
         cellGradient = plan.IsTraining ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
+        lastCellGradient = plan.IsTraining && GivesLastStates ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
         peepholes = config.Peepholes ? plan.Arena.Floats(3L * HiddenStride) : null;
     }
 
@@ -110,7 +131,18 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     }
 
     /// <inheritdoc/>
-    protected override void BeginBackward() => NativeMemory.Clear(cellGradient, (nuint)Rows * (nuint)HiddenStride * sizeof(float));
+    protected override void BeginBackward()
+    {
+        nuint bytes = (nuint)Rows * (nuint)HiddenStride * sizeof(float);
+        if (lastCellGradient is null)
+        {
+            NativeMemory.Clear(cellGradient, bytes);
+        }
+        else
+        {
+            NativeMemory.Copy(lastCellGradient, cellGradient, bytes);
+        }
+    }
 
     /// <inheritdoc/>
     protected override void StepBackward(int time, int rows, Workspace workspace)

@@ -50,6 +50,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     private ParameterTensor? initialState;
     private float* initial; // [H], in the flat vector; null: zero
     private float* lastStates; // [B, HiddenStride], of rows of unequal length
+    private float* lastGradient; // [B, HiddenStride]: what a decoder adds to the gradient of the last states
     private float* mask; // [B, HiddenStride]: 0 or 1 / (1 - p)
     private float* dropped; // [T, B, HiddenStride]: the masked states before each time step
     private float* droppedGradient; // [B, HiddenStride]
@@ -69,6 +70,15 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
 
     /// <inheritdoc/>
     public override int StateWidth => Hidden;
+
+    /// <summary>Whether there is a cell state beside the hidden one.</summary>
+    public virtual bool HasCell => false;
+
+    /// <summary>In an encoder: whether its last states have gradients beside those of its outputs; set before <see cref="Plan"/>.</summary>
+    public bool GivesLastStates { get; set; }
+
+    /// <summary>In a decoder: where rows start, from the encoder's last states; null: from zero, or what is learned.</summary>
+    public StateBridge? Bridge { get; set; }
 
     /// <summary>H.</summary>
     protected int Hidden { get; } = config.Units;
@@ -117,6 +127,9 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>The hidden states.</summary>
     private float* States { get; set; } // [T + 1, B, HiddenStride]
 
+    /// <summary>The gradient of the cell states before the first step, once the way back has come there; null without cells.</summary>
+    protected virtual float* FirstCellGradient => null;
+
     private bool HasDropout => config.RecurrentDropout > 0.0;
 
     /// <summary>Floats from a step's cells to the states before it.</summary>
@@ -135,6 +148,8 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         {
             declarations.Add($"{Name}.initial_h_{place.Suffix}", new Initializer(InitializerKind.Zeros, Hidden, Hidden), Hidden);
         }
+
+        Bridge?.Declare(declarations);
     }
 
     /// <inheritdoc/>
@@ -145,6 +160,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         InputBias = layout[$"{Name}.bias_ih_{place.Suffix}"];
         StateBias = layout[$"{Name}.bias_hh_{place.Suffix}"];
         initialState = layout.Find($"{Name}.initial_h_{place.Suffix}");
+        Bridge?.Bind(layout);
     }
 
     /// <inheritdoc/>
@@ -157,6 +173,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         Gates = plan.Arena.Floats(plan.MaximumCells * GateStride);
         States = plan.Arena.Floats((plan.MaximumTime + 1L) * state);
         StateGradient = plan.IsTraining ? plan.Arena.Floats(state) : null;
+        lastGradient = plan.IsTraining && GivesLastStates ? plan.Arena.Floats(state) : null;
         lastStates = ReturnsLast && !place.IsReverse ? plan.Arena.Floats(state) : null;
         if (plan.IsTraining && HasDropout)
         {
@@ -170,6 +187,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             Output.ReserveGradient(plan);
         }
 
+        Bridge?.Plan(plan);
         PlanCell(plan);
     }
 
@@ -177,12 +195,16 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     public override void Pack(float* parameters)
     {
         initial = initialState is null ? null : parameters + initialState.Offset;
+        Bridge?.Pack(parameters);
         PackCell(parameters, projection.Weight);
         projection.Pack(parameters);
     }
 
     /// <inheritdoc/>
-    public override void LoadState(float* states, nint stride) => Load(States, states, stride, initial);
+    public override void ReadMemory(TrainingStep step) => Bridge?.Forward(step);
+
+    /// <inheritdoc/>
+    public override void LoadState(float* states, nint stride) => Load(States, states, stride, initial, isCell: false);
 
     /// <inheritdoc/>
     public override void StoreState(int time, float* states, nint stride) => Store(States, time, states, stride);
@@ -228,9 +250,9 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         if (isEnd)
         {
             nuint bytes = (nuint)Rows * (nuint)HiddenStride * sizeof(float);
-            if (ReturnsLast)
+            if (lastGradient is not null || ReturnsLast)
             {
-                NativeMemory.Copy(Output.Gradient, StateGradient, bytes);
+                NativeMemory.Copy(lastGradient is null ? Output.Gradient : lastGradient, StateGradient, bytes);
             }
             else
             {
@@ -259,7 +281,24 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         {
             InitialGradient(step, initialState, StateGradient);
         }
+
+        Bridge?.Backward(step, StateGradient, FirstCellGradient);
     }
+
+    /// <summary>The last state of the row at a place; valid after <see cref="Forward"/>.</summary>
+    public float* LastState(int row) => StateAt(place.IsReverse ? 0 : Window.Lengths[row]) + ((long)row * HiddenStride);
+
+    /// <summary>The gradient of <see cref="LastState"/> beside that of the outputs.</summary>
+    public float* LastStateGradient(int row) => lastGradient + ((long)row * HiddenStride);
+
+    /// <summary>The last cell state of the row at a place; valid after <see cref="Forward"/>.</summary>
+    public virtual float* LastCell(int row) => throw new InvalidOperationException($"{Name} has no cell state.");
+
+    /// <summary>The gradient of <see cref="LastCell"/>.</summary>
+    public virtual float* LastCellGradient(int row) => throw new InvalidOperationException($"{Name} has no cell state.");
+
+    /// <summary>Sets the gradients of the last states to +0.</summary>
+    public virtual void ClearLastGradients() => NativeMemory.Clear(lastGradient, (nuint)Rows * (nuint)HiddenStride * sizeof(float));
 
     /// <summary>Takes the cell's own buffers and packed weights.</summary>
     protected abstract void PlanCell(LayerPlan plan);
@@ -363,15 +402,15 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         }
     }
 
-    /// <summary>Fills each row's first slot [HiddenStride] with the incoming state, or with <paramref name="start"/>, or zero.</summary>
-    protected void Load(float* slots, float* states, nint stride, float* start)
+    /// <summary>Fills each row's first slot [HiddenStride] with the incoming state, or with what the encoder left, or with <paramref name="start"/>, or zero.</summary>
+    protected void Load(float* slots, float* states, nint stride, float* start, bool isCell)
     {
         for (int row = 0; row < Rows; row++)
         {
             int slot = place.IsReverse ? Window.Lengths[row] : 0;
             var target = new Span<float>(slots + (((long)slot * Rows) + row) * HiddenStride, HiddenStride);
             target.Clear();
-            float* from = states is not null ? states + (row * stride) : start;
+            float* from = states is not null ? states + (row * stride) : Bridge is not null ? Bridge.StateOf(row, isCell) : start;
             if (from is not null)
             {
                 new ReadOnlySpan<float>(from, Hidden).CopyTo(target);
@@ -394,7 +433,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     private float* DroppedAt(int time) => dropped + (long)time * Rows * HiddenStride;
 
     // Whether nobody asks for the gradient of the states before a time step.
-    private bool IsFirst(int time) => isStart && (initialState is null || !isReset) && time == (place.IsReverse ? Window.Time - 1 : 0);
+    private bool IsFirst(int time) => isStart && ((initialState is null && Bridge is null) || !isReset) && time == (place.IsReverse ? Window.Time - 1 : 0);
 
     private float* LastStates()
     {

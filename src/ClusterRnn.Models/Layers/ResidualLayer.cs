@@ -7,6 +7,9 @@ namespace ClusterRnn.Models;
 /// <summary>A layer whose output is added to its input; both have the same width.</summary>
 internal sealed unsafe class ResidualLayer(Layer inner) : Layer(inner.Name)
 {
+    /// <summary>The layer whose output is added.</summary>
+    public Layer Inner => inner;
+
     /// <inheritdoc/>
     public override int OutputWidth => inner.OutputWidth;
 
@@ -43,6 +46,9 @@ internal sealed unsafe class ResidualLayer(Layer inner) : Layer(inner.Name)
 
     /// <inheritdoc/>
     public override void StoreState(int time, float* states, nint stride) => inner.StoreState(time, states, stride);
+
+    /// <inheritdoc/>
+    public override void ReadMemory(TrainingStep step) => inner.ReadMemory(step);
 
     /// <inheritdoc/>
     public override void Forward(TrainingStep step)

@@ -16,7 +16,7 @@ using ClusterRnn.Kernels.Reduction;
 namespace ClusterRnn.Models;
 
 /// <summary>Attention: <c>in_proj_weight</c> [3 E, E], <c>in_proj_bias</c> [3 E], <c>out_proj.weight</c> [E, E], <c>out_proj.bias</c> [E].</summary>
-internal sealed unsafe class SelfAttention
+internal sealed unsafe class SelfAttention : ICellMap
 {
     private readonly LinearPart projection;
     private readonly LinearPart output;
@@ -34,6 +34,7 @@ internal sealed unsafe class SelfAttention
     private float* statistics; // [T, B, heads, 2]
     private float* pastKeys; // [B, heads, context, head width]
     private float* pastValues; // [B, heads, context, head width]
+    private float* rearranged; // [B, heads, context, head width]: room to reorder either
     private int contextTime;
 
     /// <summary>Names the tensors.</summary>
@@ -93,6 +94,7 @@ internal sealed unsafe class SelfAttention
         statistics = plan.Arena.Floats(plan.MaximumCells * heads * 2);
         pastKeys = plan.Arena.Floats((long)plan.MaximumRows * contextTime * width);
         pastValues = plan.Arena.Floats((long)plan.MaximumRows * contextTime * width);
+        rearranged = plan.Memory is null ? null : plan.Arena.Floats((long)plan.MaximumRows * contextTime * width);
     }
 
     /// <summary>Packs new parameters.</summary>
@@ -203,6 +205,36 @@ internal sealed unsafe class SelfAttention
             maps.Add(new AttentionMap(layer, head, length, weights));
         }
     }
+
+    /// <summary>Lets each row go on from the time steps kept of another; in a decoder only.</summary>
+    /// <param name="from">[rows]: whose.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="time">Time steps that are kept.</param>
+    public void Reorder(int* from, int rows, int time)
+    {
+        for (int pass = 0; pass < 2; pass++)
+        {
+            for (int row = 0; row < rows; row++)
+            {
+                for (int head = 0; head < heads; head++)
+                {
+                    int floats = time * headWidth;
+                    new ReadOnlySpan<float>(pastKeys + Past(from[row], head), floats).CopyTo(new Span<float>(rearranged + Past(row, head), floats));
+                }
+            }
+
+            float* used = pastKeys;
+            pastKeys = pastValues;
+            pastValues = rearranged; // after two turns keys are keys again
+            rearranged = used;
+        }
+    }
+
+    void ICellMap.Plan(LayerPlan plan, ColumnGroups inputs) => Plan(plan, inputs, plan.IsTraining);
+
+    void ICellMap.Forward(TrainingStep step, StepScope scope, float* x, int xStride, float* y) => Forward(step, scope, x, xStride, scope, y);
+
+    void ICellMap.Backward(TrainingStep step, StepScope scope, float* x, int xStride, float* dy, float* dx, bool accumulates) => Backward(step, scope, x, xStride, scope, dy, dx, accumulates);
 
     // The operands of a row's head.
     private AttentionArguments Head(TrainingStep step, StepScope input, StepScope target, int row, int head)

@@ -102,6 +102,21 @@ public sealed record GenerateConfig
     [Range(0.0, 1.0, MinimumIsExclusive = true)]
     public double TopP { get; init; } = 1;
 
+    /// <summary>Hypotheses that a translation is searched among; 1: greedy.</summary>
+    [Description("For translations: how many hypotheses are kept side by side (beam search); 1 takes the likeliest token each time.")]
+    [Range(1, 1024)]
+    public int Beam { get; init; } = 4;
+
+    /// <summary>alpha of the penalty ((5 + length) / 6)^alpha that a hypothesis's log-probability is divided by.</summary>
+    [Description("For translations: alpha of ((5 + length) / 6)^alpha, by which a hypothesis's log-probability is divided; 0 prefers short ones.")]
+    [Range(0.0, 10.0)]
+    public double LengthPenalty { get; init; } = 0.6;
+
+    /// <summary>The most tokens of a translation.</summary>
+    [Description("For translations: the most tokens of one.")]
+    [Range(1, 1 << 20)]
+    public int MaximumLength { get; init; } = 100;
+
     /// <summary>The seed of the draw; null: the job's.</summary>
     [Description("Seed of the draw. Default: the job's seed.")]
     public ulong? Seed { get; init; }

@@ -15,7 +15,7 @@ namespace ClusterRnn.Training.Tasks;
 public sealed record TaskModel(JobConfig Job, TrainedModel Model, DataArtefact Artefact, string BaseFolder);
 
 /// <summary>What to predict.</summary>
-/// <param name="Input">A prompt, or a file's path, as the application takes it; null for its default.</param>
+/// <param name="Input">A prompt, lines, or a file's path, as the application takes it; null for its default.</param>
 /// <param name="Generate">How text is drawn.</param>
 /// <param name="Steps">How many steps ahead, or null for the application's default.</param>
 /// <param name="OnText">Called with pieces of text as they are written, or null.</param>
@@ -30,6 +30,9 @@ public sealed record Prediction(string? Text, IReadOnlyList<FigureTable> Tables,
 /// <summary>An application.</summary>
 public abstract class SequenceTask
 {
+    /// <summary>Whether its input is text, one line for each thing to predict, that may also come from a file or the standard input.</summary>
+    public virtual bool ReadsLines => false;
+
     /// <summary>Shows what a trained model is worth: figures, tables, charts and a sample.</summary>
     /// <param name="trained">The model.</param>
     /// <param name="data">The data it was trained on.</param>
@@ -54,6 +57,7 @@ public abstract class SequenceTask
         TextData => new TextTask(),
         SeriesData => new SeriesTask(),
         ExamplesData => new ExamplesTask(),
+        TranslationData => new TranslationTask(),
         _ => throw new ArgumentException($"No task for {data?.GetType().Name}.", nameof(data)),
     };
 

@@ -36,6 +36,15 @@ internal sealed class Job(string name, string config, params string[] settings)
         "--set", "model.layers=[{type: embedding, units: 9}, {type: lstm, units: 21, layers: 2, bidirectional: true, peepholes: true, dropout: 0.2, variational: true, recurrentDropout: 0.2, learnedInitialState: true}, {type: gru, units: 42, residual: true, recurrentDropout: 0.1}, dense]",
         "--steps", "12");
 
+    /// <summary>From one sequence to another, with both kinds of attention and scheduled sampling.</summary>
+    public static Job Pairs { get; } = new(
+        "pairs",
+        Repository.Config("translation.yaml"),
+        "--set", "data.examples=300", "--set", "batch.size=6", "--set", "batch.shards=4", "--set", "generate.maximumLength=8",
+        "--set", "model.encoder=[{type: embedding, units: 9}, {type: lstm, units: 9, bidirectional: true}]",
+        "--set", "model.decoder=[{type: embedding, units: 9}, {type: gru, units: 10}, {type: cross-attention, score: additive}, {type: transformer, layers: 1, heads: 2, units: 20, dropout: 0.1}, dense]",
+        "--set", "model.teacherForcing={ratio: 0.7}", "--steps", "6");
+
     /// <summary>The config's path.</summary>
     public string Config => config;
 

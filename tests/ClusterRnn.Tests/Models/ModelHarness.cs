@@ -66,7 +66,13 @@ internal sealed unsafe class ModelHarness : IDisposable
             {
                 int position = t * Batch.Rows + row;
                 bool valid = Model.ReturnsLast ? length > 0 : Batch.Time - Batch.TargetTime + t < length;
-                if (Model.Loss == LossKind.Ctc)
+                if (Model.IsEncoderDecoder)
+                {
+                    // A target of a length of its own, in another order than the sources'.
+                    int most = length == 0 ? 0 : Math.Max(1, Math.Min(Batch.TargetTime, 4 - (row % 3) - (length % 2)));
+                    Batch.TargetTokens[position] = t < most ? SequenceTokens.End + (int)key.Below(row, t, 1, Model.OutputWidth - 2) : -1;
+                }
+                else if (Model.Loss == LossKind.Ctc)
                 {
                     // Labels in order from the first time step on, few enough to fit.
                     Batch.TargetTokens[position] = t < (length + 1) / 3 ? 1 + (int)key.Below(row, t, 1, Model.OutputWidth - 1) : -1;

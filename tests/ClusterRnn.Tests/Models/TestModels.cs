@@ -63,7 +63,41 @@ internal static class TestModels
         ["transformer-relu-full"] = () => Values(LossKind.MeanSquaredError, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 9 }, new TransformerConfig { Layers = 1, Heads = 1, Activation = TransformerActivation.Relu, Causal = false }, new TransformerConfig { Layers = 1, Heads = 3, Units = 5, Norm = NormPlace.Post, FinalNorm = true, Causal = false }, new DenseConfig()),
     };
 
-    public static IReadOnlyDictionary<string, Func<Model>> Everything { get; } = All.Concat(Ahead).ToDictionary();
+    /// <summary>Models from one sequence to another.</summary>
+    public static IReadOnlyDictionary<string, Func<Model>> Pairs { get; } = new Dictionary<string, Func<Model>>
+    {
+        ["pair-gru-dot"] = () => Pair([new EmbeddingConfig { Units = 5 }, new GruConfig { Units = 6 }], new EmbeddingConfig { Units = 4 }, new GruConfig { Units = 6 }, new CrossAttentionConfig { Score = AttentionScore.Dot }, new DenseConfig()),
+        ["pair-lstm-general"] = () => Pair([new EmbeddingConfig { Units = 5 }, new LstmConfig { Units = 4, Layers = 2, Bidirectional = true }], new EmbeddingConfig { Units = 3 }, new LstmConfig { Units = 7, Layers = 2 }, new CrossAttentionConfig { Units = 5 }, new DenseConfig()),
+        ["pair-rnn-additive"] = () => Model.Build(
+            new ModelConfig
+            {
+                Encoder = [new DenseConfig { Units = 4, Activation = ActivationKind.Tanh }, new RnnConfig { Units = 5 }],
+                Decoder = [new EmbeddingConfig { Units = 4 }, new LstmConfig { Units = 18 }, new CrossAttentionConfig { Score = AttentionScore.Additive, ScoreUnits = 3 }, new GruConfig { Units = 5 }, new DenseConfig()],
+            },
+            InputKind.Features,
+            3,
+            9),
+        ["pair-state-alone"] = () => Pair([new EmbeddingConfig { Units = 4 }, new LstmConfig { Units = 5, LearnedInitialState = true, Peepholes = true }], new EmbeddingConfig { Units = 4 }, new LstmConfig { Units = 5, Peepholes = true }, new DenseConfig()),
+        ["pair-attention-twice"] = () => Pair([new EmbeddingConfig { Units = 6 }, new GruConfig { Units = 3, Bidirectional = true, Residual = true }], new EmbeddingConfig { Units = 6 }, new CrossAttentionConfig(), new GruConfig { Units = 6, Residual = true }, new CrossAttentionConfig { Score = AttentionScore.Additive }, new DenseConfig { Tied = true }),
+        ["pair-transformer-pre"] = () => Pair([new EmbeddingConfig { Units = 6 }, new PositionsConfig(), new TransformerConfig { Heads = 3, Layers = 1 }], new EmbeddingConfig { Units = 6 }, new PositionsConfig(), new TransformerConfig { Heads = 2 }, new DenseConfig()),
+        ["pair-transformer-post"] = () => Pair([new EmbeddingConfig { Units = 4 }, new LstmConfig { Units = 3, Bidirectional = true }], new EmbeddingConfig { Units = 8 }, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 9 }, new TransformerConfig { Heads = 2, Units = 17, Layers = 1, Norm = NormPlace.Post, Activation = TransformerActivation.GeluTanh }, new DenseConfig()),
+        ["pair-dropout"] = () => Pair([new EmbeddingConfig { Units = 6 }, new LstmConfig { Units = 5, Bidirectional = true, RecurrentDropout = 0.2 }, new TransformerConfig { Layers = 1, Heads = 2, Dropout = 0.2 }], new EmbeddingConfig { Units = 8 }, new DropoutConfig { Rate = 0.2 }, new TransformerConfig { Layers = 1, Heads = 2, Dropout = 0.2, Norm = NormPlace.Post, Activation = TransformerActivation.Relu }, new GruConfig { Units = 7, RecurrentDropout = 0.2 }, new CrossAttentionConfig(), new AttentionConfig { Heads = 7, Dropout = 0.2 }, new TransformerConfig { Layers = 1, Heads = 1, Dropout = 0.1 }, new DenseConfig()),
+        ["pair-own-dropout"] = () => Model.Build(
+            new ModelConfig
+            {
+                Encoder = [new EmbeddingConfig { Units = 6 }, new GruConfig { Units = 6 }],
+                Decoder = [new EmbeddingConfig { Units = 6 }, new LstmConfig { Units = 7 }, new CrossAttentionConfig(), new TransformerConfig { Layers = 1, Heads = 1, Dropout = 0.1 }, new DenseConfig()],
+                TeacherForcing = new TeacherForcingConfig { Ratio = 0.5 },
+            },
+            InputKind.Tokens,
+            11,
+            9),
+        ["pair-hidden-1"] = () => Pair([new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }], new EmbeddingConfig { Units = 1 }, new LstmConfig { Units = 1 }, new CrossAttentionConfig { Score = AttentionScore.Dot }, new DenseConfig()),
+    };
+
+    public static IReadOnlyDictionary<string, Func<Model>> Everything { get; } = All.Concat(Ahead).Concat(Pairs).ToDictionary();
+
+    public static TheoryData<string> PairNames => [.. Pairs.Keys];
 
     public static TheoryData<string> Names => [.. All.Keys];
 
@@ -80,6 +114,8 @@ internal static class TestModels
 
     public static Model Tokens(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11);
 
+    public static Model Pair(LayerConfig[] encoder, params LayerConfig[] decoder) => Model.Build(new ModelConfig { Encoder = encoder, Decoder = decoder }, InputKind.Tokens, 11, 9);
+
     /// <summary>A model that reads its tokens through the embedding's table, projected once.</summary>
     public static Model Projected(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11, positionsPerShard: 11);
 
@@ -92,6 +128,6 @@ internal static class TestModels
     public static ModelHarness Harness(string name, int time, int rows, ulong seed = 1, int targetTime = 0)
     {
         Model model = Everything[name]();
-        return new ModelHarness(model, time, model.ReturnsLast ? 1 : targetTime == 0 || model.Loss == LossKind.Ctc ? time : targetTime, rows, seed);
+        return new ModelHarness(model, time, model.ReturnsLast ? 1 : targetTime == 0 || model.Loss == LossKind.Ctc || model.IsEncoderDecoder ? time : targetTime, rows, seed);
     }
 }

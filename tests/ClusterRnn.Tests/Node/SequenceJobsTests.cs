@@ -40,7 +40,28 @@ public sealed class SequenceJobsTests
         stop: { steps: 25 }
         """;
 
-    public static TheoryData<string> Jobs => ["both", "streams"];
+    private const string Pairs = """
+        data: { source: translation, examples: 200, validation: 0.2, test: 0 }
+        model:
+          encoder:
+            - { type: embedding, units: 6 }
+            - { type: lstm, units: 5, bidirectional: true, layers: 2, dropout: 0.2 }
+            - { type: transformer, layers: 1, heads: 2, units: 9, dropout: 0.1 }
+          decoder:
+            - { type: embedding, units: 6 }
+            - { type: lstm, units: 8, recurrentDropout: 0.2 }
+            - { type: cross-attention, score: additive }
+            - { type: transformer, layers: 1, heads: 2, units: 9, dropout: 0.1 }
+            - dense
+          teacherForcing: { course: linear, ratio: 0.9, finalRatio: 0.3, steps: 10 }
+        batch: { size: 7, shards: 5 }
+        optimizer: { name: adam, learningRate: 0.02 }
+        clip: { norm: 0.3 }
+        evaluate: { every: 5 }
+        stop: { steps: 13 }
+        """;
+
+    public static TheoryData<string> Jobs => ["both", "streams", "pairs"];
 
     [Theory, MemberData(nameof(Jobs))]
     public async Task TheClusterChangesNoBit(string name)
@@ -93,5 +114,5 @@ public sealed class SequenceJobsTests
     }
 
     private static TrainingJob Open(string name) =>
-        ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(name == "both" ? Both : Streams, "test").Value, ".").Job;
+        ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(name switch { "both" => Both, "pairs" => Pairs, _ => Streams }, "test").Value, ".").Job;
 }

@@ -1,0 +1,88 @@
+// Translation: from one text to another, line by line. The model's translations of pairs that it was not trained on stand beside
+// the references, with their BLEU.
+using System.Globalization;
+using ClusterRnn.Data;
+using ClusterRnn.Training.Configuration;
+
+namespace ClusterRnn.Training.Tasks;
+
+/// <summary>Pairs of texts.</summary>
+public sealed class TranslationTask : SequenceTask
+{
+    private const int MostPairs = 2000;
+    private const int ShownPairs = 10;
+
+    /// <inheritdoc/>
+    public override bool ReadsLines => true;
+
+    /// <inheritdoc/>
+    public override TaskOutcome Conclude(TaskModel trained, Dataset data, double? trainLoss, double? validationLoss)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        ArgumentNullException.ThrowIfNull(data);
+        (PairTexts texts, string part) = TextsOf(data);
+        texts = texts.Part(0, Math.Min(MostPairs, texts.Sources.Count));
+        string[] written = Translate(trained, texts.Sources, trained.Job.Generate, CancellationToken.None);
+        var bleu = BleuScore.Of(written, texts.Targets);
+        double right = written.Zip(texts.Targets).Count(pair => pair.First == pair.Second) / (double)written.Length;
+        string precisions = string.Join('/', bleu.Precisions.Select(value => value.ToString("F1", CultureInfo.InvariantCulture)));
+        Figure[] figures =
+        [
+            new(
+                $"{part}Bleu",
+                $"BLEU, {part} part",
+                bleu.Score,
+                bleu.Score.ToString("F2", CultureInfo.InvariantCulture),
+                string.Create(CultureInfo.InvariantCulture, $"{written.Length} pairs, 1 to 4 tokens {precisions}, brevity penalty {bleu.BrevityPenalty:F3}")),
+            new($"{part}WhollyRight", $"Translations equal to the reference, {part} part", right, string.Create(CultureInfo.InvariantCulture, $"{100.0 * right:F1} %")),
+        ];
+        return new TaskOutcome(figures, [Table($"Translations of the {part} part", texts.Sources, written, texts.Targets)], [], null);
+    }
+
+    /// <inheritdoc/>
+    public override Prediction Predict(TaskModel trained, PredictionRequest request, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        ArgumentNullException.ThrowIfNull(request);
+        if (request.Input is { } input)
+        {
+            string[] lines = input.ReplaceLineEndings("\n").Split('\n');
+            lines = lines[^1].Length == 0 ? lines[..^1] : lines; // the end of the last line begins no other
+            string text = string.Concat(Translate(trained, lines, request.Generate, cancellation).Select(line => line + "\n"));
+            request.OnText?.Invoke(text);
+            return new Prediction(text, [], []);
+        }
+
+        BatchConfig batch = trained.Job.Batch;
+        Dataset data = Dataset.Open(
+            trained.Job.Data, new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact);
+        (PairTexts texts, string part) = TextsOf(data);
+        texts = texts.Part(0, Math.Min(request.Steps ?? ShownPairs, texts.Sources.Count));
+        string[] written = Translate(trained, texts.Sources, request.Generate, cancellation);
+        return new Prediction(null, [Table($"Translations of the {part} part", texts.Sources, written, texts.Targets, texts.Sources.Count)], []);
+    }
+
+    private static string[] Translate(TaskModel trained, IReadOnlyList<string> lines, GenerateConfig generate, CancellationToken cancellation)
+    {
+        var source = new SequenceVocabulary(VocabularyOf(trained.Artefact.Vocabulary));
+        var target = new SequenceVocabulary(VocabularyOf(trained.Artefact.TargetVocabulary));
+        bool lowercase = trained.Job.Data is TranslationData { Lowercase: true };
+        int[][] sources = [.. lines.Select(line => line.Trim()).Select(line => line.Length == 0 ? [] : source.Encode(lowercase ? line.ToLowerInvariant() : line))];
+        var options = new SearchOptions(generate.Beam, generate.MaximumLength, generate.LengthPenalty);
+        return [.. TranslationSearch.Write(trained.Model, sources, options, cancellation).Select(ids => target.Decode(ids))];
+    }
+
+    private static Vocabulary VocabularyOf(Vocabulary? vocabulary) => vocabulary
+        ?? throw new DataException("checkpoint", "two vocabularies", "none", "Take a run that was trained on pairs of texts");
+
+    private static (PairTexts Texts, string Part) TextsOf(Dataset data)
+    {
+        (IBatchSource source, string part) = data.Test is not null ? (data.Test, "test") : data.Validation is not null ? (data.Validation, "validation") : (data.Training, "training");
+        return (((PairExamples)((IExampleSource)source).Examples).Texts, part);
+    }
+
+    private static FigureTable Table(string title, IReadOnlyList<string> sources, string[] written, IReadOnlyList<string> references, int most = ShownPairs) => new(
+        title,
+        ["source", "translation", "reference"],
+        [.. Enumerable.Range(0, Math.Min(most, written.Length)).Select(i => (IReadOnlyList<string>)[sources[i], written[i], references[i]])]);
+}
