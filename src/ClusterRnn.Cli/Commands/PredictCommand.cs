@@ -134,7 +134,7 @@ internal static class PredictCommand
         foreach (FigureTable table in prediction.Tables)
         {
             terminal.Say(table.Title);
-            Tables.Write(terminal, table.Columns, table.Rows);
+            Tables.Write(terminal, table.Columns, table.Rows, table.IsText);
         }
     }
 

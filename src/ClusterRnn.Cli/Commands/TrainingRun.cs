@@ -129,7 +129,7 @@ internal sealed partial class TrainingRun(
         {
             terminal.WriteLine("");
             terminal.WriteLine(table.Title);
-            Tables.Write(terminal, table.Columns, table.Rows);
+            Tables.Write(terminal, table.Columns, table.Rows, table.IsText);
         }
 
         if (!string.IsNullOrWhiteSpace(outcome.Sample) && terminal.Verbosity > Verbosity.Quiet)

@@ -6,7 +6,11 @@ namespace ClusterRnn.Cli.Output;
 internal static class Tables
 {
     /// <summary>Writes a table. Without heads every column is words.</summary>
-    public static void Write(Terminal terminal, IReadOnlyList<string> heads, IReadOnlyList<IReadOnlyList<string>> rows)
+    /// <param name="terminal">Where it is written.</param>
+    /// <param name="heads">The columns' heads, or none.</param>
+    /// <param name="rows">The cells of each row.</param>
+    /// <param name="isText">Whether every column is words.</param>
+    public static void Write(Terminal terminal, IReadOnlyList<string> heads, IReadOnlyList<IReadOnlyList<string>> rows, bool isText = false)
     {
         if (rows.Count == 0)
         {
@@ -19,7 +23,7 @@ internal static class Tables
         for (int i = 0; i < columns; i++)
         {
             var column = new TableColumn(new Text(i < heads.Count ? heads[i] : "", new Style(decoration: Decoration.Bold))) { NoWrap = true };
-            column.Alignment = i == 0 || heads.Count == 0 ? Justify.Left : Justify.Right;
+            column.Alignment = i == 0 || isText || heads.Count == 0 ? Justify.Left : Justify.Right;
             column.Padding = new Padding(0, 0, i == columns - 1 ? 0 : 3, 0);
             table.AddColumn(column);
         }

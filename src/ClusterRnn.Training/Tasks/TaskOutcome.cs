@@ -12,9 +12,13 @@ public sealed record Figure(string Key, string Label, double Value, string Text,
 
 /// <summary>A table of texts.</summary>
 /// <param name="Title">What it shows.</param>
-/// <param name="Columns">The column heads; the first column is words, the others are numbers.</param>
+/// <param name="Columns">The column heads; the first column is words, the others are numbers unless <see cref="IsText"/>.</param>
 /// <param name="Rows">The cells of each row, as many as there are columns.</param>
-public sealed record FigureTable(string Title, IReadOnlyList<string> Columns, IReadOnlyList<IReadOnlyList<string>> Rows);
+public sealed record FigureTable(string Title, IReadOnlyList<string> Columns, IReadOnlyList<IReadOnlyList<string>> Rows)
+{
+    /// <summary>Whether all columns are words.</summary>
+    public bool IsText { get; init; }
+}
 
 /// <summary>A line of a chart.</summary>
 /// <param name="Name">Its name in the legend.</param>

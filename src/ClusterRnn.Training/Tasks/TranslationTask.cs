@@ -30,7 +30,7 @@ public sealed class TranslationTask : SequenceTask
         [
             new(
                 $"{part}Bleu",
-                $"BLEU, {part} part",
+                $"Corpus BLEU, {part} part",
                 bleu.Score,
                 bleu.Score.ToString("F2", CultureInfo.InvariantCulture),
                 string.Create(CultureInfo.InvariantCulture, $"{written.Length} pairs, 1 to 4 tokens {precisions}, brevity penalty {bleu.BrevityPenalty:F3}")),
@@ -84,5 +84,5 @@ public sealed class TranslationTask : SequenceTask
     private static FigureTable Table(string title, IReadOnlyList<string> sources, string[] written, IReadOnlyList<string> references, int most = ShownPairs) => new(
         title,
         ["source", "translation", "reference"],
-        [.. Enumerable.Range(0, Math.Min(most, written.Length)).Select(i => (IReadOnlyList<string>)[sources[i], written[i], references[i]])]);
+        [.. Enumerable.Range(0, Math.Min(most, written.Length)).Select(i => (IReadOnlyList<string>)[sources[i], written[i], references[i]])]) { IsText = true };
 }
