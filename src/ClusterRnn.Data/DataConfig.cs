@@ -113,6 +113,11 @@ public abstract record TextData : DataConfig
     [Description("Characters or words that occur less often become <unk>.")]
     [Range(1, int.MaxValue)]
     public int MinimumCount { get; init; } = 1;
+
+    /// <summary>The token with which each document begins: recurrent states start anew before it. Null: the text is one document.</summary>
+    [Description("The character, byte or word with which each document begins, such as \"\\n\": recurrent layers start anew before it, wherever it stands in a stream. Default: the text is one document.")]
+    [MinLength(1)]
+    public string? DocumentStart { get; init; }
 }
 
 /// <summary>Text from files.</summary>

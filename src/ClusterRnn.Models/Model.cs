@@ -21,13 +21,14 @@ public sealed class Model
     private readonly IReadOnlyList<Initializer> initializers;
     private readonly List<TimeKernel> shortening = [];
 
-    private Model(ModelConfig config, InputKind input, int inputWidth, int outputWidth, long positionsPerShard)
+    private Model(ModelConfig config, InputKind input, int inputWidth, int outputWidth, long positionsPerShard, int documentStart)
     {
         Config = config;
         Input = input;
         InputWidth = inputWidth;
         TargetWidth = outputWidth;
         PositionsPerShard = positionsPerShard;
+        DocumentStart = documentStart;
         Loss = config.Loss ?? (input == InputKind.Tokens || IsEncoderDecoder ? LossKind.CrossEntropy : LossKind.MeanSquaredError);
         OutputWidth = GaussianMixture.Of(Loss, config.Components, outputWidth)?.OutputWidth ?? outputWidth;
         IReadOnlyList<MetricKind> metrics = config.Metrics ?? DefaultMetrics(Loss);
@@ -59,6 +60,11 @@ public sealed class Model
                 "layers",
                 $"{shortens} gives fewer time steps than it reads, so targets at single time steps have none to belong to. "
                 + "Let a later layer return one output a row (returnSequences: false, global-pooling or flatten), take stride: 1 with padding same or causal, or the loss ctc.");
+        }
+
+        if (documentStart >= 0 && (NeedsContext || ReadsAhead || IsEncoderDecoder || layers.Any(layer => layer is ElmanLayer)))
+        {
+            throw new ModelException("layers", "Documents begin anew within a row (data.documentStart): that works for rnn, lstm and gru in the direction of time, not for elman, attention, positions or bidirectional layers. Leave data.documentStart out.");
         }
 
         // A row's labels have no times: its loss needs all of its outputs. A target needs all of its source.
@@ -115,6 +121,9 @@ public sealed class Model
     /// <summary>How many of its layers are the encoder's: the first ones.</summary>
     internal int EncoderLayerCount { get; }
 
+    /// <summary>The token that begins a document: a row's recurrent states start anew before it, wherever it stands. -1: there is none.</summary>
+    public int DocumentStart { get; }
+
     /// <summary>The names of its layers in forward order, as <see cref="ParameterTensor.Layer"/> numbers them; a stack counts once for each of its layers.</summary>
     public IReadOnlyList<string> LayerNames { get; }
 
@@ -137,14 +146,16 @@ public sealed class Model
     /// in another order when a shard has at least as many positions as there are tokens: so it is part of the one
     /// answer, a function of the configuration alone, never of the workers.
     /// </param>
+    /// <param name="documentStart">The token that begins a document, see <see cref="DocumentStart"/>, or -1.</param>
     /// <exception cref="ModelException">The layers don't fit each other or the data.</exception>
-    public static Model Build(ModelConfig config, InputKind input, int inputWidth, int outputWidth, long positionsPerShard = 0)
+    public static Model Build(ModelConfig config, InputKind input, int inputWidth, int outputWidth, long positionsPerShard = 0, int documentStart = -1)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentOutOfRangeException.ThrowIfLessThan(inputWidth, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(outputWidth, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(positionsPerShard);
-        return new Model(config, input, inputWidth, outputWidth, positionsPerShard);
+        ArgumentOutOfRangeException.ThrowIfLessThan(documentStart, -1);
+        return new Model(config, input, inputWidth, outputWidth, positionsPerShard, documentStart);
     }
 
     /// <summary>How many time steps its outputs have for a row of <paramref name="length"/>: fewer where convolutions or pooling shorten it.</summary>

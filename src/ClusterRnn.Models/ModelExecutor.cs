@@ -361,7 +361,7 @@ public sealed unsafe partial class ModelExecutor : IDisposable
             encoder = new EncoderPass(Model, all[..Model.EncoderLayerCount], from, maximumTime, maximumRows, maximumShards, training);
         }
 
-        var plan = new LayerPlan(from, segmentTime, maximumTime, maximumRows, maximumShards, training, contextTime) { Memory = encoder?.Memory };
+        var plan = new LayerPlan(from, segmentTime, maximumTime, maximumRows, maximumShards, training, contextTime, Model.DocumentStart >= 0) { Memory = encoder?.Memory };
         windowScope = new StepScope(from, segmentTime, segmentTime, maximumRows, maximumShards);
         targetScope = new StepScope(from, segmentTime, targetTime, maximumRows, maximumShards);
         lastScope = new StepScope(from, 1, 1, maximumRows, maximumShards);
@@ -642,6 +642,8 @@ public sealed unsafe partial class ModelExecutor : IDisposable
         long cell = (long)start * batch.Rows;
         Signal input = layers[0].Input;
         input.Tokens = batch.Tokens is null ? null : rowOrder.Tokens(batch.Tokens + cell, windowScope.Time);
+        step.DocumentTokens = Model.DocumentStart >= 0 ? input.Tokens : null;
+        step.DocumentStart = Model.DocumentStart;
         input.Values = batch.Features is null ? null : rowOrder.Features(batch.Features + (cell * batch.FeatureWidth), windowScope.Time, batch.FeatureWidth);
     }
 

@@ -65,7 +65,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         ArgumentNullException.ThrowIfNull(data);
         config = config.Resolve();
         var widths = data.InputVocabulary > 0
-            ? new ModelWidths(InputKind.Tokens, data.InputVocabulary, data.OutputWidth)
+            ? new ModelWidths(InputKind.Tokens, data.InputVocabulary, data.OutputWidth, DocumentStartOf(data))
             : new ModelWidths(InputKind.Features, data.FeatureWidth, data.OutputWidth);
         TrainingJob job = Assemble(config, widths, data.Training, data.Validation, data.Test, data.Sha256, json);
         job = job with { Start = config.InitFrom is { } from ? new StartingModel(from, baseFolder, data.Artefact.Vocabulary) : null };
@@ -97,7 +97,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         long positions = (long)train.MaximumTime * train.BatchRows / shards;
         var job = new TrainingJob
         {
-            Model = Model.Build(config.Model, widths.Input, widths.InputWidth, widths.OutputWidth, positions),
+            Model = Model.Build(config.Model, widths.Input, widths.InputWidth, widths.OutputWidth, positions, widths.DocumentStart ?? -1),
             Train = train,
             Validation = validation,
             Test = test,
@@ -126,6 +126,26 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         job = job with { RecomputeEvery = every };
         ModelExecutor.MeasureBytes(job.Model, job.MaximumTime, 1, 1, training: true, maximumShards: 1, every); // says now what can't be computed
         return job;
+    }
+
+    /// <summary>The number of the token that begins a document.</summary>
+    /// <exception cref="DataException">It is no token of the text.</exception>
+    private static int? DocumentStartOf(Dataset data)
+    {
+        if (data.Config is not TextData { DocumentStart: { } start } || data.Artefact.Vocabulary is not { } vocabulary)
+        {
+            return null;
+        }
+
+        int[] ids = vocabulary.Level == TokenLevel.Byte || vocabulary.IdOf(start) < 0 ? [] : [vocabulary.IdOf(start)];
+        if (vocabulary.Level == TokenLevel.Byte && System.Text.Encoding.UTF8.GetByteCount(start) == 1)
+        {
+            ids = [start[0]];
+        }
+
+        return ids.Length == 1 && vocabulary.Show(ids[0]) is not Vocabulary.UnknownText
+            ? ids[0]
+            : throw new DataException("data.documentStart", $"one {vocabulary.Level.ToString().ToLowerInvariant()} of the text", $"'{start}'", "Name the one with which each document begins, such as \"\\n\"");
     }
 
     /// <summary>A layer that reads ahead needs whole sequences, all at once, and must not see what it is to predict.</summary>

@@ -74,7 +74,7 @@ internal sealed unsafe class Signal(int width)
 }
 
 /// <summary>Where a layer's buffers come from.</summary>
-internal sealed class LayerPlan(Arena arena, int maximumTime, int windowTime, int maximumRows, int maximumShards, bool isTraining, int contextTime = 0)
+internal sealed class LayerPlan(Arena arena, int maximumTime, int windowTime, int maximumRows, int maximumShards, bool isTraining, int contextTime = 0, bool hasDocuments = false)
 {
     public Arena Arena { get; } = arena;
 
@@ -93,6 +93,9 @@ internal sealed class LayerPlan(Arena arena, int maximumTime, int windowTime, in
 
     /// <summary>For a decoder's layers: what the encoder gives; else null.</summary>
     public EncodedMemory? Memory { get; init; }
+
+    /// <summary>Whether documents begin within rows, see <see cref="Model.DocumentStart"/>.</summary>
+    public bool HasDocuments { get; } = hasDocuments;
 
     /// <summary>The most cells computed at once.</summary>
     public long MaximumCells => (long)MaximumTime * MaximumRows;
@@ -121,6 +124,12 @@ internal sealed unsafe class TrainingStep
 
     /// <summary>The rows of each shard that have time steps at all, as cells of one time step.</summary>
     public ShardRows ShardRows { get; set; } = null!;
+
+    /// <summary>The tokens that the model reads, where documents begin within rows; else null.</summary>
+    public int* DocumentTokens { get; set; } // [T, B]
+
+    /// <summary>The token that begins a document.</summary>
+    public int DocumentStart { get; set; }
 
     /// <summary>Whether the rows start from no state but the layers' own.</summary>
     public bool IsReset { get; set; }

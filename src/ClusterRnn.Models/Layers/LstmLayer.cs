@@ -14,6 +14,8 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     private float* cells; // [T + 1, B, HiddenStride], in slots as the hidden states
     private float* cellGradient; // [B, HiddenStride]
     private float* lastCellGradient; // [B, HiddenStride]: what a decoder adds to the gradient of the last cell states
+    private float* enteringCells; // with documents, [T, B, HiddenStride]: the cells before each time step, begun anew where one begins
+    private float* begunCells; // with documents and a learned initial state, [T, B, HiddenStride]: the gradients of what was begun anew
     private ParameterTensor? initialCell;
     private float* initial; // [H], in the flat vector; null: zero
     private ParameterTensor? peepholeWeight;
@@ -105,6 +107,12 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         cells = plan.Arena.Floats((plan.MaximumTime + 1L) * plan.MaximumRows * HiddenStride);
         cellGradient = plan.IsTraining ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
         lastCellGradient = plan.IsTraining && GivesLastStates ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
+        if (plan.HasDocuments)
+        {
+            enteringCells = plan.Arena.Floats(plan.MaximumCells * HiddenStride);
+            begunCells = plan.IsTraining && initialCell is not null ? plan.Arena.Floats(plan.MaximumCells * HiddenStride) : null;
+        }
+
         peepholes = config.Peepholes ? plan.Arena.Floats(3L * HiddenStride) : null;
     }
 
@@ -119,7 +127,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     /// <inheritdoc/>
     protected override void StepForward(int time, int rows, Workspace workspace)
     {
-        float* before = CellsAt(SlotBefore(time)), after = CellsAt(SlotAfter(time));
+        float* before = CellsBefore(time), after = CellsAt(SlotAfter(time));
         if (peepholes is null)
         {
             Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), state, before, after, StateAfter(time), null, time, workspace);
@@ -145,9 +153,30 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     }
 
     /// <inheritdoc/>
+    protected override void BeginDocuments(TrainingStep step, int time, int rows)
+    {
+        base.BeginDocuments(step, time, rows);
+        Enter(step, time, rows, CellsAt(time), enteringCells, initial);
+    }
+
+    /// <inheritdoc/>
+    protected override void ClearBegun()
+    {
+        base.ClearBegun();
+        Clear(begunCells);
+    }
+
+    /// <inheritdoc/>
+    protected override void EndDocuments(TrainingStep step, int time, int rows)
+    {
+        base.EndDocuments(step, time, rows);
+        Leave(step, time, rows, cellGradient, begunCells);
+    }
+
+    /// <inheritdoc/>
     protected override void StepBackward(int time, int rows, Workspace workspace)
     {
-        float* before = CellsAt(SlotBefore(time)), after = CellsAt(SlotAfter(time));
+        float* before = CellsBefore(time), after = CellsAt(SlotAfter(time));
         PackedMatrix? way = Way(time, stateBack);
         if (peepholes is null)
         {
@@ -175,7 +204,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         step.CopyGradient(InputBias, StateBias);
         if (initialCell is not null)
         {
-            InitialGradient(step, initialCell, cellGradient);
+            InitialGradient(step, initialCell, cellGradient, begunCells);
         }
 
         if (peepholeWeight is not null)
@@ -190,11 +219,13 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         for (int gate = 0; gate < 3; gate++)
         {
             var columns = new ColumnGroups(1, Hidden, true, (gate < 2 ? gate : 3) * HiddenStride);
-            float* seen = CellsAt(gate < 2 ? SlotBefore(0) : SlotAfter(0));
+            float* seen = gate < 2 ? CellsBefore(0) : CellsAt(SlotAfter(0));
             WeightGradient.ColumnProducts(
                 step.Merge, Window.Shards, Gates, GateStride, columns, seen, HiddenStride, step.SubtreeGradients, weight.Offset + ((long)gate * Hidden), step.Workspace, !step.IsEnd);
         }
     }
+
+    private float* CellsBefore(int time) => enteringCells is null ? CellsAt(SlotBefore(time)) : CellsOf(enteringCells, time);
 
     private float* CellsAt(int slot) => cells + (long)slot * Rows * HiddenStride;
 }

@@ -14,6 +14,9 @@
 //
 // Of a window in segments these buffers hold one segment; the state's gradient stays where it is from one to the next.
 //
+// Documents that begin within a row (Model.DocumentStart) start from zero, or from what was learned: what a time step goes on
+// from is then copied, begun anew where a document begins, and a gradient ends there, or goes to what was learned.
+//
 // Variational dropout of the state (Gal and Ghahramani 2016): one mask a row for all time steps of a window; what goes into
 // the recurrent product is the masked state, what a GRU carries on is the state itself.
 using System.Runtime.InteropServices;
@@ -54,6 +57,8 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     private float* mask; // [B, HiddenStride]: 0 or 1 / (1 - p)
     private float* dropped; // [T, B, HiddenStride]: the masked states before each time step
     private float* droppedGradient; // [B, HiddenStride]
+    private float* entering; // with documents, [T, B, HiddenStride]: the states before each time step, begun anew where one begins
+    private float* begun; // with documents and a learned initial state, [T, B, HiddenStride]: the gradients of what was begun anew
     private bool isDropping;
     private bool isEnd;
     private bool isStart;
@@ -182,6 +187,12 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             droppedGradient = plan.Arena.Floats(state);
         }
 
+        if (plan.HasDocuments)
+        {
+            entering = plan.Arena.Floats(plan.MaximumTime * state);
+            begun = plan.IsTraining && initialState is not null ? plan.Arena.Floats(plan.MaximumTime * state) : null;
+        }
+
         if (!Output.HasGradient)
         {
             Output.ReserveGradient(plan);
@@ -225,6 +236,11 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             if (rows > 0)
             {
                 projection.Forward(time, GatesAt(time));
+                if (step.DocumentTokens is not null)
+                {
+                    BeginDocuments(step, time, rows);
+                }
+
                 if (isDropping)
                 {
                     ElementwiseFunctions.Multiply((long)rows * HiddenStride, StateBefore(time), mask, DroppedAt(time));
@@ -263,6 +279,8 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             BeginBackward();
         }
 
+        ClearBegun();
+
         for (int i = 0; i < Window.Time; i++)
         {
             int time = place.IsReverse ? i : Window.Time - 1 - i, rows = Window.RowsAt(time);
@@ -270,6 +288,11 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             {
                 step.Watched?.Add(Index, place.IsReverse, Window.Time, time, Hidden, StateGradient, GradientAbove(time));
                 StepBackward(time, rows, step.Workspace);
+                if (step.DocumentTokens is not null)
+                {
+                    EndDocuments(step, time, rows);
+                }
+
                 projection.Backward(time, GatesAt(time));
             }
         }
@@ -279,7 +302,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         BackwardTensors(step, hasInputTensors);
         if (initialState is not null)
         {
-            InitialGradient(step, initialState, StateGradient);
+            InitialGradient(step, initialState, StateGradient, begun);
         }
 
         Bridge?.Backward(step, StateGradient, FirstCellGradient);
@@ -317,6 +340,15 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>From the gradient of the states after <paramref name="time"/>: the gates' gradients, and <see cref="StateGradient"/> for the step before.</summary>
     protected abstract void StepBackward(int time, int rows, Workspace workspace);
 
+    /// <summary>Takes what a time step goes on from, begun anew where a document begins.</summary>
+    protected virtual void BeginDocuments(TrainingStep step, int time, int rows) => Enter(step, time, rows, StateAt(time), entering, initial);
+
+    /// <summary>Ends the gradient of the states before a time step where a document begins.</summary>
+    protected virtual void EndDocuments(TrainingStep step, int time, int rows) => Leave(step, time, rows, StateGradient, begun);
+
+    /// <summary>Readies room for the gradients of what documents begin from.</summary>
+    protected virtual void ClearBegun() => Clear(begun);
+
     /// <summary>Whether weight_hh is one product of the states with the gates' gradients in the columns that weight_ih has.</summary>
     protected virtual bool SharesGateColumns => false;
 
@@ -327,13 +359,13 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
 
     /// <summary>The right operand of weight_hh's gradient: what went into the recurrent product, by cell.</summary>
     protected RecurrentOperand StatesBefore =>
-        new(isDropping ? dropped : States + BeforeOffset, HiddenStride, HiddenColumns, StateWeight.Offset);
+        new(isDropping ? dropped : entering is not null ? entering : States + BeforeOffset, HiddenStride, HiddenColumns, StateWeight.Offset);
 
     /// <summary>The gates of one time step.</summary>
     protected float* GatesAt(int time) => Gates + (long)time * Rows * GateStride;
 
     /// <summary>The states before time step <paramref name="time"/>.</summary>
-    protected float* StateBefore(int time) => StateAt(SlotBefore(time));
+    protected float* StateBefore(int time) => entering is null ? StateAt(SlotBefore(time)) : CellsOf(entering, time);
 
     /// <summary>The states after time step <paramref name="time"/>.</summary>
     protected float* StateAfter(int time) => StateAt(SlotAfter(time));
@@ -383,8 +415,26 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         WeightGradient.ColumnSums(step.Merge, Window.Shards, Gates, GateStride, gates, step.SubtreeGradients, bias.Offset + first, step.Workspace, !step.IsEnd);
 
     /// <summary>The gradient of a learned initial state: the sum over the rows that started from it, per shard.</summary>
-    protected void InitialGradient(TrainingStep step, ParameterTensor tensor, float* gradient)
+    /// <param name="step">The step.</param>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="gradient">[B, HiddenStride]: that of the states before the window.</param>
+    /// <param name="ofDocuments">[T, B, HiddenStride]: those of the states that documents began from, or null.</param>
+    protected void InitialGradient(TrainingStep step, ParameterTensor tensor, float* gradient, float* ofDocuments)
     {
+        if (ofDocuments is not null)
+        {
+            for (int row = 0; step.IsStart && isReset && row < Window.RowsAt(0); row++)
+            {
+                if (!Begins(step, 0, row))
+                {
+                    Row(gradient, row).CopyTo(Row(ofDocuments, row));
+                }
+            }
+
+            WeightGradient.ColumnSums(step.Merge, Window.Shards, ofDocuments, HiddenStride, HiddenColumns, step.SubtreeGradients, tensor.Offset, step.Workspace, !step.IsEnd);
+            return;
+        }
+
         if (!step.IsStart)
         {
             return; // the way back hasn't come to the window's start
@@ -428,12 +478,64 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         }
     }
 
+    /// <summary>Copies what lies before a time step; where a document begins, <paramref name="start"/> or zero.</summary>
+    protected void Enter(TrainingStep step, int time, int rows, float* before, float* into, float* start)
+    {
+        float* target = CellsOf(into, time);
+        NativeMemory.Copy(before, target, (nuint)rows * (nuint)HiddenStride * sizeof(float));
+        for (int row = 0; row < rows; row++)
+        {
+            if (Begins(step, time, row))
+            {
+                Span<float> state = Row(target, row);
+                state.Clear();
+                if (start is not null)
+                {
+                    new ReadOnlySpan<float>(start, Hidden).CopyTo(state);
+                }
+            }
+        }
+    }
+
+    /// <summary>Takes the gradient of what documents began from out of that of the states before.</summary>
+    protected void Leave(TrainingStep step, int time, int rows, float* gradient, float* into)
+    {
+        for (int row = 0; row < rows; row++)
+        {
+            if (Begins(step, time, row))
+            {
+                if (into is not null)
+                {
+                    Row(gradient, row).CopyTo(Row(CellsOf(into, time), row));
+                }
+
+                Row(gradient, row).Clear();
+            }
+        }
+    }
+
+    /// <summary>Zero for every cell of the window.</summary>
+    protected void Clear(float* gradients)
+    {
+        if (gradients is not null)
+        {
+            NativeMemory.Clear(gradients, (nuint)Window.Time * (nuint)Rows * (nuint)HiddenStride * sizeof(float));
+        }
+    }
+
+    /// <summary>The cells of one time step among those of the window.</summary>
+    protected float* CellsOf(float* cells, int time) => cells + ((long)time * Rows * HiddenStride);
+
+    private bool Begins(TrainingStep step, int time, int row) => step.DocumentTokens[((long)time * Rows) + row] == step.DocumentStart;
+
+    private Span<float> Row(float* states, int row) => new(states + ((long)row * HiddenStride), HiddenStride);
+
     private float* StateAt(int slot) => States + (long)slot * Rows * HiddenStride;
 
     private float* DroppedAt(int time) => dropped + (long)time * Rows * HiddenStride;
 
     // Whether nobody asks for the gradient of the states before a time step.
-    private bool IsFirst(int time) => isStart && ((initialState is null && Bridge is null) || !isReset) && time == (place.IsReverse ? Window.Time - 1 : 0);
+    private bool IsFirst(int time) => isStart && ((initialState is null && Bridge is null) || (!isReset && begun is null)) && time == (place.IsReverse ? Window.Time - 1 : 0);
 
     private float* LastStates()
     {

@@ -27,7 +27,7 @@ public sealed unsafe class GlassModel : IDisposable
         }
 
         // Each token through the embedding by itself: no table of projected tokens, which has no vectors.
-        _seen = Model.Build(config, Original.Input, Original.InputWidth, Original.OutputWidth);
+        _seen = Model.Build(config, Original.Input, Original.InputWidth, Original.TargetWidth, documentStart: Original.DocumentStart);
         _parameters = new NativeBuffer<float>(_seen.Layout.Length);
         for (int i = 0; i < Original.InputWidth && _before > 0; i++)
         {

@@ -26,9 +26,9 @@ public sealed record ModelInsight(IReadOnlyList<LagLine> Gradients, IReadOnlyLis
         ArgumentNullException.ThrowIfNull(artefact);
         ArgumentNullException.ThrowIfNull(data);
         IReadOnlyList<LayerConfig> layers = trained.Model.Config.Layers;
-        if (!layers.Any(layer => layer is RecurrentConfig or AttentionConfig or TransformerConfig) || layers.Any(layer => layer is FlattenConfig))
+        if (trained.Model.IsEncoderDecoder || !layers.Any(layer => layer is RecurrentConfig or AttentionConfig or TransformerConfig) || layers.Any(layer => layer is FlattenConfig))
         {
-            return Nothing; // no time lags, or windows that can't be cut
+            return Nothing; // two sequences, no time lags, or windows that can't be cut
         }
 
         IBatchSource source = data.Validation ?? data.Training;

@@ -95,7 +95,7 @@ public sealed record JobDescription
             Config = training.Config,
             DataSha256 = training.DataSha256,
             Artefact = artefact,
-            Widths = new ModelWidths(training.Model.Input, training.Model.InputWidth, training.Model.TargetWidth),
+            Widths = ModelWidths.OfModel(training.Model),
             Train = SourceDescription.Of(training.Train)!,
             Validation = SourceDescription.Of(training.Validation),
             Test = SourceDescription.Of(training.Test),

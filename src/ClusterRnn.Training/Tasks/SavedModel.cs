@@ -14,16 +14,24 @@ namespace ClusterRnn.Training.Tasks;
 /// <param name="Input">What it reads.</param>
 /// <param name="InputWidth">The vocabulary's size, or values a time step.</param>
 /// <param name="OutputWidth">Classes, or values a target.</param>
-public sealed record ModelWidths(InputKind Input, int InputWidth, int OutputWidth)
+/// <param name="DocumentStart">The token that begins a document, or null.</param>
+public sealed record ModelWidths(InputKind Input, int InputWidth, int OutputWidth, int? DocumentStart = null)
 {
     /// <summary>The file in a checkpoint's artefact folder.</summary>
     public const string File = "model.json";
+
+    /// <summary>The widths of <paramref name="model"/>.</summary>
+    public static ModelWidths OfModel(Model model)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        return new ModelWidths(model.Input, model.InputWidth, model.TargetWidth, model.DocumentStart < 0 ? null : model.DocumentStart);
+    }
 
     /// <summary>The widths of <paramref name="model"/>, as they are saved.</summary>
     public static byte[] Of(Model model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return JsonSerializer.SerializeToUtf8Bytes(new ModelWidths(model.Input, model.InputWidth, model.TargetWidth), ConfigJson.Options);
+        return JsonSerializer.SerializeToUtf8Bytes(OfModel(model), ConfigJson.Options);
     }
 }
 
@@ -56,7 +64,7 @@ public static class SavedModel
         IReadOnlyDictionary<string, byte[]> artefacts = CheckpointStore.ReadArtefacts(checkpoint);
         ModelWidths widths = JsonSerializer.Deserialize<ModelWidths>(Artefact(ModelWidths.File), ConfigJson.Options)!;
         DataArtefact data = DataArtefact.FromJson(Encoding.UTF8.GetString(Artefact(ResolvedJob.ArtefactFile)));
-        var model = Model.Build(config.Model, widths.Input, widths.InputWidth, widths.OutputWidth);
+        var model = Model.Build(config.Model, widths.Input, widths.InputWidth, widths.OutputWidth, documentStart: widths.DocumentStart ?? -1);
         using var parameters = new NativeBuffer<float>(model.Layout.Length);
         CheckpointStore.ReadParameters(checkpoint.ModelPath, model.Layout, parameters.Pointer);
         return new TaskModel(config, new TrainedModel(model, parameters.AsSpan()), data, baseFolder);

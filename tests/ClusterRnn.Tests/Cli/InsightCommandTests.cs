@@ -57,6 +57,12 @@ public sealed class InsightCommandTests : IDisposable
         Assert.Equal(2, code);
         Assert.Contains("the number of an example", error, StringComparison.Ordinal);
 
+        string drawn = Train("drawn", "[{ type: gru, units: 6, returnSequences: false }, dense]", "{ source: sine, rows: 200, window: 12 }", "gaussian");
+        (code, _, error) = Run("predict", drawn, "--explain");
+        Assert.Equal(2, code);
+        Assert.Contains("there is no explanation", error, StringComparison.Ordinal);
+        Assert.Contains("Gradient by time lag", File.ReadAllText(Path.Combine(drawn, "report.html")), StringComparison.Ordinal);
+
         string series = Train("series", "[{ type: lstm, units: 6, returnSequences: false }, dense]", "{ source: sine, rows: 200, window: 12 }");
         (code, said, error) = Run("predict", series, "--explain");
         Assert.True(code == 0, error);
@@ -71,12 +77,12 @@ public sealed class InsightCommandTests : IDisposable
         return (code, output.ToString(), error.ToString());
     }
 
-    private string Train(string name, string layers, string data = "{ source: sums, characters: 2000 }")
+    private string Train(string name, string layers, string data = "{ source: sums, characters: 2000 }", string? loss = null)
     {
         string config = Path.Combine(_folder, name + ".yaml"), run = Path.Combine(_folder, name);
         File.WriteAllText(config, $$"""
             data: {{data}}
-            model: { layers: {{layers}} }
+            model: { layers: {{layers}}{{(loss is null ? "" : $", loss: {loss}")}} }
             batch: { size: 4, span: 8 }
             stop: { steps: 4 }
             generate: { length: 10 }

@@ -31,6 +31,8 @@ internal static class TestModels
         ["variational-dropout"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new DropoutConfig { Rate = 0.2, Variational = true }, new LstmConfig { Units = 5, Layers = 2, Dropout = 0.3, Variational = true, RecurrentDropout = 0.25 }, new GruConfig { Units = 4, RecurrentDropout = 0.2, LearnedInitialState = true }, new RnnConfig { Units = 5, RecurrentDropout = 0.2, Residual = false }, new DenseConfig()),
         ["tied"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new GruConfig { Units = 6 }, new DenseConfig { Tied = true }),
         ["projected-tied"] = () => Projected(new EmbeddingConfig { Units = 5 }, new LstmConfig { Units = 7, Peepholes = true, LearnedInitialState = true }, new DenseConfig { Units = 5, Activation = ActivationKind.Tanh }, new DenseConfig { Tied = true }),
+        ["documents"] = () => Documents(0, new EmbeddingConfig { Units = 4 }, new LstmConfig { Units = 5, LearnedInitialState = true, Peepholes = true }, new GruConfig { Units = 6, LearnedInitialState = true }, new RnnConfig { Units = 4, LearnedInitialState = true }, new LstmConfig { Units = 17 }, new DenseConfig()),
+        ["documents-dropout"] = () => Documents(4, new EmbeddingConfig { Units = 4 }, new RnnConfig { Units = 5, RecurrentDropout = 0.2 }, new LstmConfig { Units = 5, RecurrentDropout = 0.2, LearnedInitialState = true, Layers = 2, Dropout = 0.2, Residual = true }, new GruConfig { Units = 6, ResetGate = GruResetGate.Before, LearnedInitialState = true, ReturnSequences = false }, new DenseConfig()),
         ["attention-causal"] = () => Values(LossKind.MeanSquaredError, new DenseConfig { Units = 6 }, new AttentionConfig { Heads = 2 }, new DenseConfig()),
         ["transformer-pre"] = () => Tokens(new EmbeddingConfig { Units = 6 }, new PositionsConfig(), new TransformerConfig { Heads = 3 }, new DenseConfig()),
         ["transformer-post-tanh"] = () => Tokens(new EmbeddingConfig { Units = 8 }, new PositionsConfig { Kind = PositionKind.Learned, MaximumLength = 9 }, new TransformerConfig { Heads = 2, Units = 17, Norm = NormPlace.Post, Activation = TransformerActivation.GeluTanh }, new DenseConfig()),
@@ -118,6 +120,9 @@ internal static class TestModels
 
     /// <summary>A model that reads its tokens through the embedding's table, projected once.</summary>
     public static Model Projected(params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 11, 11, positionsPerShard: 11);
+
+    /// <summary>A model whose rows begin anew before each token 2 of 4.</summary>
+    public static Model Documents(long positionsPerShard, params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers }, InputKind.Tokens, 4, 4, positionsPerShard, documentStart: 2);
 
     public static Model Values(LossKind loss, params LayerConfig[] layers) => Model.Build(new ModelConfig { Layers = layers, Loss = loss }, InputKind.Features, 3, 2);
 

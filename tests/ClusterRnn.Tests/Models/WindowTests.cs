@@ -46,7 +46,10 @@ public sealed unsafe class WindowTests
         if (harness.Model.StateWidth > 0)
         {
             Assert.NotEqual(harness.Train(4).StateOut, harness.Train(5).StateOut);
-            Assert.NotEqual(harness.Train(5).StateOut, harness.Train(5, resetState: true).StateOut);
+            if (harness.Model.DocumentStart < 0) // else the state before may have been forgotten
+            {
+                Assert.NotEqual(harness.Train(5).StateOut, harness.Train(5, resetState: true).StateOut);
+            }
         }
     }
 

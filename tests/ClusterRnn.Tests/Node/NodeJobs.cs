@@ -15,7 +15,7 @@ internal static class NodeJobs
     public const int Steps = 17;
 
     /// <summary>11 ragged rows in 5 shards, k2 &gt; k1, two recurrent layers, dropout, clipping, accumulation, a plateau that falls often.</summary>
-    public static TrainingJob Text(ulong seed = 1, int shards = 5, int rows = 11, long steps = Steps, int accumulate = 2, IReadOnlyList<LayerConfig>? layers = null, IReadOnlyList<string>? freeze = null)
+    public static TrainingJob Text(ulong seed = 1, int shards = 5, int rows = 11, long steps = Steps, int accumulate = 2, IReadOnlyList<LayerConfig>? layers = null, IReadOnlyList<string>? freeze = null, int documentStart = -1)
     {
         const int Vocabulary = 9;
         int[] tokens = new int[1000];
@@ -34,7 +34,7 @@ internal static class NodeJobs
         };
         return new TrainingJob
         {
-            Model = Model.Build(config, InputKind.Tokens, Vocabulary, Vocabulary),
+            Model = Model.Build(config, InputKind.Tokens, Vocabulary, Vocabulary, documentStart: documentStart),
             Train = train,
             Validation = validation,
             Settings = new TrainingSettings
