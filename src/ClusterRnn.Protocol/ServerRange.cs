@@ -913,8 +913,10 @@ internal sealed class ServerRange
         }
 
         effects.Do(new SendRangeCopy(replica, _context.Epoch, Range, _entry.Fence, Version));
-        // A copy is large and is on its way: it is not sent again before it must have arrived.
-        _fillRetryAt = _context.Now + Math.Max(_context.Times.RetryCeilingTicks, _fillUsual.Count == 0 ? 0 : _fillUsual.Expected * Limits.RetryFactor);
+        // A copy is large and is on its way: it is not sent again before it must have arrived. But what took long because copies
+        // were lost must not make the next wait longer still.
+        long usual = _fillUsual.Count == 0 ? 0 : _fillUsual.Expected * Limits.RetryFactor;
+        _fillRetryAt = _context.Now + Math.Max(_context.Times.RetryCeilingTicks, Math.Min(usual, Math.Max(_fillUsual.Mean * 2, _context.Times.LeaseTicks * 2)));
     }
 
     private void SayFilled(EffectList effects)
