@@ -4,10 +4,8 @@ using System.CommandLine;
 using System.Globalization;
 using ClusterRnn.Cli.Experiments;
 using ClusterRnn.Cli.Output;
-using ClusterRnn.Data;
 using ClusterRnn.Engines.Simulator;
 using ClusterRnn.Engines.Tcp.Experiments;
-using ClusterRnn.Models;
 using ClusterRnn.Node.Experiments;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Configuration;
@@ -21,12 +19,12 @@ internal static class ExperimentCommand
     private const string JsonFile = "report.json";
 
     /// <summary>Where this build can run experiments.</summary>
-    public static IReadOnlyList<IExperimentHost> Hosts() => [new ProcessHost(LocalCluster.ThisProgram()), new SimulatorHost()];
+    public static IReadOnlyList<IExperimentHost> Hosts() => [new ProcessHost(LocalCluster.ThisProgram()), new SimulatorHost(), new ContainerHost()];
 
     /// <summary>The command with these hosts, the first by default.</summary>
     public static Command Make(Terminal terminal, IReadOnlyList<IExperimentHost> hosts)
     {
-        string names = string.Join(" or ", hosts.Select(host => host.Name));
+        string names = hosts.Count < 2 ? hosts[0].Name : $"{string.Join(", ", hosts.SkipLast(1).Select(host => host.Name))} or {hosts[^1].Name}";
         var file = new Argument<string>("FILE") { Description = "The scenario (YAML): a config, a cluster, and what is done to it; see configs/experiments." };
         var on = new Option<string>("--on") { Description = $"Where it runs: {names}. Default: {hosts[0].Name}.", HelpName = "HOST", DefaultValueFactory = _ => hosts[0].Name };
         on.Validators.Add(result =>
@@ -37,11 +35,12 @@ internal static class ExperimentCommand
             }
         });
         var dryRun = new Option<bool>("--dry-run") { Description = "Check everything; print what would be done to whom and when; run nothing." };
+        var image = new Option<string?>("--image") { Description = $"With --on {ContainerHost.HostName}: the image of the nodes. Default: {ContainerHost.DefaultImage}, which docker compose build makes.", HelpName = "NAME" };
         var repetitions = new Option<string?>("--repetitions") { Description = "Runs with faults (repetitions).", HelpName = "N" };
         var seed = new Option<string?>("--seed") { Description = "The seed of random targets and moments (seed).", HelpName = "N" };
         var set = new Option<string[]>("--set") { Description = "Set a key of the scenario, as often as needed: --set workers=4, --set faults.0.step=100.", HelpName = "KEY=VALUE", AllowMultipleArgumentsPerToken = false };
         var output = new Option<string?>("--out", "-o") { Description = "Where runs and reports go. Default: a new folder runs/experiments/NAME-N.", HelpName = "FOLDER" };
-        var command = new GroupedCommand("experiment", "Do to a cluster what a scenario says, and report what became of it.", CommandGroup.Experiment) { file, on, dryRun, repetitions, seed, set, output };
+        var command = new GroupedCommand("experiment", "Do to a cluster what a scenario says, and report what became of it.", CommandGroup.Experiment) { file, on, image, dryRun, repetitions, seed, set, output };
         command.Examples.Add(("experiment configs/experiments/kill-worker.yaml", "Kill a worker's process in mid-run; half a minute."));
         command.Examples.Add(("experiment configs/experiments/ten-faults.yaml --repetitions 3", "Ten faults in one run, three times; the report is a page that opens offline."));
         command.Examples.Add(("experiment configs/experiments/ten-faults.yaml --dry-run", "What would be done, to whom and when."));
@@ -52,6 +51,11 @@ internal static class ExperimentCommand
             Assign("--seed", "seed", parsed.GetValue(seed));
             assignments.AddRange((parsed.GetValue(set) ?? []).Select(ConfigAssignment.Parse));
             IExperimentHost host = hosts.First(h => h.Name == parsed.GetValue(on));
+            if (parsed.GetValue(image) is { } named)
+            {
+                host = host is ContainerHost ? new ContainerHost(named) : throw new UsageException($"--image {named}: only --on {ContainerHost.HostName} needs one");
+            }
+
             string line = "clusterrnn " + string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ', StringComparison.Ordinal) ? $"'{t.Value}'" : t.Value));
             return Task.Run(() => RunAsync(terminal, host, new Request(parsed.GetValue(file)!, assignments, parsed.GetValue(output), line), parsed.GetValue(dryRun), cancellation), CancellationToken.None);
 
@@ -142,21 +146,9 @@ internal static class ExperimentCommand
         assignments.Add(new ConfigAssignment($"{file}: workers", "cluster.workers", scenario.Workers.ToString(CultureInfo.InvariantCulture)));
         assignments.Add(new ConfigAssignment($"{file}: servers", "cluster.servers", scenario.Servers.ToString(CultureInfo.InvariantCulture)));
         assignments.Add(new ConfigAssignment($"{file}: replicas", "cluster.replicas", scenario.Replicas.ToString(CultureInfo.InvariantCulture)));
-        BoundConfig<JobConfig> job = JobConfig.Load(config, assignments);
-        try
-        {
-            ResolvedJob resolved = ResolvedJob.Open(job.Value, Environment.CurrentDirectory);
-            resolved.Job.CreatePolicy(); // contradictions between the settings show here
-            return resolved;
-        }
-        catch (ModelException error)
-        {
-            throw job.Error(error.Path.Length == 0 ? "model" : "model." + error.Path, error.Message);
-        }
-        catch (DataException error) when (error.DataSource.StartsWith("data", StringComparison.Ordinal))
-        {
-            throw job.Error(error.DataSource, error.Message);
-        }
+        ResolvedJob job = TrainCommand.Open(JobConfig.Load(config, assignments));
+        job.Job.CreatePolicy(); // contradictions between the settings show here
+        return job;
     }
 
     private static string NextFolder(string name)

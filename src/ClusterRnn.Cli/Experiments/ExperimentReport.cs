@@ -54,7 +54,7 @@ internal static class ExperimentReport
             html.Append("<p>").Append(Html.Text(shows)).Append("</p>\n");
         }
 
-        string where = result.IsSimulated ? "simulated: the real coordinator, workers and servers under virtual time" : "real processes on one machine";
+        string where = result.IsSimulated ? "simulated: the real coordinator, workers and servers under virtual time" : result.Host == "containers" ? "real containers on one machine" : "real processes on one machine";
         html.Append(CultureInfo.InvariantCulture, $"<p>{Html.Text(ExperimentConsole.Cluster(result.Scenario))} · {where} · {result.Started:yyyy-MM-dd HH:mm} UTC · ClusterRnn {Html.Text(result.Version)}</p></header>\n");
     }
 

@@ -32,6 +32,7 @@ public sealed class FaultyProxy : IAsyncDisposable
     private readonly IPEndPoint _to;
     private readonly NodeName _owner;
     private readonly Func<ProxyCaller, NodeName?> _who;
+    private readonly Func<IPAddress, NodeName?>? _whoIsAt;
     private readonly TcpListener _listener;
     private readonly CancellationTokenSource _ending = new();
     private readonly List<Task> _connections = []; // under its own lock
@@ -43,14 +44,16 @@ public sealed class FaultyProxy : IAsyncDisposable
     /// <param name="listen">Where; port 0 takes a free one.</param>
     /// <param name="to">Where the bytes go.</param>
     /// <param name="owner">Who listens there.</param>
-    /// <param name="who">Names a caller, as soon as it is known; asked again as long as it is not.</param>
+    /// <param name="who">Names a caller by the opening of its link, as soon as it is known; asked again as long as it is not.</param>
+    /// <param name="whoIsAt">Names a caller by its address instead, where links are encrypted.</param>
     /// <exception cref="SocketException">The address can't be listened on.</exception>
-    public FaultyProxy(FaultyNetwork network, IPEndPoint listen, IPEndPoint to, NodeName owner, Func<ProxyCaller, NodeName?> who)
+    public FaultyProxy(FaultyNetwork network, IPEndPoint listen, IPEndPoint to, NodeName owner, Func<ProxyCaller, NodeName?> who, Func<IPAddress, NodeName?>? whoIsAt = null)
     {
         _network = network;
         _to = to;
         _owner = owner;
         _who = who;
+        _whoIsAt = whoIsAt;
         _listener = new TcpListener(listen);
         _listener.Start();
         Address = _listener.LocalEndpoint.ToString()!;
@@ -111,7 +114,7 @@ public sealed class FaultyProxy : IAsyncDisposable
             int read = await near.ReceiveAsync(opening, closing.Token).ConfigureAwait(false);
             ProxyCaller? caller = read >= OpeningBytes
                 ? new ProxyCaller((PeerRole)opening[RoleAt], BinaryPrimitives.ReadInt32LittleEndian(opening.AsSpan(NumberAt))) : null;
-            NodeName? known = null;
+            NodeName? known = _whoIsAt?.Invoke(((IPEndPoint)near.RemoteEndPoint!).Address);
             await far.ConnectAsync(_to, closing.Token).ConfigureAwait(false);
             Task there = PumpAsync(near, far, opening.AsMemory(0, read), () => (Who(), _owner), closing.Token);
             Task back = PumpAsync(far, near, default, () => (_owner, Who()), closing.Token);

@@ -4,7 +4,7 @@ using ClusterRnn.Node.Experiments;
 
 namespace ClusterRnn.Engines.Tcp.Experiments;
 
-/// <summary>The process of a node, which an experiment starts, stops, kills and starts again. Its output goes to a log and to whoever listens.</summary>
+/// <summary>A node that is a process of this machine.</summary>
 /// <param name="name">The node.</param>
 /// <param name="program">The program and its first arguments.</param>
 /// <param name="arguments">The rest of them.</param>
@@ -12,42 +12,40 @@ namespace ClusterRnn.Engines.Tcp.Experiments;
 /// <param name="log">The file that keeps what it says.</param>
 /// <param name="said">Is told each line.</param>
 internal sealed class NodeProcess(
-    NodeName name, IReadOnlyList<string> program, IReadOnlyList<string> arguments, string token, string log, Action<NodeName, string> said) : IDisposable
+    NodeName name, IReadOnlyList<string> program, IReadOnlyList<string> arguments, string token, string log, Action<NodeName, string> said)
+    : ExperimentNode(name, log, said)
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_turn = TimeSpan.FromMilliseconds(100);
 
-    private readonly Lock _gate = new();
-    private Process? _process;
-    private bool _wasKilled;
+    private CancellationTokenSource? _slow;
+    private Task _turns = Task.CompletedTask;
 
-    /// <summary>The node.</summary>
-    public NodeName Name => name;
+    /// <inheritdoc/>
+    public override Task PauseAsync() => SignalAsync(PosixSignals.Stop);
 
-    /// <summary>Whether it runs, or is stopped.</summary>
-    public bool IsAlive => _process is { HasExited: false };
+    /// <inheritdoc/>
+    public override Task ContinueAsync() => SignalAsync(PosixSignals.Continue);
 
-    /// <summary>How often it was started.</summary>
-    public int Starts { get; private set; }
-
-    /// <summary>Whether the experiment itself ended it.</summary>
-    public bool WasKilled => _wasKilled;
-
-    /// <summary>Its exit code; only once it has ended.</summary>
-    public int ExitCode => _process!.ExitCode;
-
-    /// <summary>The last lines it said.</summary>
-    public Queue<string> LastLines { get; } = [];
-
-    /// <summary>Starts it, again if need be.</summary>
-    public void Start()
+    /// <inheritdoc/>
+    public override Task SlowAsync(double factor)
     {
-        var start = new ProcessStartInfo(program[0])
-        {
-            RedirectStandardInput = true,
-            RedirectStandardError = true,
-            RedirectStandardOutput = true,
-            UseShellExecute = false,
-        };
+        _slow?.Cancel();
+        _slow = new CancellationTokenSource();
+        _turns = TakeTurnsAsync(factor, _slow.Token);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public override Task EndSlowAsync()
+    {
+        _slow?.Cancel();
+        return _turns;
+    }
+
+    /// <inheritdoc/>
+    protected override ProcessStartInfo StartInfo()
+    {
+        var start = new ProcessStartInfo(program[0]);
         foreach (string argument in program.Skip(1).Concat(arguments))
         {
             start.ArgumentList.Add(argument);
@@ -55,66 +53,42 @@ internal sealed class NodeProcess(
 
         start.Environment[LocalNodes.TokenVariable] = token;
         start.Environment["DOTNET_EnableDiagnostics"] = "0"; // a killed runtime would leave its diagnostic sockets in the temporary folder
-        _process?.Dispose();
-        _wasKilled = false;
-        Starts++;
-        var process = new Process { StartInfo = start };
-        process.OutputDataReceived += (_, line) => Hear(line.Data);
-        process.ErrorDataReceived += (_, line) => Hear(line.Data);
-        process.Start();
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
-        _process = process;
+        return start;
     }
 
-    /// <summary>SIGKILL: it ends at once.</summary>
-    public void Kill()
+    /// <inheritdoc/>
+    protected override Task EndAsync()
     {
-        _wasKilled = true;
-        _process?.Kill();
-        _process?.WaitForExit(s_patience);
+        Process!.Kill();
+        Process.WaitForExit(Patience);
+        return Task.CompletedTask;
     }
 
-    /// <summary>Sends a signal, on Linux; does nothing when it has ended.</summary>
-    public void Signal(int signal)
+    private Task SignalAsync(int signal)
     {
-        if (OperatingSystem.IsLinux() && _process is { HasExited: false } process)
+        if (OperatingSystem.IsLinux() && Process is { HasExited: false } process)
         {
             PosixSignals.TrySend(process.Id, signal);
         }
+
+        return Task.CompletedTask;
     }
 
-    /// <summary>Waits for its end, at most so long.</summary>
-    public bool WaitForExit(TimeSpan atMost) => _process is null || _process.WaitForExit(atMost);
-
-    /// <summary>Ends it.</summary>
-    public void Dispose()
+    private async Task TakeTurnsAsync(double factor, CancellationToken over)
     {
-        if (IsAlive)
+        try
         {
-            Kill();
-        }
-
-        _process?.Dispose();
-    }
-
-    private void Hear(string? line)
-    {
-        if (string.IsNullOrWhiteSpace(line))
-        {
-            return;
-        }
-
-        lock (_gate)
-        {
-            File.AppendAllText(log, line + "\n");
-            LastLines.Enqueue(line);
-            while (LastLines.Count > 4)
+            while (true)
             {
-                LastLines.Dequeue();
+                await ContinueAsync().ConfigureAwait(false);
+                await Task.Delay(s_turn / factor, over).ConfigureAwait(false);
+                await PauseAsync().ConfigureAwait(false);
+                await Task.Delay(s_turn - (s_turn / factor), over).ConfigureAwait(false);
             }
         }
-
-        said(name, line);
+        catch (OperationCanceledException)
+        {
+            await ContinueAsync().ConfigureAwait(false);
+        }
     }
 }

@@ -48,7 +48,7 @@ public sealed class ProcessHost(IReadOnlyList<string> program) : IExperimentHost
     {
         ArgumentNullException.ThrowIfNull(run);
         ArgumentNullException.ThrowIfNull(said);
-        var processes = new ProcessRun(run, program, said);
+        var processes = new ClusterRun(run, (job, nameOf) => new ProcessSite(run, program, job, nameOf), said);
         await using (processes.ConfigureAwait(false))
         {
             return await processes.RunAsync(cancellation).ConfigureAwait(false);
@@ -62,7 +62,8 @@ public sealed class ProcessHost(IReadOnlyList<string> program) : IExperimentHost
     /// <summary>Takes it away again.</summary>
     internal static bool Unmount(string folder) => Runs("umount", "-l", folder);
 
-    private static bool CanMount()
+    /// <summary>Whether it can be done here.</summary>
+    internal static bool CanMount()
     {
         string folder = Directory.CreateTempSubdirectory("clusterrnn-mount-").FullName;
         try

@@ -1,4 +1,4 @@
-// One run of an experiment on processes.
+// One run of an experiment on processes or containers.
 //
 //     the loop, every few milliseconds   what does the journal say? -> which faults are due? -> which are over? -> who has ended?
 //     beside it                          the coordinator's counters, a few times a second, because they die with it
@@ -6,12 +6,8 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
-using System.Security.Cryptography;
 using ClusterRnn.Engines.Tcp.Journal;
 using ClusterRnn.Engines.Tcp.Nodes;
-using ClusterRnn.Engines.Tcp.Processes;
 using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Node.Experiments;
@@ -24,8 +20,8 @@ using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Engines.Tcp.Experiments;
 
-/// <summary>The processes of a run and what is done to them.</summary>
-internal sealed class ProcessRun : IAsyncDisposable
+/// <summary>The nodes of a run and what is done to them.</summary>
+internal sealed class ClusterRun : IAsyncDisposable
 {
     private const int MostStartsUnasked = 5; // of a process that ends by itself with an error
     private const int DiskMegabytes = 64;
@@ -36,7 +32,6 @@ internal sealed class ProcessRun : IAsyncDisposable
     private static readonly TimeSpan s_longPause = TimeSpan.FromMilliseconds(400); // after which it is worth asking what is waited for
     private static readonly TimeSpan s_say = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan s_slowTurn = TimeSpan.FromMilliseconds(100);
 
     // What a coordinator's counters are called in summary.json, where it differs.
     private static readonly Dictionary<string, string> s_summaryNames = new()
@@ -51,24 +46,22 @@ internal sealed class ProcessRun : IAsyncDisposable
     private readonly ExperimentRun _run;
     private readonly Scenario _scenario;
     private readonly Action<string> _said;
-    private readonly string _token = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32));
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly DateTimeOffset _begun = TimeProvider.System.GetUtcNow();
-    private readonly SortedDictionary<NodeName, NodeProcess> _nodes = [];
+    private readonly SortedDictionary<NodeName, ExperimentNode> _nodes = [];
     private readonly ConcurrentDictionary<ActorId, NodeName> _names = new(); // under which numbers the coordinator knows the nodes
     private readonly ConcurrentDictionary<NodeName, bool> _hasJoined = new();
     private readonly ConcurrentQueue<ClusterEvent> _events = new(); // times since the beginning
     private readonly List<CommitPoint> _commits = [];
     private readonly List<PlayedFault> _played = [];
     private readonly List<(TimeSpan At, Action Do)> _later = [];
+    private readonly List<(Task Done, Action? Then)> _doing = []; // what takes a moment
     private readonly List<(int Fault, Task Done)> _damages = []; // that not all messages have had yet
-    private readonly FaultyNetwork? _network;
-    private readonly List<FaultyProxy> _proxies = [];
+    private readonly ExperimentSite _site;
     private readonly CancellationTokenSource _ending = new();
     private readonly List<Task> _beside = [];
     private readonly List<IReadOnlyDictionary<string, long>> _earlierCounters = []; // of coordinators that were killed
     private readonly JournalTail _journal;
-    private readonly HostPort _coordinator;
     private readonly bool _fillsDisk;
     private NamedCount[] _counters = [];
     private TimeSpan? _firstStep;
@@ -76,7 +69,11 @@ internal sealed class ProcessRun : IAsyncDisposable
     private long _lastCommitTicks;
     private bool _isMounted;
 
-    public ProcessRun(ExperimentRun run, IReadOnlyList<string> program, Action<string> said)
+    /// <summary>A run that has not begun.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="siteOf">Makes the site, given the file with the job's config and the names by which the coordinator knows the nodes.</param>
+    /// <param name="said">Is told what happens.</param>
+    public ClusterRun(ExperimentRun run, Func<string, Func<ActorId, NodeName?>, ExperimentSite> siteOf, Action<string> said)
     {
         _run = run;
         _scenario = run.Scenario;
@@ -84,43 +81,7 @@ internal sealed class ProcessRun : IAsyncDisposable
         Directory.CreateDirectory(LogFolder);
         _journal = new JournalTail(JournalFiles.FolderOf(run.Folder));
         _fillsDisk = _scenario.Faults.Any(fault => fault is DiskFullFault);
-        if (_scenario.Faults.Any(fault => fault is NetworkFault or CorruptFault))
-        {
-            _network = new FaultyNetwork(_scenario.Seed);
-        }
-
-        int control = FreePort(), bulk = FreePort();
-        _coordinator = new HostPort("127.0.0.1", control);
-        var toCoordinator = new List<string> { "coordinator", Path.Combine(run.Folder, JobFile), "--out", run.Folder, "--resume", "--listen", _coordinator.ToString(), ProcessSupervisor.ChildOption };
-        if (_network is not null)
-        {
-            toCoordinator.AddRange(["--listen-bulk", $"127.0.0.1:{bulk}", "--advertise", "127.0.0.2"]);
-            Proxy("127.0.0.2", bulk, NodeName.Coordinator);
-        }
-
-        Add(NodeName.Coordinator, toCoordinator);
-        for (int i = 0; i < _scenario.Workers; i++)
-        {
-            Add(NodeName.Worker(i), ["worker", "--join", JoinOf(NodeName.Worker(i)), ProcessSupervisor.ChildOption]);
-        }
-
-        for (int i = 0; i < _scenario.Servers; i++)
-        {
-            var server = NodeName.Server(i);
-            var arguments = new List<string> { "server", "--join", JoinOf(server), ProcessSupervisor.ChildOption };
-            if (_network is not null)
-            {
-                // The same port at another address of this machine is what the server advertises and the proxy listens on.
-                int port = FreePort();
-                arguments.AddRange(["--listen", $"127.0.0.1:{port}", "--advertise", "127.0.0.2"]);
-                Proxy("127.0.0.2", port, server);
-            }
-
-            Add(server, arguments);
-        }
-
-        void Add(NodeName name, IReadOnlyList<string> arguments)
-            => _nodes[name] = new NodeProcess(name, program, arguments, _token, Path.Combine(LogFolder, name + ".log"), Heard);
+        _site = siteOf(Path.Combine(run.Folder, JobFile), actor => _names.TryGetValue(actor, out NodeName name) ? name : null);
     }
 
     private string LogFolder => Path.Combine(_run.Folder, "logs");
@@ -145,6 +106,12 @@ internal sealed class ProcessRun : IAsyncDisposable
         string? failure = _fillsDisk && !_isMounted ? $"a file system of {DiskMegabytes} MB could not be mounted at {CheckpointFolder}" : null;
         try
         {
+            await _site.PrepareAsync().ConfigureAwait(false);
+            foreach (NodeName name in _scenario.AllNodes())
+            {
+                _nodes[name] = _site.NodeOf(name, Path.Combine(LogFolder, name + ".log"), Heard);
+            }
+
             failure ??= await StartAllAsync(cancellation).ConfigureAwait(false) ?? await PlayAsync(cancellation).ConfigureAwait(false);
         }
         catch (TrainingException error)
@@ -152,34 +119,45 @@ internal sealed class ProcessRun : IAsyncDisposable
             failure = error.Message;
         }
 
-        HealAll();
-        await EndAllAsync(failure is null).ConfigureAwait(false);
+        try
+        {
+            await HealAllAsync().ConfigureAwait(false);
+            await EndAllAsync(failure is null).ConfigureAwait(false);
+        }
+        catch (TrainingException error)
+        {
+            failure ??= error.Message;
+        }
+
         cancellation.ThrowIfCancellationRequested();
         return Record(failure);
     }
 
     public async ValueTask DisposeAsync()
     {
-        HealAll();
+        _site.Network?.EndAll();
         await _ending.CancelAsync().ConfigureAwait(false);
-        foreach (NodeProcess node in _nodes.Values.Reverse())
-        {
-            node.Dispose();
-        }
-
         await Task.WhenAll(_beside).ConfigureAwait(false);
-        foreach (FaultyProxy proxy in _proxies)
+        try
         {
-            await proxy.DisposeAsync().ConfigureAwait(false);
+            foreach (ExperimentNode node in _nodes.Values.Reverse())
+            {
+                await node.EndSlowAsync().ConfigureAwait(false);
+                await node.KillAsync().ConfigureAwait(false);
+                node.Dispose();
+            }
         }
-
-        if (_isMounted)
+        finally
         {
-            _isMounted = false;
-            ProcessHost.Unmount(CheckpointFolder);
-        }
+            await _site.DisposeAsync().ConfigureAwait(false);
+            if (_isMounted)
+            {
+                _isMounted = false;
+                ProcessHost.Unmount(CheckpointFolder);
+            }
 
-        _ending.Dispose();
+            _ending.Dispose();
+        }
     }
 
     // Workers first, then servers: training begins when the servers are there, and then everyone is.
@@ -237,6 +215,13 @@ internal sealed class ProcessRun : IAsyncDisposable
                 due.Do();
             }
 
+            foreach ((Task Done, Action? Then) done in _doing.Where(d => d.Done.IsCompleted).ToArray())
+            {
+                _doing.Remove(done);
+                await done.Done.ConfigureAwait(false);
+                done.Then?.Invoke();
+            }
+
             foreach ((int Fault, Task Done) damaged in _damages.Where(d => d.Done.IsCompleted).ToArray())
             {
                 _damages.Remove(damaged);
@@ -249,7 +234,7 @@ internal sealed class ProcessRun : IAsyncDisposable
                 Say(string.Create(CultureInfo.InvariantCulture, $"step {_steps}"));
             }
 
-            NodeProcess coordinator = _nodes[NodeName.Coordinator];
+            ExperimentNode coordinator = _nodes[NodeName.Coordinator];
             if (!coordinator.IsAlive && !coordinator.WasKilled && coordinator.ExitCode == 0)
             {
                 Look();
@@ -277,7 +262,7 @@ internal sealed class ProcessRun : IAsyncDisposable
             return FormattableString.Invariant($"it had not ended after {_scenario.Deadline:0.#} s (the scenario's deadline), at step {_steps}");
         }
 
-        foreach (NodeProcess node in _nodes.Values)
+        foreach (ExperimentNode node in _nodes.Values)
         {
             if (node.Starts == 0 || node.IsAlive || node.WasKilled || node.ExitCode == 0)
             {
@@ -325,7 +310,7 @@ internal sealed class ProcessRun : IAsyncDisposable
 
     private void Play(FaultAction action)
     {
-        NodeProcess node = _nodes[action.Target];
+        ExperimentNode node = _nodes[action.Target];
         int at = _played.Count;
         TimeSpan begun = Now;
         _played.Add(new PlayedFault(action, begun.TotalSeconds, null, _steps));
@@ -333,58 +318,38 @@ internal sealed class ProcessRun : IAsyncDisposable
         switch (action.Fault)
         {
             case KillFault kill:
-                if (!node.IsAlive)
+                if (!node.IsAlive || node.WasKilled)
                 {
                     _played[at] = _played[at] with { Note = "it was gone already", HealedSeconds = Now.TotalSeconds };
                     return;
                 }
 
-                if (action.Target == NodeName.Coordinator)
-                {
-                    _earlierCounters.Add(Named(_counters));
-                    _counters = [];
-                }
-
-                node.Kill();
-                Look(begun);
-                Tell(ClusterEventKind.Ended, action.Target, $"{action.Target} was killed");
-                if (kill.Restart)
-                {
-                    After(kill.Duration, () =>
-                    {
-                        Start(action.Target);
-                        Over(at);
-                        Say($"{action.Target} is started again");
-                    });
-                }
-
+                Do(node.KillAsync(), () => Killed(kill, action.Target, at));
                 return;
             case PauseFault pause:
-                node.Signal(PosixSignals.Stop);
-                After(pause.Duration, () =>
+                Do(node.PauseAsync());
+                After(pause.Duration, () => Do(node.ContinueAsync(), () =>
                 {
-                    node.Signal(PosixSignals.Continue);
                     Over(at);
                     Say($"{action.Target} goes on");
-                });
+                }));
                 return;
             case SlowFault slow:
-                var turns = new CancellationTokenSource();
-                _beside.Add(SlowAsync(node, slow.Factor, turns.Token));
-                After(slow.Duration, () =>
-                {
-                    turns.Cancel();
-                    Over(at);
-                });
+                Do(node.SlowAsync(slow.Factor));
+                After(slow.Duration, () => Do(node.EndSlowAsync(), () => Over(at)));
                 return;
             case CorruptFault corrupt:
-                _damages.Add((at, _network!.FlipBits(action.Target, action.Peers(), corrupt.Count)));
+                _damages.Add((at, _site.Network!.FlipBits(action.Target, action.Peers(), corrupt.Count)));
+                return;
+            case PartitionFault { Direction: FaultDirection.Both, Peers.Count: 0 } partition when _site.CutOff(action.Target) is { } cutOff:
+                Do(cutOff());
+                After(partition.Duration, () => Do(_site.ReconnectAsync(action.Target), () => Over(at)));
                 return;
             case NetworkFault fault:
-                NetworkCondition condition = _network!.Begin(ConditionOf(action.Target, action.Peers(), fault));
+                NetworkCondition condition = _site.Network!.Begin(ConditionOf(action.Target, action.Peers(), fault));
                 After(fault.Duration, () =>
                 {
-                    _network.End(condition);
+                    _site.Network.End(condition);
                     Over(at);
                 });
                 return;
@@ -400,6 +365,40 @@ internal sealed class ProcessRun : IAsyncDisposable
         }
     }
 
+    private void Killed(KillFault kill, NodeName target, int fault)
+    {
+        if (target == NodeName.Coordinator)
+        {
+            _earlierCounters.Add(Named(_counters));
+            _counters = [];
+        }
+
+        Look();
+        Tell(ClusterEventKind.Ended, target, $"{target} was killed");
+        if (kill.Restart)
+        {
+            After(kill.Duration, () =>
+            {
+                Start(target);
+                Over(fault);
+                Say($"{target} is started again");
+            });
+        }
+    }
+
+    // At once where it takes no time, else when the loop finds it done.
+    private void Do(Task what, Action? then = null)
+    {
+        if (what.IsCompletedSuccessfully)
+        {
+            then?.Invoke();
+        }
+        else
+        {
+            _doing.Add((what, then));
+        }
+    }
+
     private static NetworkCondition ConditionOf(NodeName node, IReadOnlyList<NodeName> peers, NetworkFault fault)
     {
         var condition = new NetworkCondition(node, peers, fault.Direction);
@@ -410,25 +409,6 @@ internal sealed class ProcessRun : IAsyncDisposable
             BandwidthFault bandwidth => condition with { BytesPerSecond = bandwidth.KilobytesPerSecond * 1000 },
             _ => condition with { IsCut = true },
         };
-    }
-
-    private async Task SlowAsync(NodeProcess node, double factor, CancellationToken over)
-    {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(over, _ending.Token);
-        try
-        {
-            while (true)
-            {
-                node.Signal(PosixSignals.Continue);
-                await Task.Delay(s_slowTurn / factor, either.Token).ConfigureAwait(false);
-                node.Signal(PosixSignals.Stop);
-                await Task.Delay(s_slowTurn - (s_slowTurn / factor), either.Token).ConfigureAwait(false);
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            node.Signal(PosixSignals.Continue);
-        }
     }
 
     // Until nothing fits any more.
@@ -453,12 +433,12 @@ internal sealed class ProcessRun : IAsyncDisposable
     private async Task SampleAsync()
     {
         TimeSpan told = TimeSpan.Zero; // the commit before the pause that was told of last
-        using NodeSecurity security = NodeSecurity.OfToken(_token);
+        using NodeSecurity security = _site.ClientSecurity();
         while (!_ending.IsCancellationRequested)
         {
             try
             {
-                StatusReply status = await StatusClient.AskAsync(_coordinator, security, _ending.Token).ConfigureAwait(false);
+                StatusReply status = await StatusClient.AskAsync(_site.Coordinator, security, _ending.Token).ConfigureAwait(false);
                 Volatile.Write(ref _counters, status.Counters);
                 TimeSpan lastCommit = TimeSpan.FromTicks(Interlocked.Read(ref _lastCommitTicks));
                 if (lastCommit > TimeSpan.Zero && lastCommit != told && Now - lastCommit > s_longPause && !status.Ended)
@@ -535,13 +515,16 @@ internal sealed class ProcessRun : IAsyncDisposable
 
     private NodeName? NameOf(string actor) => actor == "coordinator" ? NodeName.Coordinator : ActorOf(actor) is { } id && _names.TryGetValue(id, out NodeName name) ? name : null;
 
-    private void HealAll()
+    private async Task HealAllAsync()
     {
         _later.Clear();
-        _network?.EndAll();
-        foreach (NodeProcess node in _nodes.Values)
+        _doing.Clear();
+        _site.Network?.EndAll();
+        foreach (ExperimentNode node in _nodes.Values)
         {
-            node.Signal(PosixSignals.Continue);
+            await node.EndSlowAsync().ConfigureAwait(false);
+            await node.ContinueAsync().ConfigureAwait(false);
+            await _site.ReconnectAsync(node.Name).ConfigureAwait(false);
         }
     }
 
@@ -549,12 +532,12 @@ internal sealed class ProcessRun : IAsyncDisposable
     {
         await _ending.CancelAsync().ConfigureAwait(false);
         long since = Stopwatch.GetTimestamp();
-        foreach (NodeProcess node in _nodes.Values)
+        foreach (ExperimentNode node in _nodes.Values)
         {
             TimeSpan left = isDone ? s_farewell - Stopwatch.GetElapsedTime(since) : TimeSpan.Zero;
             if (!node.WaitForExit(left > TimeSpan.Zero ? left : TimeSpan.Zero))
             {
-                node.Kill();
+                await node.KillAsync().ConfigureAwait(false);
             }
         }
     }
@@ -643,37 +626,5 @@ internal sealed class ProcessRun : IAsyncDisposable
         }
 
         return sum;
-    }
-
-    private string JoinOf(NodeName node)
-    {
-        if (_network is null)
-        {
-            return _coordinator.ToString();
-        }
-
-        // A way of its own for each node, because a node that joins for the first time has no number yet.
-        var proxy = new FaultyProxy(_network, new IPEndPoint(IPAddress.Loopback, 0), new IPEndPoint(IPAddress.Loopback, _coordinator.Port), NodeName.Coordinator, _ => node);
-        _proxies.Add(proxy);
-        return proxy.Address;
-    }
-
-    private void Proxy(string host, int port, NodeName owner) => _proxies.Add(new FaultyProxy(
-        _network!,
-        new IPEndPoint(IPAddress.Parse(host), port),
-        new IPEndPoint(IPAddress.Loopback, port),
-        owner,
-        caller => caller.Role switch
-        {
-            PeerRole.Coordinator => NodeName.Coordinator,
-            PeerRole.Worker or PeerRole.Server => _names.TryGetValue(new ActorId((ActorRole)caller.Role, caller.Number), out NodeName name) ? name : null,
-            _ => null,
-        }));
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }
