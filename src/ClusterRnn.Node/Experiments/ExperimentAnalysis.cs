@@ -97,7 +97,7 @@ public sealed record ExperimentFindings(ExperimentResult Result, RunFinding Cont
 
         // Going back to a checkpoint commits nothing.
         CommitPoint[] commits = [.. run.Commits.Where((commit, i) => i == 0 || commit.Steps > run.Commits[i - 1].Steps)];
-        (double pause, double pauseEnd) = LongestPause(commits, fault.Seconds, until);
+        (double pause, double pauseEnd) = LongestPause(commits, fault.Seconds, until, Math.Max(otherFault, fault.HealedSeconds ?? fault.Seconds));
         double usual = UsualPause(commits);
         double? training = noticed is not null ? TrainingAgain(commits, fault.Seconds, noticed.Seconds, 4 * usual) : pause > 10 * usual ? pauseEnd - fault.Seconds : 0;
 
@@ -147,14 +147,17 @@ public sealed record ExperimentFindings(ExperimentResult Result, RunFinding Cont
         return null;
     }
 
-    /// <summary>The longest time without a committed step among those that end after <paramref name="from"/> and begin before <paramref name="until"/>.</summary>
+    /// <summary>
+    /// The longest time without a committed step among those that end after <paramref name="from"/> and begin before <paramref name="until"/>;
+    /// what of it lies after <paramref name="others"/> is another fault's doing.
+    /// </summary>
     /// <returns>How much of it lies after <paramref name="from"/>, and when it ended.</returns>
-    private static (double Pause, double End) LongestPause(IReadOnlyList<CommitPoint> commits, double from, double until)
+    private static (double Pause, double End) LongestPause(IReadOnlyList<CommitPoint> commits, double from, double until, double others)
     {
         double longest = 0, end = from;
         for (int i = 1; i < commits.Count; i++)
         {
-            double begin = Math.Max(commits[i - 1].Seconds, from), over = commits[i].Seconds;
+            double begin = Math.Max(commits[i - 1].Seconds, from), over = Math.Min(commits[i].Seconds, others);
             if (over > from && begin < until && over - begin > longest)
             {
                 (longest, end) = (over - begin, over);

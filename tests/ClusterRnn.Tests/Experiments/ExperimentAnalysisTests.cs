@@ -74,6 +74,26 @@ public sealed class ExperimentAnalysisTests
         Assert.Equal(1, FixedExperiment.Findings(run).Runs[0].Faults[0].LongestPause, 6);
     }
 
+    // A worker is killed at 2 s, the coordinator at 3 s, and no step is committed from 3 s to 5 s.
+    [Theory]
+    [InlineData(2.5, 0.1)]
+    [InlineData(4.0, 1.0)]
+    public void A_pause_after_the_next_fault_is_that_ones_unless_the_first_one_lasts(double healed, double pause)
+    {
+        var worker = new FaultAction(1, new KillFault { Target = "worker-1", At = 2 }, NodeName.Worker(1), null, 2);
+        var coordinator = new FaultAction(2, new KillFault { Target = "coordinator", At = 3 }, NodeName.Coordinator, null, 3);
+        RunRecord run = FixedExperiment.Control with
+        {
+            Name = "run 1",
+            Commits = [.. FixedExperiment.Control.Commits.Select(c => c.Seconds > 3.01 ? c with { Seconds = c.Seconds + 2 } : c)],
+            Events = [],
+            Faults = [new PlayedFault(worker, 2, healed, 20), new PlayedFault(coordinator, 3.001, 3.2, 30)],
+        };
+        FaultFinding[] faults = [.. FixedExperiment.Findings(run).Runs[0].Faults];
+        Assert.InRange(faults[0].LongestPause, pause - 0.01, pause + 0.01);
+        Assert.InRange(faults[1].LongestPause, 2.0, 2.11);
+    }
+
     [Fact]
     public void The_coordinators_loss_is_noticed_by_others()
     {
