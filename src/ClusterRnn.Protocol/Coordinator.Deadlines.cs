@@ -73,7 +73,10 @@ public sealed partial class Coordinator
 
         if (perShard == 0)
         {
-            return Instant.Never;
+            // Nobody else has answered, as when one worker was given everything: it is held against what steps take as a rule.
+            ObservedTime usual = Usual(work.Kind);
+            Instant unusual = entry.At + (_times.SpeculationFloorTicks + (Limits.LateFactor * usual.Expected));
+            return usual.Count < Limits.LeastObservations ? Instant.Never : unusual > entry.NotLateBefore ? unusual : entry.NotLateBefore;
         }
 
         if (work.Kind == WorkKind.Train && _workers.TryGetValue(entry.Worker, out WorkerEntry? worker))

@@ -23,6 +23,9 @@ public static class Limits
     /// <summary>After how many answers that turned out not to be finite a worker is no longer used.</summary>
     public const int MaximumFaultsPerWorker = 3;
 
+    /// <summary>How often something must have been observed before it says what is unusual.</summary>
+    public const int LeastObservations = 3;
+
     /// <summary>An assignment is late when it has taken this many times what was expected.</summary>
     public const int LateFactor = 2;
 

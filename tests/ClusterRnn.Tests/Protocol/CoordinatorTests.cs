@@ -77,6 +77,29 @@ public class CoordinatorTests
         Assert.Equal(0, c.Coordinator.Counters.FaultyAnswers);
     }
 
+    // One worker has all shards of a step, and nobody else's answer says how long they take: the steps before do.
+    [Fact]
+    public void AWorkerThatHasEverythingIsHeldAgainstTheStepsBefore()
+    {
+        var c = new CoordinatorProbe(1);
+        for (int step = 0; step < Limits.LeastObservations; step++)
+        {
+            Assign assign = c.AssignmentOf(0);
+            c.Probe.After(1);
+            c.Report(0, assign);
+            c.Prepare(step, 0, assign.Assignment);
+            c.Probe.Tell(ActorId.Server(0), new Applied(1, step + 1, 0, 1));
+        }
+
+        Assert.Equal(new ShardRange(0, 4), c.AssignmentOf(0).Range);
+        c.Probe.Tell(ActorId.Worker(1), new WorkerHello(Limits.ProtocolVersion, "job", "data"));
+        c.Probe.After(20); // within the floor
+        Assert.False(c.HasAssignment(1));
+        c.Probe.After(200);
+        Assert.Equal(new ShardRange(0, 4), c.AssignmentOf(1).Range);
+        Assert.Equal(1, c.Coordinator.Counters.Speculations);
+    }
+
     [Fact]
     public void OnlyTheLostWorkersShardsAreGivenOutAgain()
     {
