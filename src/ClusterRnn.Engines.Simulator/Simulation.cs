@@ -71,6 +71,7 @@ internal sealed class Simulation : IDisposable
 {
     private readonly SortedList<int, SimulatedNode> _nodes = []; // that live, by process
     private readonly Dictionary<ActorId, SimulatedNode> _byActor = [];
+    private readonly Dictionary<ActorRole, int> _places = []; // that there ever were
     private readonly SortedDictionary<string, long> _seen = new(StringComparer.Ordinal);
     private readonly Dice _supervisorDice;
     private int _processes;
@@ -133,6 +134,9 @@ internal sealed class Simulation : IDisposable
 
     /// <summary>What becomes of unflushed bytes.</summary>
     public Dice DiskDice { get; }
+
+    /// <summary>Whether the disk has changed what was written to a journal: what it said there is lost.</summary>
+    public bool IsJournalDamaged { get; set; }
 
     /// <summary>Whether the job has ended.</summary>
     public bool IsOver => _end is not null || _isInconclusive;
@@ -354,6 +358,7 @@ internal sealed class Simulation : IDisposable
     public void StartLater(NodeName place, long ticks)
     {
         _coordinatorsDue += place.Role == ActorRole.Coordinator ? 1 : 0;
+        _places[place.Role] = Math.Max(PlacesOf(place.Role), place.Place + 1);
         Events.After(ticks, () =>
         {
             _coordinatorsDue -= place.Role == ActorRole.Coordinator ? 1 : 0;
@@ -365,7 +370,7 @@ internal sealed class Simulation : IDisposable
     }
 
     /// <summary>The places of one role that there are, or were.</summary>
-    public int PlacesOf(ActorRole role) => _nodes.Values.Where(node => node.Place.Role == role).Select(node => node.Place.Place + 1).DefaultIfEmpty(0).Max();
+    public int PlacesOf(ActorRole role) => _places.GetValueOrDefault(role);
 
     private void Begin()
     {
@@ -385,6 +390,7 @@ internal sealed class Simulation : IDisposable
 
     private void Start(NodeName place)
     {
+        _places[place.Role] = Math.Max(PlacesOf(place.Role), place.Place + 1);
         SimulatedNode node;
         if (place.Role == ActorRole.Coordinator)
         {

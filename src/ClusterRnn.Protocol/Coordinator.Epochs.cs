@@ -12,7 +12,7 @@ public sealed partial class Coordinator
 {
     private void TakeUpJournal(JournalState? journal)
     {
-        _unclaimed = journal?.Map is null;
+        _unclaimed = journal?.Map is null || journal.WentBackTo >= 0;
         _courses = journal?.Courses ?? _courses;
         if (_courses.At(_contentVersion) is { } course)
         {

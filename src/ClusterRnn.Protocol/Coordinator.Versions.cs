@@ -150,6 +150,7 @@ public sealed partial class Coordinator
         _stopReason ??= reason;
         if (_phase == Phase.Gathering)
         {
+            Version = _contentVersion;
             End(now, effects, failed: false, reason); // nothing is lost by it: the checkpoint is where it was
             return;
         }

@@ -210,6 +210,13 @@ public sealed partial class Coordinator : IActor
         _now = now;
         _noWorkersSince = now;
         effects.Do(new AppendJournal(new EpochRecord(_epoch, _plan?.Predecessor ?? -1, _plan?.AdoptedBytes ?? 0)));
+        if (_plan?.Journal is { WentBackTo: >= 0 and var wentBackTo } && wentBackTo != _contentVersion)
+        {
+            // The checkpoint that the job had gone back to can't be read any more.
+            _digests.RemoveFrom(_courses.GoBackTo(_contentVersion));
+            effects.Do(new AppendJournal(new RollbackRecord(_epoch, _contentVersion, $"The checkpoint of step {wentBackTo} can't be used any more.")));
+        }
+
         BeginEpoch(now, effects);
     }
 

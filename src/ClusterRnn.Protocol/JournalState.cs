@@ -5,6 +5,16 @@
 // the reading; a commit that was torn is decided again and comes to the same bits.
 namespace ClusterRnn.Protocol;
 
+/// <summary>Stands where a journal's bytes are not those that were written: nobody knows what they said. Never written itself.</summary>
+/// <param name="Journal">The journal.</param>
+/// <param name="Offset">Where they begin, in bytes.</param>
+/// <param name="Count">How many there are.</param>
+public sealed record DamagedRecord(string Journal, long Offset, long Count) : JournalRecord
+{
+    /// <summary>What to tell a person.</summary>
+    public string What => $"{Journal}: {Count} bytes from byte {Offset} on are not what was written (their checksum says so); what they recorded is not known";
+}
+
 /// <summary>A course of the job that begins at a checkpoint because a step after it was refused: the policy's state there is another one than the checkpoint's.</summary>
 /// <param name="Version">The checkpoint's version.</param>
 /// <param name="PolicyState">The policy's state from which the job goes on.</param>
@@ -49,6 +59,8 @@ public sealed class CourseHistory
 /// <summary>What a new coordinator has to know of its predecessors.</summary>
 public sealed class JournalState
 {
+    private bool _mayLack; // what comes next may not follow what was before
+
     /// <summary>The epoch of the last journal, -1 before the first record.</summary>
     public long Epoch { get; private set; } = -1;
 
@@ -60,6 +72,12 @@ public sealed class JournalState
 
     /// <summary>Who owned what at last, or null when nobody did.</summary>
     public RangeMap? Map { get; private set; }
+
+    /// <summary>
+    /// The version of the checkpoint to which the job went back when nobody has been given its content yet: what servers hold is of
+    /// before. -1 when they hold what the map says.
+    /// </summary>
+    public long WentBackTo { get; private set; } = -1;
 
     /// <summary>How many records there were.</summary>
     public long Records { get; private set; }
@@ -101,11 +119,16 @@ public sealed class JournalState
                 Epoch = epoch.Epoch;
                 break;
             case VerdictRecord committed:
-                if (Verdict is { } last && (committed.RowDigests.Length > 0 ? committed.Verdict.Step != last.Step + 1 : committed.Verdict.Step <= last.Step))
+                if (_mayLack)
+                {
+                    Digests.RemoveFrom(committed.Verdict.Step); // the job may have gone back to before it, on another course
+                }
+                else if (Verdict is { } last && (committed.RowDigests.Length > 0 ? committed.Verdict.Step != last.Step + 1 : committed.Verdict.Step <= last.Step))
                 {
                     throw new ArgumentException($"Step {committed.Verdict.Step} follows step {last.Step}: a record is missing, or a journal was adopted beyond its length.", nameof(record));
                 }
 
+                _mayLack = false;
                 Verdict = committed.Verdict;
                 if (committed.RowDigests.Length > 0)
                 {
@@ -118,9 +141,14 @@ public sealed class JournalState
                 break;
             case MapRecord map:
                 Map = map.Map;
+                WentBackTo = -1;
+                break;
+            case DamagedRecord:
+                _mayLack = true;
                 break;
             case RollbackRecord rollback:
                 Verdict = null; // the step of the checkpoint comes next
+                WentBackTo = rollback.Version;
                 Rollbacks++;
                 Digests.RemoveFrom(rollback.PolicyState.IsEmpty
                     ? Courses.GoBackTo(rollback.Version)

@@ -47,6 +47,17 @@ public sealed class InterruptionTests
         Assert.Equal(undisturbed.Metrics(), run.Metrics());
     }
 
+    // No server has come, so none has sent what the job is at: it is what the run was resumed from.
+    [Fact]
+    public async Task ASignalWhileServersAreAwaitedLeavesTheStateAsItWas()
+    {
+        string folder = TemporaryFolders.NewRun("interrupted-waiting");
+        (await ProgramUnderTest.RunAsync(s_endless.Arguments(folder, "--steps", "6"))).Expect(0);
+        var before = new FinishedRun(folder);
+        await SignalAt(s_endless.CoordinatorArguments(folder, "--steps", "12", "--servers", "2", "--listen", "127.0.0.1:0"), Signals.Interrupt, line => line.Contains("2 server(s)", StringComparison.Ordinal));
+        Assert.Equal(before.Answer, new FinishedRun(folder).Answer);
+    }
+
     private static async Task<FinishedRun> SignalAtStep(string[] arguments, string folder, int signal, long step)
     {
         Outcome outcome = await SignalAt([.. arguments, "--verbose"], signal, line => line.StartsWith($"step {step}/", StringComparison.Ordinal));

@@ -42,6 +42,11 @@ internal static class VerifyLedgerCommand
             records = files.ReadRecords();
         }
 
+        foreach (DamagedRecord damage in records.OfType<DamagedRecord>())
+        {
+            terminal.Warn(damage.What);
+        }
+
         JobConfig config = JobConfig.Load(folder.ConfigPath, []).Value;
         ResolvedJob job = ResolvedJob.Open(data is null ? config : config with { Data = config.Data with { Path = data } }, Environment.CurrentDirectory);
         RunSummary? summary = File.Exists(folder.SummaryPath) ? RunSummary.Read(folder.SummaryPath) : null;

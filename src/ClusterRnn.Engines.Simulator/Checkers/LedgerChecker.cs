@@ -55,6 +55,11 @@ internal sealed class LedgerChecker(Simulation simulation) : Checker(simulation,
     /// <inheritdoc/>
     public override void Finished(EndJob end, SavedState? final)
     {
+        if (Simulation.IsJournalDamaged)
+        {
+            return; // what it lacks is what can't be read any more
+        }
+
         var counted = new List<bool>(); // by step of the history that counts: whether its rows are known
         foreach (JournalRecord record in JournalChain.ReadRecords(new SimulatedJournal(Simulation.Disk)).Records)
         {

@@ -117,10 +117,11 @@ internal sealed class SimulatedDisk
     /// <summary>Flips a bit of a file that is there.</summary>
     /// <param name="dice">Says which.</param>
     /// <param name="prefix">How the file's name begins.</param>
+    /// <param name="sparedBytes">So many bytes at the file's beginning stay as they are.</param>
     /// <returns>The file, or null when there was none.</returns>
-    public string? Corrupt(Dice dice, string prefix)
+    public string? Corrupt(Dice dice, string prefix, int sparedBytes = 0)
     {
-        string[] names = [.. _files.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal) && _files[name].Bytes.Count > 0)];
+        string[] names = [.. _files.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal) && _files[name].Bytes.Count > sparedBytes)];
         if (names.Length == 0)
         {
             return null;
@@ -128,7 +129,7 @@ internal sealed class SimulatedDisk
 
         string chosen = names[dice.Below(names.Length)];
         List<byte> bytes = _files[chosen].Bytes;
-        bytes[dice.Below(bytes.Count)] ^= (byte)(1 << dice.Below(8));
+        bytes[sparedBytes + dice.Below(bytes.Count - sparedBytes)] ^= (byte)(1 << dice.Below(8));
         CorruptedFiles++;
         return chosen;
     }

@@ -16,6 +16,9 @@ internal sealed class SimulatedJournal(SimulatedDisk disk, PlantedFault planted 
     /// <summary>How the names of journals begin.</summary>
     public const string Prefix = "journal.";
 
+    /// <summary>How long the first record of a journal is, without which it is of no use.</summary>
+    public static readonly int FirstRecordBytes = BytesOf(new EpochRecord(1, 0, 0));
+
     private readonly ArrayBufferWriter<byte> _buffer = new(1024);
     private long _open = -1;
 
@@ -31,6 +34,13 @@ internal sealed class SimulatedJournal(SimulatedDisk disk, PlantedFault planted 
 
     /// <inheritdoc/>
     public byte[] Read(long epoch) => disk.Read(NameOf(epoch));
+
+    private static int BytesOf(JournalRecord record)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        JournalCodec.Write(record, buffer);
+        return buffer.WrittenCount;
+    }
 
     /// <summary>Claims an epoch by creating its journal.</summary>
     /// <returns>False when somebody else has claimed it.</returns>

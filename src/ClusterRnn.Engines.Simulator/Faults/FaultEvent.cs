@@ -42,7 +42,7 @@ internal enum FaultKind : byte
     /// <summary>The coordinator's disk is full; with the amount <see cref="FaultEvent.OnlyCheckpoints"/> it is another one that the journal lies on.</summary>
     DiskFull,
 
-    /// <summary>A bit of one of the coordinator's checkpoints flips.</summary>
+    /// <summary>A bit of one of the coordinator's checkpoints or journals flips.</summary>
     DiskCorrupt,
 
     /// <summary>A worker's next gradient is not finite.</summary>

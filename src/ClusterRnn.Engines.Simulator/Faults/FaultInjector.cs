@@ -166,7 +166,12 @@ internal sealed class FaultInjector(Simulation simulation)
                 simulation.Disk.Spares = fault.Amount == FaultEvent.OnlyCheckpoints ? SimulatedJournal.Prefix : null;
                 return null;
             case FaultKind.DiskCorrupt:
-                return simulation.Disk.Corrupt(simulation.DiskDice, SimulatedCheckpoints.Prefix) is { } name ? name : "there was no checkpoint";
+                bool isJournal = simulation.DiskDice.Chance(0.3);
+                string? name = isJournal
+                    ? simulation.Disk.Corrupt(simulation.DiskDice, SimulatedJournal.Prefix, SimulatedJournal.FirstRecordBytes)
+                    : simulation.Disk.Corrupt(simulation.DiskDice, SimulatedCheckpoints.Prefix);
+                simulation.IsJournalDamaged |= isJournal && name is not null;
+                return name ?? (isJournal ? "there was no journal" : "there was no checkpoint");
             case FaultKind.NotFinite or FaultKind.WrongBits:
                 _spoiling.Add((fault, fault.Kind == FaultKind.NotFinite ? Math.Max(1, (int)fault.Amount) : 1));
                 return null;

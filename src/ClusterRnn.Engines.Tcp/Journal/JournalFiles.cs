@@ -18,7 +18,9 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
 
     private readonly string _folder;
     private readonly ArrayBufferWriter<byte> _buffer = new(4096);
+    private readonly Lock _gate = new(); // a rollback claims its epoch beside the actor
     private FileStream? _file;
+    private bool _isNew; // claimed, and nothing written yet
 
     /// <summary>The journals of a folder, which need not be there.</summary>
     public JournalFiles(string folder) => _folder = folder;
@@ -42,11 +44,23 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     public IReadOnlyList<JournalRecord> ReadRecords() => JournalChain.ReadRecords(this).Records;
 
     /// <summary>Claims an epoch by creating its journal, which is written from here on.</summary>
+    /// <returns>How many bytes were written to the journal before; later ones went nowhere.</returns>
     /// <exception cref="TrainingException">Somebody else has claimed it, or the folder can't be written to.</exception>
-    public void Claim(long epoch)
+    public long Claim(long epoch)
     {
-        _file?.Dispose();
-        _file = null;
+        lock (_gate)
+        {
+            long before = Bytes;
+            _file?.Dispose();
+            _file = null;
+            Open(epoch);
+            _isNew = true;
+            return before;
+        }
+    }
+
+    private void Open(long epoch)
+    {
         try
         {
             Directory.CreateDirectory(_folder);
@@ -64,23 +78,27 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
         }
     }
 
-    /// <summary>Appends a record.</summary>
+    /// <summary>Appends a record. A new journal begins with its epoch: what comes before that belongs to the one before, and is too late for it.</summary>
     /// <param name="record">The record.</param>
     /// <param name="flush">Whether it must be on the disk when this returns; else it survives the process, not the machine.</param>
     /// <exception cref="IOException">The disk is full, or gone.</exception>
     public void Append(JournalRecord record, bool flush)
     {
-        if (_file is null)
+        lock (_gate)
         {
-            return;
-        }
+            if (_file is null || (_isNew && record is not EpochRecord))
+            {
+                return;
+            }
 
-        _buffer.ResetWrittenCount();
-        JournalCodec.Write(record, _buffer);
-        _file.Write(_buffer.WrittenSpan);
-        if (flush)
-        {
-            _file.Flush(flushToDisk: true);
+            _isNew = false;
+            _buffer.ResetWrittenCount();
+            JournalCodec.Write(record, _buffer);
+            _file.Write(_buffer.WrittenSpan);
+            if (flush)
+            {
+                _file.Flush(flushToDisk: true);
+            }
         }
     }
 

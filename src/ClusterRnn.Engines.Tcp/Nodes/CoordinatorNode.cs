@@ -93,6 +93,11 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             ActorId.Coordinator, ProtocolJob.ShapeOf(_job, description.JobId), _cut, _policy, options.Times, epoch, plan: plan);
         _reports = new RunReports(_job, _policy, _coordinator.Counters);
         _observer = new ObserverPump(request.Observer ?? new NobodyLooks(), Fail);
+        foreach (DamagedRecord damage in read?.Damages ?? [])
+        {
+            Note(damage.What);
+        }
+
         _pool = new BlockPool(PoolBytes);
         _intake = new BulkIntake(this, _pool, () => Note("a block was damaged on its way and is asked for again"));
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Coordinator, 0), options.Security, options.Transport, _intake, Note);
@@ -270,7 +275,29 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             throw new TrainingException(end.Reason);
         }
 
-        return _reports.Result(_copy, end.Version, end.Reason, _checkpoint, _checkpointStep, _request.ResumeFrom);
+        return _reports.Result(StateAt(end), end.Version, end.Reason, _checkpoint, _checkpointStep, _request.ResumeFrom);
+    }
+
+    /// <summary>The state that the job ended at: what the servers sent of it, or what they were given, when no step came after that.</summary>
+    /// <exception cref="TrainingException">It was never gathered.</exception>
+    private TrainingState StateAt(EndJob end)
+    {
+        TrainingPolicy given = _job.CreatePolicy();
+        if (_source.Policy.Length > 0)
+        {
+            given.Load(_source.Policy);
+        }
+
+        bool isGathered;
+        lock (_copyGate)
+        {
+            isGathered = _copyOf.Version == end.Version && _pushed.Count == _cut.Ranges.Length;
+        }
+
+        TrainingState state = isGathered ? _copy : given.Version == end.Version ? _source
+            : throw new TrainingException($"The job ended at step {end.Version} ({end.Reason}), and the servers' state there was not gathered. The last checkpoint can be resumed.");
+        state.Policy = _policy.Policy.Save();
+        return state;
     }
 
     /// <summary>What the run starts from.</summary>
@@ -466,8 +493,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         try
         {
             await before.ConfigureAwait(false);
-            long adopted = _journal?.Bytes ?? 0;
-            _journal?.Claim(epoch);
+            long adopted = _journal?.Claim(epoch) ?? 0;
             TrainingState state = _job.CreateState();
             if (CheckpointFor(restore) is { } found)
             {

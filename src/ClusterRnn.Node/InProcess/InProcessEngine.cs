@@ -95,6 +95,7 @@ public sealed class InProcessEngine : IEngine
                 counters.NoteRollback(steps, job.Shards);
                 long failed = run.Version;
                 observer.OnNotice($"Step {failed} is not finite: the training goes back by {steps} steps to step {run.Policy.Version}.");
+                observer.OnRollback(run.Policy.Version);
                 options = options with
                 {
                     ResumeFrom = state,

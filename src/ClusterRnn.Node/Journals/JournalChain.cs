@@ -2,6 +2,9 @@
 //
 // The first record of a journal names the epoch it continues and how many bytes of that one count. What a coordinator that was
 // replaced wrote after that does not count, whoever reads it later.
+//
+// Bytes that the disk has changed are passed over, if whole records follow, and named. Without its first record a journal is of no
+// use: nobody knows what it continues.
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Wire;
 using ClusterRnn.Training;
@@ -26,7 +29,8 @@ public interface IJournalFolder
 /// <param name="State">Their records, folded; null when there are none.</param>
 /// <param name="Epoch">The epoch of the last one, 0 when there is none.</param>
 /// <param name="Bytes">How many of its bytes count: those before a torn tail.</param>
-public sealed record JournalReading(JournalState? State, long Epoch, long Bytes);
+/// <param name="Damages">What can't be read, oldest first.</param>
+public sealed record JournalReading(JournalState? State, long Epoch, long Bytes, IReadOnlyList<DamagedRecord> Damages);
 
 /// <summary>Reads the chain of journals.</summary>
 public static class JournalChain
@@ -39,7 +43,7 @@ public static class JournalChain
         try
         {
             JournalState state = JournalState.Of(records);
-            return new JournalReading(state.Records > 0 ? state : null, last, bytes);
+            return new JournalReading(state.Records > 0 ? state : null, last, bytes, [.. records.OfType<DamagedRecord>()]);
         }
         catch (ArgumentException error)
         {
@@ -63,6 +67,12 @@ public static class JournalChain
             (List<JournalRecord> records, long whole) = ReadFile(folder, epoch, count);
             bytes = epoch == last ? whole : bytes;
             chain.Push(records);
+            if (records.Count > 0 && records[0] is DamagedRecord damage)
+            {
+                throw new TrainingException($"{damage.What}, and without its first record nobody knows which journal it continues. "
+                    + "Move the journals away to go on from the last checkpoint.");
+            }
+
             if (records.Count > 0 && records[0] is not EpochRecord)
             {
                 throw new TrainingException($"{folder.NameOf(epoch)} does not begin with its epoch: it is not a journal of this program.");
@@ -92,9 +102,21 @@ public static class JournalChain
         ReadOnlySpan<byte> rest = bytes.AsSpan(0, (int)Math.Min(count, bytes.Length));
         try
         {
-            while (JournalCodec.TryRead(ref rest, out JournalRecord? record))
+            int length = rest.Length;
+            while (true)
             {
-                records.Add(record!);
+                while (JournalCodec.TryRead(ref rest, out JournalRecord? record))
+                {
+                    records.Add(record!);
+                }
+
+                int offset = length - rest.Length;
+                if (JournalCodec.SkipDamage(ref rest) is not (> 0 and var damaged))
+                {
+                    break;
+                }
+
+                records.Add(new DamagedRecord(folder.NameOf(epoch), offset, damaged));
             }
         }
         catch (WireException error)

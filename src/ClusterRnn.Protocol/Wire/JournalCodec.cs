@@ -1,7 +1,8 @@
 // The coordinator's journal as bytes: length, checksum, record; again and again.
 //
 // A process can die in the middle of an append, so the last record may be torn: cut short, or overwritten with zeros by
-// the file system. Its length or its checksum gives it away, and a reader stops before it.
+// the file system. Its length or its checksum gives it away, and a reader stops before it. A disk can also give back other bytes
+// than it was given, in the middle of what was written: then whole records follow, and a reader goes on there.
 using System.Buffers;
 using System.Buffers.Binary;
 
@@ -77,6 +78,26 @@ public static class JournalCodec
         reader.End();
         rest = rest[(HeadBytes + (int)length)..];
         return true;
+    }
+
+    /// <summary>After <see cref="TryRead"/> has come to an end with something left: the next whole record, if one follows what can't be read.</summary>
+    /// <param name="rest">Becomes what begins with that record; unchanged when none follows, and what is left is a torn tail.</param>
+    /// <returns>How many bytes can't be read; 0 when no whole record follows.</returns>
+    public static int SkipDamage(ref ReadOnlySpan<byte> rest)
+    {
+        for (int skipped = 1; skipped < rest.Length - HeadBytes; skipped++)
+        {
+            ReadOnlySpan<byte> from = rest[skipped..];
+            uint length = BinaryPrimitives.ReadUInt32LittleEndian(from);
+            if (length > 0 && length <= from.Length - HeadBytes
+                && BinaryPrimitives.ReadUInt32LittleEndian(from[sizeof(uint)..]) == Checksum(from[..sizeof(uint)], from.Slice(HeadBytes, (int)length)))
+            {
+                rest = from;
+                return skipped;
+            }
+        }
+
+        return 0;
     }
 
     private static uint Checksum(ReadOnlySpan<byte> length, ReadOnlySpan<byte> body) => Crc32C.Append(Crc32C.Compute(length), body);

@@ -48,11 +48,12 @@ public class ServersComeAndGoTests
     }
 
     [Fact]
-    public void AStopWhileServersAreAwaitedEndsTheJob()
+    public void AStopWhileServersAreAwaitedEndsTheJobWhereItWas()
     {
-        Probe c = Start(servers: 1, replicas: 1);
+        var c = new Probe(new Coordinator(ActorId.Coordinator, CoordinatorProbe.Shape, RangeMap.Spread(2, 1, []), new FakePolicy(100), new ProtocolTimes(), 1,
+            plan: new ServerPlan(1, 1, 6, null)));
         c.Tell(ActorId.Coordinator, new StopRequested("interrupted"));
-        Assert.Equal(new EndJob(0, false, "interrupted"), Assert.Single(c.DoneOf<EndJob>()));
+        Assert.Equal(new EndJob(6, false, "interrupted"), Assert.Single(c.DoneOf<EndJob>()));
     }
 
     [Fact]
@@ -216,6 +217,28 @@ public class ServersComeAndGoTests
         Assert.Equal(to >= 2, state.Courses.At(2) is not null);
 
         VerdictRecord Step(long step) => new(verdict with { Step = step }, (ulong)step + 5, [1]);
+    }
+
+    // A coordinator that went back to a checkpoint and died before it had given its content to anyone: what servers hold is of
+    // before, and nothing of it is adopted.
+    [Theory]
+    [InlineData(3, 0)]
+    [InlineData(2, 1)]
+    public void AfterGoingBackNothingOfBeforeIsAdopted(long readable, int rollbacks)
+    {
+        var verdict = new Verdict(1, 0, default, default);
+        RangeMap map = new RangeMap([new RangeOwner(0, 0, 2, s_first, 4, null)], [new Segment(0, 0, 0, 2)], 2, 1);
+        var journal = JournalState.Of([new EpochRecord(1, -1, 0), new MapRecord(1, map), .. Enumerable.Range(0, 5).Select(step => new VerdictRecord(verdict with { Step = step }, 1, [1])),
+            new EpochRecord(2, 1, 9), new RollbackRecord(2, 3, "a server is lost")]);
+        var c = new Probe(new Coordinator(ActorId.Coordinator, CoordinatorProbe.Shape, RangeMap.Spread(2, 1, []), new FakePolicy(100), new ProtocolTimes(), 3,
+            plan: new ServerPlan(1, 1, readable, journal)));
+        Assert.Equal(rollbacks, c.DoneOf<AppendJournal>().Count(append => append.Record is RollbackRecord back && back.Version == readable));
+        Hello(c, s_first);
+        RangeMap given = c.SentOf<ClaimEpoch>()[^1].Message.Map;
+        Assert.Equal((3L, 5L, 3L), (given.Origin, given.Ranges[0].Fence, given.Revision));
+        c.Tell(s_first, new EpochAccepted(3, given.Revision, [new HeldRange(0, -1)], verdict with { Step = 1 }));
+        Assert.DoesNotContain(c.DoneOf<AppendJournal>(), append => append.Record is VerdictRecord);
+        Assert.Equal(readable, Assert.Single(c.DoneOf<SendRangeCopy>()).Version);
     }
 
     [Fact]
