@@ -58,6 +58,11 @@ public enum MissingValues
 [JsonDerivedType(typeof(DigitsData), "digits")]
 [JsonDerivedType(typeof(DigitStringsData), "digit-strings")]
 [JsonDerivedType(typeof(TranslationData), "translation")]
+[JsonDerivedType(typeof(SentimentData), "sentiment")]
+[JsonDerivedType(typeof(TaggingData), "tagging")]
+[JsonDerivedType(typeof(SpokenWordsData), "spoken-words")]
+[JsonDerivedType(typeof(AudioData), "audio")]
+[JsonDerivedType(typeof(ImagesData), "images")]
 public abstract record DataConfig
 {
     /// <summary>The file, folder or glob to read.</summary>

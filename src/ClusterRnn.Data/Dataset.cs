@@ -50,6 +50,9 @@ public sealed record Dataset
     /// <summary>Whether a row is a pair of sequences, for a model with an encoder and a decoder.</summary>
     public bool HasPairs { get; init; }
 
+    /// <summary>Whether each target is what the next time step reads, as in a text: a model must not see ahead.</summary>
+    public bool PredictsNext { get; init; }
+
     /// <summary>What was computed from the data and must be the same wherever it is opened again.</summary>
     public required DataArtefact Artefact { get; init; }
 
@@ -85,6 +88,9 @@ public sealed record Dataset
         {
             TextData text => OpenText(text, batching, baseFolder, artefact),
             SeriesData series => OpenSeries(series, batching, baseFolder, artefact),
+            AudioData audio => AudioSource.Open(audio, batching, baseFolder),
+            ImagesData images => ImageSource.Open(images, batching, baseFolder),
+            LabelledData labelled => LabelledSource.Open(labelled, batching, baseFolder, artefact),
             ExamplesData examples => OpenExamples(examples, batching),
             TranslationData pairs => OpenPairs(pairs, batching, baseFolder, artefact),
             _ => throw new ArgumentException($"No way to open {config.GetType().Name}.", nameof(config)),
@@ -138,6 +144,7 @@ public sealed record Dataset
             InputVocabulary = text.Vocabulary.Size,
             OutputWidth = text.Vocabulary.Size,
             Artefact = new DataArtefact(text.Vocabulary, null),
+            PredictsNext = true,
             Text = text,
             Grammar = grammar,
             TrueEntropy = config.Level == TokenLevel.Word ? null : grammar?.Entropy(),

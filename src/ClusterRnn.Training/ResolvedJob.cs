@@ -174,7 +174,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
 
         if (config.Model.Layers[layer] is not RecurrentConfig)
         {
-            if (data.Text is not null)
+            if (data.PredictsNext)
             {
                 throw config.Model.Layers[layer] is ConvolutionConfig
                     ? new ModelException($"layers[{layer}].padding", "The data's targets are the next tokens of a text, and a convolution around a time step reads them as inputs: it would learn to copy. Set padding: causal and stride: 1.")
@@ -185,7 +185,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         }
 
         string path = $"layers[{layer}].bidirectional";
-        if (data.Text is not null)
+        if (data.PredictsNext)
         {
             throw new ModelException(path, "The data's targets are the next tokens of a text, and a bidirectional layer reads them as inputs: it would learn to copy. Set bidirectional: false.");
         }

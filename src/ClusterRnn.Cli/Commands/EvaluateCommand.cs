@@ -92,6 +92,8 @@ internal static class EvaluateCommand
     private static DataConfig Whole(DataConfig data, string path) => data switch
     {
         SeriesData series => series with { Path = path, Validation = 0, Test = 0, TrainRows = null, Fold = null },
+        SpokenWordsData spoken => spoken with { Path = path, Validation = 0, Test = 0, ValidationPath = null, TestPath = null, TestFiles = null, Fold = null },
+        LabelledData labelled => labelled with { Path = path, Validation = 0, Test = 0, ValidationPath = null, TestPath = null, Fold = null },
         _ => data with { Path = path, Validation = 0, Fold = null },
     };
 }

@@ -15,7 +15,7 @@ internal static class PredictCommand
     public static Command Make(Terminal terminal)
     {
         var run = new Argument<string>("RUN") { Description = SavedRun.Description };
-        var input = new Argument<string?>("INPUT") { Description = "What to predict from: a prompt, a text to translate (- reads the standard input), or the file that the forecast goes on from. Default: what the config says.", Arity = ArgumentArity.ZeroOrOne };
+        var input = new Argument<string?>("INPUT") { Description = "What to predict from: a prompt, a text to translate or to name (- reads the standard input), a recording, or the file that a forecast goes on from. Default: what the config says.", Arity = ArgumentArity.ZeroOrOne };
         var best = new Option<bool>("--best") { Description = "The checkpoint with the best validation loss instead of the newest." };
         var prompt = new Option<string?>("--prompt") { Description = "The text to go on from, the same as INPUT.", HelpName = "TEXT" };
         Option<int?> length = NumberOption.Of<int>("--length", "How many tokens to write, or steps to forecast.", 1);
@@ -24,11 +24,12 @@ internal static class PredictCommand
         Option<int?> topK = NumberOption.Of<int>("--top-k", "Only so many of the likeliest tokens are considered; 0 considers all.", 0);
         Option<double?> topP = NumberOption.Of<double>("--top-p", "Only the likeliest tokens that together have this probability are considered.", 0, 1, "P");
         Option<ulong?> seed = NumberOption.Of<ulong>("--seed", "The seed of the draw.", 0);
+        var output = new Option<string?>("--out") { Description = "Where a sound or picture that is written goes. Default: generated.wav or generated.png here, with a number if that is there already.", HelpName = "FILE" };
         var file = new Option<string?>("--file") { Description = "A file with one text a line to predict from, in place of INPUT.", HelpName = "FILE" };
         Option<int?> beam = NumberOption.Of<int>("--beam", "Hypotheses that a translation is searched among; 1 takes the likeliest token each time.", 1);
         var json = new Option<bool>("--json") { Description = "Print the prediction as JSON." };
         var explain = new Option<bool>("--explain") { Description = "Say which inputs the prediction rests on (gradient x input of each time step), and write a page of it with the attention. INPUT is a prompt, a file, or an example's number." };
-        var command = new GroupedCommand("predict", "Use a trained model: write text, translate, forecast a series.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, file, beam, json, explain };
+        var command = new GroupedCommand("predict", "Use a trained model: write, translate, forecast, name classes.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, file, beam, output, json, explain };
         command.Aliases.Add("generate");
         command.Aliases.Add("forecast");
         command.Examples.Add(("generate latest --prompt 'seven plus' --temperature 0.5", "Go on from a prompt."));
@@ -74,6 +75,13 @@ internal static class PredictCommand
                 var request = new PredictionRequest(asked, generate, parsed.GetValue(length), asJson ? null : terminal.Write);
                 Prediction prediction = task.Predict(trained, request, cancellation);
                 Show(terminal, prediction, asJson);
+                foreach (PredictedFile written in prediction.Files)
+                {
+                    string path = parsed.GetValue(output) ?? Free(written.Name);
+                    Save(path, written.Bytes);
+                    terminal.Say($"wrote {path}, {written.Bytes.Length} bytes");
+                }
+
                 return ExitCode.Success;
             },
             cancellation));
@@ -116,6 +124,30 @@ internal static class PredictCommand
         }
 
         return task.ReadsLines && text == "-" ? Console.In.ReadToEnd() : text;
+    }
+
+    // The name, or with the first number that nothing has yet.
+    private static string Free(string name)
+    {
+        string free = name;
+        for (int number = 2; File.Exists(free); number++)
+        {
+            free = $"{Path.GetFileNameWithoutExtension(name)}-{number}{Path.GetExtension(name)}";
+        }
+
+        return free;
+    }
+
+    private static void Save(string path, byte[] bytes)
+    {
+        try
+        {
+            File.WriteAllBytes(path, bytes);
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"--out {path}: expected a file that can be written: {fault.Message}");
+        }
     }
 
     private static void Show(Terminal terminal, Prediction prediction, bool asJson)

@@ -13,4 +13,9 @@ internal static class GeneratorLayer
     public const uint Digits = 8;
     public const uint DigitStrings = 9;
     public const uint Translation = 10;
+    public const uint Sentiment = 30;
+    public const uint Tagging = 31;
+    public const uint SpokenWords = 32;
+    public const uint Melodies = 33;
+    public const uint Pictures = 34;
 }

@@ -30,6 +30,20 @@ public sealed class SeriesScaler
     /// <summary>What each column is divided by.</summary>
     public IReadOnlyList<double> Scales => _artefact.Scales;
 
+    /// <summary>A scaler of known numbers.</summary>
+    /// <param name="columns">The columns' names.</param>
+    /// <param name="offsets">What is taken from each.</param>
+    /// <param name="scales">What each is divided by.</param>
+    public static SeriesScaler Of(IReadOnlyList<string> columns, IReadOnlyList<double> offsets, IReadOnlyList<double> scales)
+    {
+        ArgumentNullException.ThrowIfNull(columns);
+        ArgumentNullException.ThrowIfNull(offsets);
+        ArgumentNullException.ThrowIfNull(scales);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(offsets.Count, columns.Count);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(scales.Count, columns.Count);
+        return new SeriesScaler(new Artefact(columns, offsets, scales));
+    }
+
     /// <summary>Measures the first <paramref name="trainRows"/> rows of a table.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There are not that many rows, or none.</exception>
     public static SeriesScaler Measure(SeriesTable table, int trainRows, Scaling scaling)

@@ -25,7 +25,16 @@ public sealed record PredictionRequest(string? Input, GenerateConfig Generate, i
 /// <param name="Text">What was written, or null.</param>
 /// <param name="Tables">Predicted values.</param>
 /// <param name="Charts">Predicted values as lines.</param>
-public sealed record Prediction(string? Text, IReadOnlyList<FigureTable> Tables, IReadOnlyList<Chart> Charts);
+public sealed record Prediction(string? Text, IReadOnlyList<FigureTable> Tables, IReadOnlyList<Chart> Charts)
+{
+    /// <summary>What was written that is no text: a sound, a picture.</summary>
+    public IReadOnlyList<PredictedFile> Files { get; init; } = [];
+}
+
+/// <summary>A file that a prediction consists of.</summary>
+/// <param name="Name">What it is called where nothing else is said.</param>
+/// <param name="Bytes">Its contents.</param>
+public sealed record PredictedFile(string Name, byte[] Bytes);
 
 /// <summary>An application.</summary>
 public abstract class SequenceTask
@@ -58,6 +67,11 @@ public abstract class SequenceTask
         SeriesData => new SeriesTask(),
         ExamplesData => new ExamplesTask(),
         TranslationData => new TranslationTask(),
+        AudioData => new AudioTask(),
+        ImagesData => new ImageTask(),
+        SentimentData => new SentimentTask(),
+        TaggingData => new TaggingTask(),
+        SpokenWordsData => new SpokenWordsTask(),
         _ => throw new ArgumentException($"No task for {data?.GetType().Name}.", nameof(data)),
     };
 

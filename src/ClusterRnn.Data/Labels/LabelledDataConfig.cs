@@ -1,0 +1,133 @@
+// The sections of data with labels: lines of text with a class, words with a tag each, recordings with a word. Each is generated
+// where no path is named.
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+
+namespace ClusterRnn.Data;
+
+/// <summary>Examples with labels, from files or generated.</summary>
+public abstract record LabelledData : DataConfig
+{
+    /// <summary>The seed of the generator, and of which examples are kept for validation and testing.</summary>
+    [Description("The seed of the generator, and of which examples are kept for validation and testing; the job's own seed changes neither.")]
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>How many examples are generated where no path is named.</summary>
+    [Description("How many examples are generated where no path is named, those for validation and testing included.")]
+    [Range(10, 10_000_000)]
+    public int Examples { get; init; } = 4000;
+
+    /// <summary>The share kept for testing.</summary>
+    [Description("The share of the examples that is kept for testing, drawn at random by the seed.")]
+    [Range(0.0, 0.9)]
+    public double Test { get; init; } = 0.1;
+
+    /// <summary>What validates instead of a share of <see cref="DataConfig.Path"/>; null: a share.</summary>
+    [Description("Files that validate, instead of the share 'validation' of path.")]
+    public string? ValidationPath { get; init; }
+
+    /// <summary>What tests instead of a share of <see cref="DataConfig.Path"/>; null: a share.</summary>
+    [Description("Files that test, instead of the share 'test' of path.")]
+    public string? TestPath { get; init; }
+}
+
+/// <summary>Lines of text with a class each: a judgement, a topic, an intent.</summary>
+[Description("Lines of text with a class each (TSV: text, tab, class), such as reviews and how they judge; generated reviews where no path is named.")]
+public sealed record SentimentData : LabelledData
+{
+    /// <summary>What one token is.</summary>
+    [Description("What one token is: word, character (a Unicode scalar value) or byte.")]
+    public TokenLevel Level { get; init; } = TokenLevel.Word;
+
+    /// <summary>Tokens rarer than this become &lt;unk&gt;.</summary>
+    [Description("Words or characters that occur less often in the training part become <unk>.")]
+    [Range(1, int.MaxValue)]
+    public int MinimumCount { get; init; } = 2;
+
+    /// <summary>The column of the text, from 1.</summary>
+    [Description("The column of the text, from 1.")]
+    [Range(1, 1000)]
+    public int TextColumn { get; init; } = 1;
+
+    /// <summary>The column of the class, from 1.</summary>
+    [Description("The column of the class, from 1.")]
+    [Range(1, 1000)]
+    public int LabelColumn { get; init; } = 2;
+
+    /// <summary>Whether the first line names the columns.</summary>
+    [Description("Whether the first line of each file names the columns.")]
+    public bool Header { get; init; }
+
+    /// <summary>The most tokens that are read of a line.</summary>
+    [Description("The most tokens that are read of a line; what comes after them is left out, and counted.")]
+    [Range(1, 1_000_000)]
+    public int MaximumLength { get; init; } = 200;
+}
+
+/// <summary>Words with a tag each: names, parts of speech.</summary>
+[Description("Words with a tag each (CoNLL: a word and its columns on a line, an empty line between sentences), such as names; generated sentences where no path is named.")]
+public sealed record TaggingData : LabelledData
+{
+    /// <summary>Words rarer than this become &lt;unk&gt;.</summary>
+    [Description("Words that occur less often in the training part become <unk>.")]
+    [Range(1, int.MaxValue)]
+    public int MinimumCount { get; init; } = 2;
+
+    /// <summary>The column of the word, from 1.</summary>
+    [Description("The column of the word, from 1.")]
+    [Range(1, 1000)]
+    public int WordColumn { get; init; } = 1;
+
+    /// <summary>The column of the tag, from 1; null: the last.</summary>
+    [Description("The column of the tag, from 1. Default: the last.")]
+    [Range(1, 1000)]
+    public int? TagColumn { get; init; }
+}
+
+/// <summary>What names the word of a recording.</summary>
+public enum RecordingLabel
+{
+    /// <summary>The file's name up to the first underscore.</summary>
+    File,
+
+    /// <summary>The name of the folder it lies in.</summary>
+    Folder,
+}
+
+/// <summary>Recordings of a word each.</summary>
+[Description("Recordings (WAV) of a word each, read as logarithmic mel spectra; generated sounds where no path is named.")]
+public sealed record SpokenWordsData : LabelledData
+{
+    /// <summary>What names the word.</summary>
+    [Description("What names the word of a recording: the file's name up to the first underscore (file), or the folder it lies in (folder).")]
+    public RecordingLabel Label { get; init; }
+
+    /// <summary>Recordings whose file name fits are for testing instead of a share; null: a share.</summary>
+    [Description("Files whose name fits this pattern, with * and ?, are for testing instead of a share: a speaker held out.")]
+    public string? TestFiles { get; init; }
+
+    /// <summary>Samples a second that all recordings must have.</summary>
+    [Description("Samples a second that all recordings have.")]
+    [Range(1000, 192_000)]
+    public int SampleRate { get; init; } = 8000;
+
+    /// <summary>Bands of a spectrum.</summary>
+    [Description("Mel bands of a spectrum: values of a time step.")]
+    [Range(4, 256)]
+    public int Bands { get; init; } = 40;
+
+    /// <summary>Milliseconds that a spectrum spans.</summary>
+    [Description("Milliseconds that a spectrum spans.")]
+    [Range(2.0, 1000.0)]
+    public double WindowMs { get; init; } = 25;
+
+    /// <summary>Milliseconds from one spectrum to the next.</summary>
+    [Description("Milliseconds from one spectrum to the next: the time steps.")]
+    [Range(1.0, 1000.0)]
+    public double HopMs { get; init; } = 10;
+
+    /// <summary>The most seconds that are read of a recording.</summary>
+    [Description("The most seconds that are read of a recording; what comes after them is left out, and counted.")]
+    [Range(0.05, 3600.0)]
+    public double MaximumSeconds { get; init; } = 2;
+}

@@ -1,0 +1,200 @@
+// Data with labels: what is read of TSV, CoNLL and WAV files, what is dropped and counted, what is refused with its place, which
+// part an example falls into.
+using ClusterRnn.Data;
+using ClusterRnn.Kernels.Memory;
+
+namespace ClusterRnn.Tests.Data;
+
+public sealed unsafe class LabelledTests : IDisposable
+{
+    private static readonly Batching s_batching = new(4, 10, 10, true, 1);
+    private readonly Scratch _scratch = new();
+
+    public void Dispose() => _scratch.Dispose();
+
+    [Fact]
+    public void TextsWithClassesAreRead()
+    {
+        string path = Write("a.tsv", "good film\tyes\n\nbad film\tno\r\n  \tyes\nfilm good\tyes\nfilm\tno\n");
+        Dataset data = Open(new SentimentData { Path = path, Validation = 0, Test = 0, MinimumCount = 1, MaximumLength = 1 });
+        Assert.Equal(["no", "yes"], data.Artefact.Labels!);
+        Assert.Equal(2, data.OutputWidth);
+        LabelledExamples examples = ExamplesOf(data.Training);
+        Assert.Equal(["a.tsv:1", "a.tsv:3", "a.tsv:5", "a.tsv:6"], Enumerable.Range(0, 4).Select(i => Path.GetFileName(examples[i].Name)));
+        Assert.Equal([1, 0, 1, 0], Enumerable.Range(0, 4).Select(i => examples[i].Classes[0]));
+        Assert.Equal(" film", data.Artefact.Vocabulary!.Decode(examples[3].Tokens!));
+        Assert.Equal(examples[2].Tokens, examples[3].Tokens); // cut after one word
+        Assert.Equal(["dropped 1 of these: empty lines", "dropped 1 of these: lines without text", "cut 3 of these: texts longer than 1 tokens"], data.Notes.Skip(1).Select(note => note[(note.IndexOf(": ", StringComparison.Ordinal) + 2)..]));
+    }
+
+    [Fact]
+    public void SeparateFilesValidate()
+    {
+        string train = Write("train.tsv", string.Concat(Enumerable.Range(0, 40).Select(i => $"word{i} x\t{i % 2}\n"))), dev = Write("dev.tsv", "unseen x\t1\n");
+        Dataset data = Open(new SentimentData { Path = train, ValidationPath = dev, Test = 0, MinimumCount = 2 });
+        Assert.Equal(40, ExamplesOf(data.Training).Count);
+        LabelledExample example = ExamplesOf(data.Validation!)[0];
+        Assert.Equal("<unk> x", data.Artefact.Vocabulary!.Decode(example.Tokens!));
+        Assert.NotEqual(data.Sha256, Open(new SentimentData { Path = train, Test = 0 }).Sha256);
+
+        string wrong = Write("wrong.tsv", "x\t1\nx\t2\n");
+        DataException error = Assert.Throws<DataException>(() => Open(new SentimentData { Path = train, ValidationPath = wrong }));
+        Assert.Equal(2, error.Line);
+        Assert.Contains("(0, 1), found '2'", error.Message);
+    }
+
+    /// <summary>Every example falls into one part; the parts depend on the data's seed, not on the job's.</summary>
+    [Fact]
+    public void PartsAreDrawnByTheDatasSeed()
+    {
+        string[] Names(SentimentData config, ulong seed = 1)
+        {
+            Dataset data = Dataset.Open(config, s_batching with { Seed = seed }, _scratch.Folder);
+            return [.. new[] { data.Training, data.Validation!, data.Test! }.Select(part => string.Join(',', Enumerable.Range(0, (int)ExamplesOf(part).Count).Select(i => ExamplesOf(part)[i].Name)))];
+        }
+
+        var config = new SentimentData { Examples = 100, Validation = 0.2, Test = 0.1 };
+        string[] names = Names(config);
+        Assert.Equal([70, 20, 10], names.Select(part => part.Split(',').Length));
+        Assert.Equal(100, names.SelectMany(part => part.Split(',')).Distinct().Count());
+        Assert.Equal(names, Names(config, seed: 2));
+        Assert.NotEqual(names, Names(config with { Seed = 2 }));
+        var folds = Enumerable.Range(1, 3).Select(i => Names(config with { Fold = new FoldConfig { Number = i, Of = 3 } })).ToArray();
+        Assert.Equal(90, folds.SelectMany(fold => fold[1].Split(',')).Distinct().Count());
+        Assert.All(folds, fold => Assert.Equal(names[2], fold[2]));
+    }
+
+    [Theory]
+    [InlineData("good\n", 1, "at least 2 cells with a tab between them, found 1")]
+    [InlineData("good\t1\nbad\tvery\t0\n", 2, "2 cells, as on line 1, found 3")]
+    [InlineData("good\t1\nbad\t \n", 2, "a class in column 2, found none")]
+    public void BrokenTsvIsRefused(string text, int line, string what)
+    {
+        DataException error = Assert.Throws<DataException>(() => Open(new SentimentData { Path = Write("a.tsv", text) }));
+        Assert.Equal(line, error.Line);
+        Assert.Contains(what, error.Message);
+    }
+
+    [Theory]
+    [InlineData(new byte[] { 0x61, 0xFF, 0x09, 0x31 }, "byte 1")]
+    [InlineData(new byte[] { 0x1F, 0x8B, 0x08, 0x00 }, "gzip")]
+    public void BytesThatAreNoTextAreRefused(byte[] bytes, string what)
+    {
+        string path = _scratch.Write("a.tsv", bytes);
+        Assert.Contains(what, Assert.Throws<DataException>(() => Open(new SentimentData { Path = path })).Message);
+        Assert.Contains(what, Assert.Throws<DataException>(() => Open(new TaggingData { Path = path })).Message);
+    }
+
+    [Fact]
+    public void WordsWithTagsAreRead()
+    {
+        string path = Write("a.conll", "-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\n\n\nPeter NNP B-PER\nBlackburn NNP I-PER\n");
+        Dataset data = Open(new TaggingData { Path = path, Validation = 0, Test = 0, MinimumCount = 1 });
+        Assert.Equal(["B-ORG", "B-PER", "I-PER", "O"], data.Artefact.Labels!);
+        LabelledExamples examples = ExamplesOf(data.Training);
+        Assert.Equal([2L, 4L], new[] { examples.Count, examples.Targets });
+        Assert.Equal([1, 2], examples[1].Classes);
+        Assert.Equal("a.conll:7", Path.GetFileName(examples[1].Name));
+        Assert.Contains("dropped 1 of these: -DOCSTART- lines", data.Notes[1]);
+        Assert.Equal(["NNP", "VBZ"], Open(new TaggingData { Path = path, TagColumn = 2, Validation = 0, Test = 0 }).Artefact.Labels!);
+        using var batch = new SpanBatch(2, 2, 0, 0) { Time = 2, TargetTime = 2, Rows = 2 };
+        WindowSource.Clear(batch);
+        Assert.Equal(2, examples.Read(0, batch, 1));
+        Assert.Equal([-1, 0, -1, 3], new Span<int>(batch.TargetTokens, 4).ToArray());
+    }
+
+    [Theory]
+    [InlineData("EU\n", 1, "at least 2 columns")]
+    [InlineData("EU NNP O\n\nPeter B-PER\n", 3, "3 columns, as on line 1, found 2")]
+    public void BrokenConllIsRefused(string text, int line, string what)
+    {
+        DataException error = Assert.Throws<DataException>(() => Open(new TaggingData { Path = Write("a.conll", text) }));
+        Assert.Equal(line, error.Line);
+        Assert.Contains(what, error.Message);
+    }
+
+    [Fact]
+    public void NothingButEmptyLinesIsRefused()
+    {
+        Assert.Contains("sentences with labels, found none", Assert.Throws<DataException>(() => Open(new TaggingData { Path = Write("a.conll", "\n\n") })).Message);
+        Assert.Contains("texts with labels, found none", Assert.Throws<DataException>(() => Open(new SentimentData { Path = Write("a.tsv", "\n \t1\n") })).Message);
+    }
+
+    [Fact]
+    public void RecordingsAreNamedByTheirWord()
+    {
+        foreach (string name in (string[])["yes_a_1.wav", "yes_b_1.wav", "no_a_1.wav", "no_b_1.wav", "readme.txt"])
+        {
+            Tone(name, name[0] == 'y' ? 440 : 1200, seconds: 0.1);
+        }
+
+        Dataset data = Open(new SpokenWordsData { Path = _scratch.Folder, TestFiles = "*_b_*", Validation = 0, Bands = 8, MaximumSeconds = 0.05 });
+        Assert.Equal(["no", "yes"], data.Artefact.Labels!);
+        Assert.Equal(["no_a_1.wav", "yes_a_1.wav"], Enumerable.Range(0, 2).Select(i => Path.GetFileName(ExamplesOf(data.Training)[i].Name)));
+        Assert.Equal(2, ExamplesOf(data.Test!).Count);
+        Assert.Equal(8, data.FeatureWidth);
+        Assert.Contains(data.Notes, note => note.EndsWith("left out 1 of these: files that are no .wav"));
+        Assert.Contains(data.Notes, note => note.EndsWith("cut 4 of these: recordings longer than 0.05 s"));
+
+        // Scaled by the training part: mean 0 and deviation 1 in each band.
+        float[] values = [.. ExamplesOf(data.Training)[0].Values!, .. ExamplesOf(data.Training)[1].Values!];
+        for (int band = 0; band < 8; band++)
+        {
+            float[] ofBand = [.. values.Where((_, i) => i % 8 == band)];
+            Assert.Equal(0.0, ofBand.Average(), 1e-4);
+            Assert.Equal(1.0, ofBand.Average(v => v * v), 1e-2);
+        }
+    }
+
+    [Fact]
+    public void RecordingsThatDoNotFitAreRefused()
+    {
+        Tone("yes_a_1.wav", 440, 0.1);
+        Assert.Contains("16000 samples a second, found 8000", Refused(new SpokenWordsData { Path = _scratch.Folder, SampleRate = 16000 }));
+        Assert.Contains("fits none of 1", Refused(new SpokenWordsData { Path = _scratch.Folder, TestFiles = "*_c_*" }));
+        Tone("noword.wav", 440, 0.1);
+        Assert.Contains("an underscore", Refused(new SpokenWordsData { Path = _scratch.Folder }));
+
+        string Refused(SpokenWordsData config) => Assert.Throws<DataException>(() => Open(config)).Message;
+    }
+
+    /// <summary>A pure tone lies in the band around its pitch, and silence in none.</summary>
+    [Theory]
+    [InlineData(300)]
+    [InlineData(1000)]
+    [InlineData(3000)]
+    public void SpectraShowATonesPitch(double hertz)
+    {
+        var spectra = new LogMel(8000, 40, 25, 10);
+        float[] tone = [.. Enumerable.Range(0, 2000).Select(i => (float)Math.Sin(2 * Math.PI * hertz * i / 8000))];
+        float[] values = spectra.Of(tone);
+        Assert.Equal(spectra.StepsOf(2000) * 40, values.Length);
+        int loudest = Enumerable.Range(0, 40).MaxBy(band => values[(5 * 40) + band]);
+        double top = 1127 * Math.Log(1 + (4000 / 700.0)), centre = 700 * (Math.Exp(top * (loudest + 1) / 41 / 1127) - 1);
+        Assert.InRange(centre, 0.88 * hertz, 1.12 * hertz);
+        Assert.All(spectra.Of(new float[500]), value => Assert.Equal((float)Math.Log(1e-8), value, 1e-4f));
+        Assert.Equal(40, spectra.Of([0.5f]).Length);
+    }
+
+    [Fact]
+    public void ArtefactsKeepTheNamesOfClasses()
+    {
+        Dataset data = Open(new TaggingData { Examples = 30 });
+        DataArtefact again = DataArtefact.FromJson(data.Artefact.ToJson());
+        Assert.Equal(data.Artefact.Labels, again.Labels);
+        Assert.Equal(data.Artefact.Sha256, again.Sha256);
+        Assert.Equal("""{"vocabulary":null,"scaler":null}""", new DataArtefact(null, null).ToJson());
+    }
+
+    private static LabelledExamples ExamplesOf(IBatchSource source) => (LabelledExamples)((IExampleSource)source).Examples;
+
+    private Dataset Open(DataConfig config) => Dataset.Open(config, s_batching, _scratch.Folder);
+
+    private void Tone(string name, double hertz, double seconds)
+    {
+        float[] samples = [.. Enumerable.Range(0, (int)(8000 * seconds)).Select(i => (float)Math.Sin(2 * Math.PI * hertz * i / 8000) * (0.2f + (i / 4000f)))];
+        _scratch.Write(name, new WavFile(8000, samples).ToBytes());
+    }
+
+    private string Write(string name, string text) => _scratch.Write(name, text);
+}

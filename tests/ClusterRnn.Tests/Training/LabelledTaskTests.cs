@@ -1,0 +1,112 @@
+// Applications that name classes: spans of tags, and short trainings from the ready configs to what they predict.
+using ClusterRnn.Data;
+using ClusterRnn.Node.InProcess;
+using ClusterRnn.Training;
+using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Tasks;
+
+namespace ClusterRnn.Tests.Training;
+
+public sealed class LabelledTaskTests
+{
+    [Theory]
+    [InlineData("O B-PER I-PER O B-LOC", "PER 1-3, LOC 4-5")]
+    [InlineData("I-PER I-PER B-PER I-LOC", "PER 0-2, PER 2-3, LOC 3-4")] // I- begins where no span of its type is open
+    [InlineData("B-ORG O I-ORG", "ORG 0-1, ORG 2-3")]
+    [InlineData("NNP VBZ I B- -X", "")]
+    [InlineData("", "")]
+    public void SpansAreThoseOfConll(string tags, string expected) =>
+        Assert.Equal(expected, string.Join(", ", TaggedSpan.Of(tags.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Select(span => $"{span.Type} {span.First}-{span.End}")));
+
+    /// <summary>A model of the ready config, trained for a little on a part of its data, predicts what it was trained for, whatever the number of workers.</summary>
+    [Theory]
+    [InlineData("sentiment.yaml", 0.8, "the plot is dull , but the cast is charming .", "positive", "model.layers[0].units=16", "model.layers[2].units=16", "data.examples=1200", "stop.epochs=6", "optimizer.learningRate=0.01", "batch.size=16")]
+    [InlineData("tagging.yaml", 0.9, "Anna Chester works for Kalomi Bank in Preston .", "[PER Anna Chester]", "model.layers[0].units=16", "model.layers[1].units=16", "data.examples=600", "stop.epochs=6", "optimizer.learningRate=0.02", "batch.size=16")]
+    public async Task ATrainedModelPredicts(string config, double accuracy, string input, string expected, params string[] settings)
+    {
+        TaskModel[] models = await Task.WhenAll(TrainAsync(config, 1, settings), TrainAsync(config, 3, settings));
+        Assert.True(models[0].Model.Parameters.SequenceEqual(models[1].Model.Parameters));
+        TaskModel trained = models[0];
+        Dataset data = Dataset.Open(trained.Job.Data, new Batching(32, 1, 1, true, 1), Repository.Root, trained.Artefact);
+        SequenceTask task = SequenceTask.Of(trained.Job.Data);
+        TaskOutcome outcome = task.Conclude(trained, data, null, null);
+        Assert.True(outcome.Figures[0].Value >= accuracy, outcome.Figures[0].Text);
+        Prediction prediction = task.Predict(trained, new PredictionRequest(input, new GenerateConfig()));
+        Assert.Contains(expected, prediction.Text ?? prediction.Tables[0].Rows[0][1], StringComparison.Ordinal);
+        Assert.Contains("none", Assert.Throws<DataException>(() => task.Predict(trained, new PredictionRequest(null, new GenerateConfig()))).Message);
+        foreach (TaskModel model in models)
+        {
+            model.Model.Dispose();
+        }
+    }
+
+    [Fact]
+    public async Task RecordingsAreTold()
+    {
+        TaskModel trained = await TrainAsync(
+            "spoken-words.yaml", 2, "data.examples=160", "data.bands=16", "data.hopMs=20", "model.layers[3].units=16", "model.layers[0].units=4", "optimizer.learningRate=0.01", "stop.epochs=8");
+        Dataset data = Dataset.Open(trained.Job.Data, new Batching(32, 1, 1, true, 1), Repository.Root, trained.Artefact);
+        SequenceTask task = SequenceTask.Of(trained.Job.Data);
+        Assert.True(task.Conclude(trained, data, null, null).Figures[0].Value > 0.5, "not even half of the words");
+        string folder = Directory.CreateTempSubdirectory("clusterrnn-recordings").FullName;
+        try
+        {
+            string path = Path.Combine(folder, "a.wav");
+            File.WriteAllBytes(path, new WavFile(8000, new float[4000]).ToBytes());
+            Prediction prediction = task.Predict(trained, new PredictionRequest(path, new GenerateConfig()));
+            Assert.Equal("a.wav", prediction.Tables[0].Rows[0][0]);
+            Assert.Contains(prediction.Tables[0].Rows[0][1], trained.Artefact.Labels!);
+            File.WriteAllBytes(path, [1, 2, 3]);
+            Assert.Contains("RIFF", Assert.Throws<DataException>(() => task.Predict(trained, new PredictionRequest(path, new GenerateConfig()))).Message);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+            trained.Model.Dispose();
+        }
+    }
+
+    /// <summary>Sound and pictures come out as files that are whole, the same for the same seed and for any number of workers.</summary>
+    [Theory]
+    [InlineData("audio.yaml", 40, "generated.wav", "data.seconds=2", "model.layers[1].units=8", "stop.epochs=1", "batch.size=6")]
+    [InlineData("images.yaml", 3, "generated.png", "data.examples=40", "model.layers[1].units=8", "model.layers[2].units=8", "stop.epochs=1", "batch.size=6")]
+    public async Task WhatIsWrittenIsAFile(string config, int length, string name, params string[] settings)
+    {
+        TaskModel[] models = await Task.WhenAll(TrainAsync(config, 1, settings), TrainAsync(config, 3, settings));
+        Assert.True(models[0].Model.Parameters.SequenceEqual(models[1].Model.Parameters));
+        SequenceTask task = SequenceTask.Of(models[0].Job.Data);
+        Dataset data = Dataset.Open(models[0].Job.Data, new Batching(6, 20, 20, true, 1), Repository.Root, models[0].Artefact);
+        TaskOutcome outcome = task.Conclude(models[0], data, 1.0, null);
+        Assert.Equal("unigramEntropy", outcome.Figures[1].Key);
+        PredictedFile file = Written(1), other = Written(2);
+        Assert.Equal(name, file.Name);
+        Assert.Equal(file.Bytes, Written(1).Bytes);
+        Assert.NotEqual(file.Bytes, other.Bytes);
+        if (name.EndsWith(".wav", StringComparison.Ordinal))
+        {
+            Assert.Equal(length, WavFile.Parse(name, file.Bytes).Samples.Length);
+        }
+        else
+        {
+            Assert.Equal((30, 38), (PngFile.Parse(name, file.Bytes).Width, PngFile.Parse(name, file.Bytes).Height)); // two by two, with gaps
+        }
+
+        foreach (TaskModel model in models)
+        {
+            model.Model.Dispose();
+        }
+
+        PredictedFile Written(ulong seed) => task.Predict(models[0], new PredictionRequest(null, new GenerateConfig { Seed = seed }, length)).Files[0];
+    }
+
+    private static async Task<TaskModel> TrainAsync(string config, int workers, params string[] settings)
+    {
+        JobConfig job = ConfigLoader.Load<JobConfig>(Path.Combine(Repository.Root, "configs", config), settings.Select(ConfigAssignment.Parse)).Value;
+        ResolvedJob resolved = ResolvedJob.Open(job, Repository.Root);
+        using RunResult result = await InProcessEngine.RunAsync(resolved.Job, new EngineOptions { Workers = workers }, null, TestContext.Current.CancellationToken);
+        return new TaskModel(resolved.Config, ModelOf(resolved, result), resolved.Data.Artefact, Repository.Root);
+    }
+
+    private static unsafe TrainedModel ModelOf(ResolvedJob job, RunResult result) =>
+        new(job.Job.Model, new ReadOnlySpan<float>(result.State.Parameters, checked((int)job.Job.Model.Layout.Length)));
+}
