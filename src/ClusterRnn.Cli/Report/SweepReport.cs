@@ -36,9 +36,17 @@ internal static class SweepReport
             }
 
             html.Append("</section>\n<section><h2>Train the winner by itself</h2>\n<pre>").Append(Html.Text(train)).Append("</pre></section>\n<section><h2>What each key does</h2>\n");
-            foreach (string key in best.Trial.Values.Select(v => v.Key))
+            if (LinesOf(sweep, standings) is var (along, apart))
             {
-                Scatter(html, key, sweep.Metric, standings);
+                Lines(html, $"{sweep.Metric} by {along}, for each {apart}", along, apart, sweep.Metric, standings, s => s.Score);
+                Lines(html, $"seconds by {along}, for each {apart}", along, apart, "seconds", standings, s => s.Seconds);
+            }
+            else
+            {
+                foreach (string key in best.Trial.Values.Select(v => v.Key))
+                {
+                    Scatter(html, key, sweep.Metric, standings);
+                }
             }
 
             html.Append("</section>\n");
@@ -63,6 +71,43 @@ internal static class SweepReport
 
     private static void Card(StringBuilder html, string label, string value, string? note)
         => html.Append(CultureInfo.InvariantCulture, $"<div><span>{Html.Text(label)}</span><strong>{Html.Text(value)}</strong><small>{Html.Text(note ?? "")}</small></div>\n");
+
+    // A grid over two keys is a line for each value of one of them along the numbers of the other; null where it is not that.
+    private static (string Along, string Apart)? LinesOf(SweepConfig sweep, IReadOnlyList<TrialStanding> standings)
+    {
+        string[] keys = [.. standings[0].Trial.Values.Select(v => v.Key)];
+        if (sweep.Search is not GridSearch || keys.Length != 2)
+        {
+            return null;
+        }
+
+        foreach ((string along, string apart) in new[] { (keys[0], keys[1]), (keys[1], keys[0]) }.OrderByDescending(pair => Values(pair.Item1).Count()))
+        {
+            if (Values(along).All(value => double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out _)) && Values(apart).Count() <= LinesWithNames)
+            {
+                return (along, apart);
+            }
+        }
+
+        return null;
+
+        IEnumerable<string> Values(string key) => standings.Select(s => ValueOf(s, key)).Distinct();
+    }
+
+    private static void Lines(StringBuilder html, string title, string along, string apart, string what, IReadOnlyList<TrialStanding> standings, Func<TrialStanding, double> value)
+    {
+        ChartSeries[] series =
+        [
+            .. standings.OrderBy(s => s.Trial.Number).GroupBy(s => ValueOf(s, apart)).Select((group, i) => new ChartSeries(
+                $"{apart} {group.Key}",
+                [.. group.Select(s => (X: double.Parse(ValueOf(s, along), CultureInfo.InvariantCulture), Y: value(s))).OrderBy(point => point.X)],
+                (i % LinesWithNames) + 1,
+                HasDots: true)),
+        ];
+        LineChart.Write(html, title, along, what, series, mayHaveLogarithmicX: true, endsAtPoints: false);
+    }
+
+    private static string ValueOf(TrialStanding standing, string key) => standing.Trial.Values.First(v => v.Key == key).Value;
 
     /// <summary>A dot for each trial that reached the last rung, a pale one for each of the others.</summary>
     private static void Scatter(StringBuilder html, string key, string metric, IReadOnlyList<TrialStanding> standings)
