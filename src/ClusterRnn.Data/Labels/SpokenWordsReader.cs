@@ -14,7 +14,11 @@ internal sealed class SpokenWordsReader(SpokenWordsData config) : ILabelledReade
     // First and second resonance of a vowel, in hertz.
     private static readonly Dictionary<char, (double First, double Second)> Vowels = new()
     {
-        ['a'] = (750, 1250), ['e'] = (500, 1850), ['i'] = (300, 2250), ['o'] = (480, 900), ['u'] = (330, 750),
+        ['a'] = (750, 1250),
+        ['e'] = (500, 1850),
+        ['i'] = (300, 2250),
+        ['o'] = (480, 900),
+        ['u'] = (330, 750),
     };
 
     private readonly LogMel _spectra = new(config.SampleRate, config.Bands, config.WindowMs, config.HopMs);
