@@ -20,10 +20,10 @@ internal static class HtmlPage
         File.Move(path + ".new", path, overwrite: true);
     }
 
-    /// <summary>Writes a table; the first column is words, the others are numbers.</summary>
-    public static void Table(StringBuilder html, IEnumerable<string> heads, IEnumerable<IReadOnlyList<string>> rows)
+    /// <summary>Writes a table; the first column is words, the others are numbers, or words as well.</summary>
+    public static void Table(StringBuilder html, IEnumerable<string> heads, IEnumerable<IReadOnlyList<string>> rows, bool isText = false)
     {
-        html.Append("<div class=\"wide\"><table>\n<tr>");
+        html.Append(isText ? "<div class=\"wide\"><table class=\"words\">\n<tr>" : "<div class=\"wide\"><table>\n<tr>");
         foreach (string head in heads)
         {
             html.Append("<th>").Append(Html.Text(head)).Append("</th>");

@@ -141,7 +141,7 @@ public static class HtmlReport
         foreach (FigureTable table in outcome.Tables)
         {
             html.Append("<section><h2>").Append(Html.Text(table.Title)).Append("</h2>\n");
-            HtmlPage.Table(html, table.Columns, table.Rows);
+            HtmlPage.Table(html, table.Columns, table.Rows, table.IsText);
             html.Append("</section>\n");
         }
 
