@@ -81,8 +81,9 @@ public sealed class TranslationTask : SequenceTask
         return (((PairExamples)((IExampleSource)source).Examples).Texts, part);
     }
 
-    private static FigureTable Table(string title, IReadOnlyList<string> sources, string[] written, IReadOnlyList<string> references, int most = ShownPairs) => new(
-        title,
-        ["source", "translation", "reference"],
-        [.. Enumerable.Range(0, Math.Min(most, written.Length)).Select(i => (IReadOnlyList<string>)[sources[i], written[i], references[i]])]) { IsText = true };
+    private static FigureTable Table(string title, IReadOnlyList<string> sources, string[] written, IReadOnlyList<string> references, int most = ShownPairs)
+    {
+        IReadOnlyList<string>[] rows = [.. Enumerable.Range(0, Math.Min(most, written.Length)).Select(i => (string[])[sources[i], written[i], references[i]])];
+        return new FigureTable(title, ["source", "translation", "reference"], rows) { IsText = true };
+    }
 }
