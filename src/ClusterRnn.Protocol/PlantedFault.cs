@@ -59,4 +59,7 @@ internal enum PlantedFault : byte
 
     /// <summary>A piece counts although nobody reported on it.</summary>
     UnvouchedPieceCounted,
+
+    /// <summary>A coordinator goes on, and writes its journal, although another one has claimed the next epoch.</summary>
+    OvertakenGoesOn,
 }

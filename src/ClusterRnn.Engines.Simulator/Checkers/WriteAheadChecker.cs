@@ -7,16 +7,28 @@ using ClusterRnn.Protocol.Messages;
 
 namespace ClusterRnn.Engines.Simulator.Checkers;
 
-/// <summary>What others are told is on the disk: a verdict is written before it is sent, an epoch's journal and the map are flushed before they are claimed.</summary>
+/// <summary>What others are told is on the disk: a verdict is written before it is sent, an epoch's journal and the map are flushed before they are claimed, and nothing is written where a successor does not read it.</summary>
 /// <param name="simulation">The run.</param>
 internal sealed class WriteAheadChecker(Simulation simulation) : Checker(simulation, "write-ahead")
 {
     private readonly HashSet<long> _steps = []; // of which a verdict is written
+    private readonly Dictionary<int, long> _epochs = []; // whose journal each process writes
     private long _revision = -1;
 
     /// <inheritdoc/>
     public override void Journaled(CoordinatorHost coordinator, JournalRecord record)
     {
+        if (record is EpochRecord begun)
+        {
+            _epochs[coordinator.Process] = begun.Epoch;
+        }
+
+        long epoch = _epochs.GetValueOrDefault(coordinator.Process);
+        if (Simulation.Disk.Exists(NameOf(epoch + 1)))
+        {
+            throw Fail($"{coordinator.Name} goes on with {NameOf(epoch)}, and nobody reads what it writes: {NameOf(epoch + 1)} is claimed.");
+        }
+
         if (record is VerdictRecord verdict)
         {
             _steps.Add(verdict.Verdict.Step);
@@ -47,7 +59,7 @@ internal sealed class WriteAheadChecker(Simulation simulation) : Checker(simulat
 
         if (message is ClaimEpoch claim)
         {
-            string journal = string.Create(CultureInfo.InvariantCulture, $"journal.{claim.Epoch}");
+            string journal = NameOf(claim.Epoch);
             if (Simulation.Disk.DurableBytesOf(journal) == 0)
             {
                 throw Fail($"{from.Name} claims epoch {claim.Epoch}, and a loss of power would take the claim away: {journal} is not flushed.");
@@ -59,4 +71,6 @@ internal sealed class WriteAheadChecker(Simulation simulation) : Checker(simulat
             }
         }
     }
+
+    private static string NameOf(long epoch) => SimulatedJournal.Prefix + epoch.ToString(CultureInfo.InvariantCulture);
 }

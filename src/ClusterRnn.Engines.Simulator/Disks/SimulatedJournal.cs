@@ -25,6 +25,9 @@ internal sealed class SimulatedJournal(SimulatedDisk disk, PlantedFault planted 
     /// <summary>Bytes written to the open journal.</summary>
     public long Bytes => _open < 0 ? 0 : disk.LengthOf(NameOf(_open));
 
+    /// <summary>Whether another coordinator has claimed the epoch after the open journal's: nothing that is written here now is read by anyone.</summary>
+    public bool IsOvertaken => planted != PlantedFault.OvertakenGoesOn && _open >= 0 && disk.Exists(NameOf(_open + 1));
+
     /// <inheritdoc/>
     public IEnumerable<long> Epochs => disk.Names.Where(name => name.StartsWith(Prefix, StringComparison.Ordinal))
         .Select(name => long.Parse(name.AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture));
@@ -67,7 +70,7 @@ internal sealed class SimulatedJournal(SimulatedDisk disk, PlantedFault planted 
     }
 
     /// <summary>Appends a record to the journal that was claimed last.</summary>
-    /// <exception cref="IOException">The disk is full.</exception>
+    /// <exception cref="IOException">The disk is full, or another coordinator has claimed the next epoch.</exception>
     public void Append(JournalRecord record)
     {
         _buffer.ResetWrittenCount();
@@ -76,6 +79,11 @@ internal sealed class SimulatedJournal(SimulatedDisk disk, PlantedFault planted 
         if (record is not VerdictRecord && !(record is EpochRecord && planted == PlantedFault.JournalNotFlushedAtClaim))
         {
             disk.Flush(NameOf(_open));
+        }
+
+        if (IsOvertaken)
+        {
+            throw new IOException($"epoch {_open + 1} is claimed: another coordinator has taken over");
         }
     }
 }

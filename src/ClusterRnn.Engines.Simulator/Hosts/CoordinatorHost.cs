@@ -190,6 +190,13 @@ internal sealed class CoordinatorHost : SimulatedNode
 
         Later(Simulation.WorkDice.Between(1, 20_000), () =>
         {
+            if (_journal.IsOvertaken)
+            {
+                // The other one may be on another course by now, which this checkpoint is not of.
+                Simulation.ProcessEnded(this, "another coordinator has taken over before a checkpoint was written", failed: true);
+                return;
+            }
+
             if (failure is null && !Simulation.Disk.IsFull)
             {
                 _checkpoints.Finish(name!, saving.Version);

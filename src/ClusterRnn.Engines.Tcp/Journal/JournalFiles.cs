@@ -20,6 +20,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     private readonly ArrayBufferWriter<byte> _buffer = new(4096);
     private readonly Lock _gate = new(); // a rollback claims its epoch beside the actor
     private FileStream? _file;
+    private long _epoch; // of the open journal
     private bool _isNew; // claimed, and nothing written yet
 
     /// <summary>The journals of a folder, which need not be there.</summary>
@@ -39,6 +40,31 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
     public JournalReading Read() => JournalChain.Read(this);
 
+    /// <summary>Reads what came before an epoch that was claimed: from the claim on nobody acts on what a predecessor writes.</summary>
+    /// <param name="epoch">The epoch.</param>
+    /// <param name="earlier">What was read before the claim; it is read again only if something was written since.</param>
+    /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
+    public JournalReading ReadBefore(long epoch, JournalReading earlier)
+    {
+        ArgumentNullException.ThrowIfNull(earlier);
+        bool isSame = earlier.Epoch == 0 || new FileInfo(PathOf(earlier.Epoch)).Length == earlier.Bytes;
+        return isSame ? earlier : JournalChain.Read(this, epoch);
+    }
+
+    /// <summary>Ends what may not be done once another coordinator has claimed the epoch after the open journal's.</summary>
+    /// <exception cref="TrainingException">It has.</exception>
+    public void ThrowIfOvertaken()
+    {
+        lock (_gate)
+        {
+            if (_file is not null && File.Exists(PathOf(_epoch + 1)))
+            {
+                throw new TrainingException(
+                    $"{PathOf(_epoch + 1)} is there, and this coordinator's epoch is {_epoch}: another coordinator has taken over this job, so this one ends.");
+            }
+        }
+    }
+
     /// <summary>Every record of that chain that counts, oldest first, whatever it says.</summary>
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
     public IReadOnlyList<JournalRecord> ReadRecords() => JournalChain.ReadRecords(this).Records;
@@ -54,7 +80,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
             _file?.Dispose();
             _file = null;
             Open(epoch);
-            _isNew = true;
+            (_epoch, _isNew) = (epoch, true);
             return before;
         }
     }
@@ -82,6 +108,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     /// <param name="record">The record.</param>
     /// <param name="flush">Whether it must be on the disk when this returns; else it survives the process, not the machine.</param>
     /// <exception cref="IOException">The disk is full, or gone.</exception>
+    /// <exception cref="TrainingException">Another coordinator has claimed the next epoch: the record may not count, and nobody may be told of it.</exception>
     public void Append(JournalRecord record, bool flush)
     {
         lock (_gate)
@@ -99,6 +126,8 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
             {
                 _file.Flush(flushToDisk: true);
             }
+
+            ThrowIfOvertaken(); // after the record is written: who claims the epoch later reads it
         }
     }
 

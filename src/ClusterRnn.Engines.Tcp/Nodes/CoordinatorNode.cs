@@ -86,7 +86,12 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         JournalReading? read = journal?.Read();
         long epoch = (read?.Epoch ?? 0) + 1;
         _journal = journal;
-        _journal?.Claim(epoch);
+        if (journal is not null)
+        {
+            journal.Claim(epoch);
+            read = journal.ReadBefore(epoch, read!);
+        }
+
         var plan = new ServerPlan(
             request.Servers, request.Replicas, policy.Version, read?.State, read?.State is null ? -1 : read.Epoch, read?.State is null ? 0 : read.Bytes);
         _coordinator = new Coordinator(
@@ -471,6 +476,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
 
         // Whoever resumes from the checkpoint has only what the observers keep of the steps before it.
         _observer.TellNow(observer => observer.OnSaving(version));
+        _journal?.ThrowIfOvertaken(); // the other one may be on another course, which this checkpoint would not be of
         CheckpointWrite written = store.Save(_copy, info, _request.Job.Artefacts);
         if (written.Path is not { } folder)
         {

@@ -1,7 +1,9 @@
 // How the journals of a job are read: from the highest epoch back to the first, by what each says of its predecessor.
 //
 // The first record of a journal names the epoch it continues and how many bytes of that one count. What a coordinator that was
-// replaced wrote after that does not count, whoever reads it later.
+// replaced wrote after that does not count, whoever reads it later. So that nobody acts on such a record, whoever claims an epoch
+// reads its predecessor after the claim, and whoever has written a record looks whether the next epoch is claimed before anyone is
+// told: either the record is among those that count, or its writer ends.
 //
 // Bytes that the disk has changed are passed over, if whole records follow, and named. Without its first record a journal is of no
 // use: nobody knows what it continues.
@@ -36,10 +38,12 @@ public sealed record JournalReading(JournalState? State, long Epoch, long Bytes,
 public static class JournalChain
 {
     /// <summary>Reads and folds the chain that ends with the highest epoch.</summary>
+    /// <param name="folder">The journals.</param>
+    /// <param name="below">Journals of this epoch and later ones are left out.</param>
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
-    public static JournalReading Read(IJournalFolder folder)
+    public static JournalReading Read(IJournalFolder folder, long below = long.MaxValue)
     {
-        (IReadOnlyList<JournalRecord> records, long last, long bytes) = ReadRecords(folder);
+        (IReadOnlyList<JournalRecord> records, long last, long bytes) = ReadRecords(folder, below);
         try
         {
             JournalState state = JournalState.Of(records);
@@ -53,12 +57,13 @@ public static class JournalChain
 
     /// <summary>Every record of that chain that counts, oldest first, whatever it says.</summary>
     /// <param name="folder">The journals.</param>
+    /// <param name="below">Journals of this epoch and later ones are left out.</param>
     /// <returns>The records, the highest epoch, and how many bytes of its journal count.</returns>
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
-    public static (IReadOnlyList<JournalRecord> Records, long Epoch, long Bytes) ReadRecords(IJournalFolder folder)
+    public static (IReadOnlyList<JournalRecord> Records, long Epoch, long Bytes) ReadRecords(IJournalFolder folder, long below = long.MaxValue)
     {
         ArgumentNullException.ThrowIfNull(folder);
-        long[] epochs = [.. folder.Epochs.Order()];
+        long[] epochs = [.. folder.Epochs.Where(epoch => epoch < below).Order()];
         long last = epochs.Length == 0 ? 0 : epochs[^1];
         var chain = new Stack<List<JournalRecord>>();
         long epoch = last, bytes = 0, count = long.MaxValue;
