@@ -123,6 +123,13 @@ public static class JournalChain
 
                 records.Add(new DamagedRecord(folder.NameOf(epoch), offset, damaged));
             }
+
+            // All that a later journal adopted was whole then: what can't be read at its end is damage, not a record that was torn.
+            if (bytes.Length >= count && rest.Length > 0 && records.Count > 0)
+            {
+                records.Add(new DamagedRecord(folder.NameOf(epoch), length - rest.Length, rest.Length));
+                rest = default;
+            }
         }
         catch (WireException error)
         {

@@ -58,6 +58,19 @@ public sealed class JournalDamageTests : IDisposable
         Assert.Contains(PathOf(2), Assert.Throws<TrainingException>(() => Read()).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void TheLastRecordOfAJournalThatALaterOneContinuesIsNotTakenForATornOne()
+    {
+        long[] ends = Write(1, 0);
+        Write(2, Steps, new EpochRecord(2, 1, ends[^1]));
+        Assert.Empty(Read().Damages);
+        Damage(1, (int)ends[^2] + 9);
+        JournalReading read = Read();
+        DamagedRecord damage = Assert.Single(read.Damages);
+        Assert.Equal((PathOf(1), ends[^2], ends[^1] - ends[^2]), (damage.Journal, damage.Offset, damage.Count));
+        Assert.Equal((2L, (2 * Steps) - 1L), (read.Epoch, read.State!.Verdict!.Step));
+    }
+
     // A checkpoint that was still being written when the job went back is told of when the next epoch has been claimed.
     [Fact]
     public void WhatComesBeforeTheEpochOfANewJournalGoesNowhere()
