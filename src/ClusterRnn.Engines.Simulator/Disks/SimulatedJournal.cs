@@ -73,17 +73,17 @@ internal sealed class SimulatedJournal(SimulatedDisk disk, PlantedFault planted 
     /// <exception cref="IOException">The disk is full, or another coordinator has claimed the next epoch.</exception>
     public void Append(JournalRecord record)
     {
+        if (IsOvertaken)
+        {
+            throw new IOException($"epoch {_open + 1} is claimed: another coordinator has taken over");
+        }
+
         _buffer.ResetWrittenCount();
         JournalCodec.Write(record, _buffer);
         disk.Append(NameOf(_open), _buffer.WrittenSpan);
         if (record is not VerdictRecord && !(record is EpochRecord && planted == PlantedFault.JournalNotFlushedAtClaim))
         {
             disk.Flush(NameOf(_open));
-        }
-
-        if (IsOvertaken)
-        {
-            throw new IOException($"epoch {_open + 1} is claimed: another coordinator has taken over");
         }
     }
 }

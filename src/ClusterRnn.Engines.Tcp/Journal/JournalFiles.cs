@@ -118,6 +118,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
                 return;
             }
 
+            ThrowIfOvertaken();
             _isNew = false;
             _buffer.ResetWrittenCount();
             JournalCodec.Write(record, _buffer);
@@ -127,7 +128,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
                 _file.Flush(flushToDisk: true);
             }
 
-            ThrowIfOvertaken(); // after the record is written: who claims the epoch later reads it
+            ThrowIfOvertaken(); // between the first look and the write: who claims the epoch later than now reads the record
         }
     }
 

@@ -44,6 +44,7 @@ public sealed class JournalTakeoverTests : IDisposable
         string expected = Path.Combine(_folder, "journal.2");
         Assert.Contains(expected, Assert.Throws<TrainingException>(() => older.Append(Step(1), flush: false)).Message, StringComparison.Ordinal);
         Assert.Contains(expected, Assert.Throws<TrainingException>(older.ThrowIfOvertaken).Message, StringComparison.Ordinal);
+        Assert.Equal(counted, older.Bytes);
         newer.Append(new EpochRecord(2, 1, counted), flush: true);
         newer.Append(Step(1), flush: false);
         Assert.Equal([0L, 1L], newer.ReadRecords().OfType<VerdictRecord>().Select(record => record.Verdict.Step));
