@@ -35,6 +35,7 @@ public sealed class TcpEngine(TcpEngineOptions options) : IEngine
         return CoordinatorNode.RunAsync(
             request,
             options,
+            new TcpControlPlane(options),
             (address, node) =>
             {
                 if (options.Nodes is { } nodes)

@@ -1,6 +1,7 @@
 // An actor's mailbox and thread: receive, Handle, perform. Everything the actor decides is performed on its thread, in
 // order; whatever takes long is handed to other threads, whose results come back as envelopes.
 using System.Diagnostics;
+using ClusterRnn.Engines.Tcp.Nodes;
 using ClusterRnn.Protocol;
 using ClusterRnn.Training;
 
@@ -20,7 +21,7 @@ internal interface IActorHost
 }
 
 /// <summary>Hosts one actor.</summary>
-internal sealed class ActorShell : IDisposable
+internal sealed class ActorShell : IActorShell
 {
     private const int LongestWaitMs = 1000;
 
@@ -44,10 +45,10 @@ internal sealed class ActorShell : IDisposable
     /// <summary>The time actors are told, in microseconds since an arbitrary moment.</summary>
     public static Instant Now() => new((long)(Stopwatch.GetTimestamp() * ((double)Instant.TicksPerSecond / Stopwatch.Frequency)));
 
-    /// <summary>Starts the actor.</summary>
+    /// <inheritdoc/>
     public void Start() => _thread.Start();
 
-    /// <summary>Puts an envelope into the mailbox.</summary>
+    /// <inheritdoc/>
     public void Post(ActorId from, Message message)
     {
         lock (_gate)
@@ -57,7 +58,7 @@ internal sealed class ActorShell : IDisposable
         }
     }
 
-    /// <summary>Tells the actor something of its own host.</summary>
+    /// <inheritdoc/>
     public void Post(Message message) => Post(_actor.Id, message);
 
     /// <summary>Ends the thread after what it is doing.</summary>

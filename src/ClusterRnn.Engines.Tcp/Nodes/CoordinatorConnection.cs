@@ -12,7 +12,7 @@ using ClusterRnn.Training.Sharing;
 namespace ClusterRnn.Engines.Tcp.Nodes;
 
 /// <summary>Keeps a node connected.</summary>
-internal sealed class CoordinatorConnection : IControlHandler, IDisposable
+internal sealed class CoordinatorConnection : IControlHandler, INodeControl, IDisposable
 {
     private static readonly TimeSpan s_shortestPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan s_longestPause = TimeSpan.FromMilliseconds(250);
@@ -43,16 +43,16 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
         _log = log;
     }
 
-    /// <summary>The node's number.</summary>
+    /// <inheritdoc/>
     public int Number { get; private set; } = -1;
 
-    /// <summary>What the coordinator offered.</summary>
+    /// <inheritdoc/>
     public JobOffer Offer { get; private set; } = null!;
 
-    /// <summary>How long its heartbeats take.</summary>
+    /// <inheritdoc/>
     public HeartbeatTimes Heartbeats { get; } = new();
 
-    /// <summary>The node's address as an actor.</summary>
+    /// <inheritdoc/>
     public ActorId Actor => new((ActorRole)_role, Number);
 
     /// <summary>Opens the link, again and again until the deadline.</summary>
@@ -97,7 +97,10 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
         }
     }
 
-    /// <summary>From here on the node is told what arrives, that the link was lost, and what a coordinator offers when it is open again.</summary>
+    /// <inheritdoc/>
+    public IActorShell Host(IActor actor, IActorHost host) => new ActorShell(actor, host);
+
+    /// <inheritdoc/>
     public void Begin(Action<Envelope> received, Action<string> lost, Action<JobOffer> reopened)
     {
         _lost = lost;
@@ -114,7 +117,7 @@ internal sealed class CoordinatorConnection : IControlHandler, IDisposable
         }
     }
 
-    /// <summary>Sends a message, or drops it when there is no link.</summary>
+    /// <inheritdoc/>
     public void Send(ActorId from, ActorId to, Message message)
     {
         if (message is Heartbeat)

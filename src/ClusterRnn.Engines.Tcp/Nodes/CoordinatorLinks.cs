@@ -1,18 +1,34 @@
 // Who is connected to the coordinator, under which number, and where servers take blocks.
 using System.Text;
+using ClusterRnn.Engines.Tcp.Hosting;
 using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 
 namespace ClusterRnn.Engines.Tcp.Nodes;
 
+/// <summary>Mailboxes with a thread each, control links over tcp.</summary>
+/// <param name="options">Where the coordinator listens, and on what terms.</param>
+internal sealed class TcpControlPlane(TcpEngineOptions options) : IControlPlane
+{
+    /// <inheritdoc/>
+    public string EngineName => TcpEngine.EngineName;
+
+    /// <inheritdoc/>
+    public IActorShell Host(IActor actor, IActorHost host) => new ActorShell(actor, host);
+
+    /// <inheritdoc/>
+    public ICoordinatorControl Coordinate(ControlTerms terms) => new CoordinatorLinks(options, terms);
+}
+
 /// <summary>The control links of a coordinator.</summary>
-internal sealed class CoordinatorLinks : IControlHandler
+internal sealed class CoordinatorLinks : IControlHandler, ICoordinatorControl
 {
     private static readonly TimeSpan s_grace = TimeSpan.FromMilliseconds(700); // for a server whose connection broke and that lives
 
     private static readonly TimeSpan s_lookup = TimeSpan.FromSeconds(5);
 
+    private readonly TcpEngineOptions _options;
     private readonly string _jobId;
     private readonly Action<string> _note;
     private readonly Action<ActorId, Message> _received;
@@ -20,25 +36,32 @@ internal sealed class CoordinatorLinks : IControlHandler
     private readonly SortedList<ActorId, ControlLink> _links = [];
     private readonly List<ControlLink> _clients = [];
     private readonly int[] _next; // by role
+    private byte[] _offer = [];
+    private ControlListener? _listener;
     private bool _ending;
 
     /// <summary>Nobody is connected yet.</summary>
-    /// <param name="jobId">The job; nodes of another one are sent away.</param>
-    /// <param name="firstNumber">The numbers given here begin with it.</param>
-    /// <param name="received">Is told what arrives, and who is gone.</param>
-    /// <param name="note">Is told what a person should know.</param>
-    public CoordinatorLinks(string jobId, int firstNumber, Action<ActorId, Message> received, Action<string> note)
+    public CoordinatorLinks(TcpEngineOptions options, ControlTerms terms)
     {
-        _note = note;
-        _jobId = jobId;
-        _received = received;
-        _next = [firstNumber, firstNumber, firstNumber, firstNumber];
+        _options = options;
+        _note = terms.Note;
+        _jobId = terms.JobId;
+        _received = terms.Received;
+        _next = [terms.FirstNumber, terms.FirstNumber, terms.FirstNumber, terms.FirstNumber];
     }
 
-    /// <summary>What a node is answered; set before anyone is let in.</summary>
-    public byte[] Offer { get; set; } = [];
+    /// <inheritdoc/>
+    public async Task<HostPort> OpenAsync(byte[] offer)
+    {
+        _offer = offer;
+        _listener = await ControlListener.StartAsync(_options.Listen, _options.Security, _options.Transport, Admit, _note, CancellationToken.None).ConfigureAwait(false);
+        return AddressRules.Advertise(_options.Advertise?.WithPort(0), _listener.LocalEndPoint);
+    }
 
-    /// <summary>How many nodes of a role are connected.</summary>
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => _listener?.DisposeAsync() ?? ValueTask.CompletedTask;
+
+    /// <inheritdoc/>
     public int Count(ActorRole role)
     {
         lock (_gate)
@@ -47,8 +70,7 @@ internal sealed class CoordinatorLinks : IControlHandler
         }
     }
 
-    /// <summary>Whether a node is connected.</summary>
-    public bool IsConnected(ActorId actor)
+    private bool IsConnected(ActorId actor)
     {
         lock (_gate)
         {
@@ -56,7 +78,7 @@ internal sealed class CoordinatorLinks : IControlHandler
         }
     }
 
-    /// <summary>Where a server takes blocks, or null when it is not connected.</summary>
+    /// <inheritdoc/>
     public string? BulkAddressOf(ActorId server)
     {
         lock (_gate)
@@ -66,7 +88,7 @@ internal sealed class CoordinatorLinks : IControlHandler
     }
 
     /// <summary>Decides about a node that knows the job's token.</summary>
-    public LinkAdmission<IControlHandler> Admit(LinkOffer offer)
+    private LinkAdmission<IControlHandler> Admit(LinkOffer offer)
     {
         if (offer.Role == PeerRole.Coordinator)
         {
@@ -105,10 +127,10 @@ internal sealed class CoordinatorLinks : IControlHandler
         }
 
         replaced?.Abort("the node connected again");
-        return LinkAdmission<IControlHandler>.Accept(this, number, offer.Role == PeerRole.Client ? default : Offer);
+        return LinkAdmission<IControlHandler>.Accept(this, number, offer.Role == PeerRole.Client ? default : _offer);
     }
 
-    /// <summary>Sends a message, or drops it when its receiver is not connected.</summary>
+    /// <inheritdoc/>
     public void Send(ActorId from, ActorId to, Message message)
     {
         if (message is StatusReply)
@@ -136,7 +158,7 @@ internal sealed class CoordinatorLinks : IControlHandler
         link?.TrySend(from, to, message);
     }
 
-    /// <summary>Lets nobody in any more and closes what is open, after what is queued.</summary>
+    /// <inheritdoc/>
     public void Close(string reason)
     {
         ControlLink[] links;

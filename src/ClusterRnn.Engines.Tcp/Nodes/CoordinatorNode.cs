@@ -34,6 +34,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
 
     private readonly EngineRequest _request;
     private readonly TcpEngineOptions _options;
+    private readonly string _engineName;
     private readonly TrainingJob _job;
     private readonly RangeMap _cut;
     private readonly int _sections;
@@ -46,8 +47,8 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     private readonly BulkIntake _intake;
     private readonly BulkPeers _peers;
     private readonly RowServer _rows;
-    private readonly ActorShell _shell;
-    private readonly CoordinatorLinks _links;
+    private readonly IActorShell _shell;
+    private readonly ICoordinatorControl _control;
     private readonly TaskCompletionSource<EndJob> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly long _startedAt = Stopwatch.GetTimestamp();
     private readonly Lock _copyGate = new();
@@ -64,10 +65,11 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     private bool _hasStarted;
     private long _firstStep;
 
-    private CoordinatorNode(EngineRequest request, TcpEngineOptions options, JournalFiles? journal)
+    private CoordinatorNode(EngineRequest request, TcpEngineOptions options, IControlPlane plane, JournalFiles? journal)
     {
         _request = request;
         _options = options;
+        _engineName = plane.EngineName;
         _job = request.Job.Job;
         _cut = ProtocolJob.MapOf(_job, request.Servers, options.LeastSegmentBlocks);
         _sections = ParameterRange.SectionNamesOf(_job.Settings).Count;
@@ -107,25 +109,27 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         _intake = new BulkIntake(this, _pool, () => Note("a block was damaged on its way and is asked for again"));
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Coordinator, 0), options.Security, options.Transport, _intake, Note);
         _rows = new RowServer(_job, _pool, _peers);
-        _shell = new ActorShell(_coordinator, this);
-        _links = new CoordinatorLinks(description.JobId, (int)((epoch - 1) << EpochBits), (from, message) => _shell.Post(from, message), Note);
+        _shell = plane.Host(_coordinator, this);
+        _control = plane.Coordinate(new ControlTerms(description.JobId, (int)((epoch - 1) << EpochBits), _shell.Post, Note));
     }
-
-    /// <summary>Who is connected.</summary>
-    public CoordinatorLinks Links => _links;
 
     /// <summary>Runs a job.</summary>
     /// <param name="request">The run.</param>
     /// <param name="options">Where to listen, and on what terms.</param>
+    /// <param name="plane">Mailboxes and control links.</param>
     /// <param name="listening">Is told the control address, once it is listened on.</param>
     /// <param name="cancellation">Ends the run after the step that is under way, with a checkpoint.</param>
     /// <exception cref="TrainingException">The run failed.</exception>
     /// <exception cref="TransportException">The addresses can't be listened on.</exception>
     public static async Task<EngineResult> RunAsync(
-        EngineRequest request, TcpEngineOptions options, Func<HostPort, CoordinatorNode, IDisposable?> listening, CancellationToken cancellation)
+        EngineRequest request,
+        TcpEngineOptions options,
+        IControlPlane plane,
+        Func<HostPort, CoordinatorNode, IDisposable?> listening,
+        CancellationToken cancellation)
     {
         using JournalFiles? journal = JournalFiles.Of(request);
-        using var node = new CoordinatorNode(request, options, journal);
+        using var node = new CoordinatorNode(request, options, plane, journal);
         BulkListener bulk = await BulkListener.StartAsync(
             options.ListenBulk,
             PeerRole.Coordinator,
@@ -136,13 +140,13 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             CancellationToken.None).ConfigureAwait(false);
         await using (bulk.ConfigureAwait(false))
         {
-            node.Links.Offer = new JobOffer(
-                node._description, AddressRules.Advertise(options.Advertise?.WithPort(0), bulk.LocalEndPoint).ToString(), request.Servers, options.LeastSegmentBlocks, options.Times).ToBytes();
-            ControlListener control = await ControlListener.StartAsync(
-                options.Listen, options.Security, options.Transport, node.Links.Admit, node.Note, CancellationToken.None).ConfigureAwait(false);
+            ICoordinatorControl control = node._control;
             await using (control.ConfigureAwait(false))
             {
-                using IDisposable? nodes = listening(AddressRules.Advertise(options.Advertise?.WithPort(0), control.LocalEndPoint), node);
+                var offer = new JobOffer(
+                    node._description, AddressRules.Advertise(options.Advertise?.WithPort(0), bulk.LocalEndPoint).ToString(), request.Servers, options.LeastSegmentBlocks, options.Times);
+                HostPort address = await control.OpenAsync(offer.ToBytes()).ConfigureAwait(false);
+                using IDisposable? nodes = listening(address, node);
                 return await node.RunAsync(cancellation).ConfigureAwait(false);
             }
         }
@@ -161,7 +165,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _links.Close("the coordinator ends");
+        _control.Close("the coordinator ends");
         _shell.Dispose();
         _rows.Dispose();
         _peers.Dispose();
@@ -174,7 +178,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     }
 
     /// <inheritdoc/>
-    void IActorHost.Send(ActorId from, ActorId to, Message message) => _links.Send(from, to, message);
+    void IActorHost.Send(ActorId from, ActorId to, Message message) => _control.Send(from, to, message);
 
     /// <inheritdoc/>
     void IActorHost.Failed(ActorId actor, Exception failure) => Fail(failure);
@@ -269,7 +273,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         }
 
         // Everyone is told once more if their goodbye was lost: they end by themselves.
-        for (long started = Stopwatch.GetTimestamp(); _links.Count(ActorRole.Worker) + _links.Count(ActorRole.Server) > 0 && Stopwatch.GetElapsedTime(started) < s_farewell;)
+        for (long started = Stopwatch.GetTimestamp(); _control.Count(ActorRole.Worker) + _control.Count(ActorRole.Server) > 0 && Stopwatch.GetElapsedTime(started) < s_farewell;)
         {
             await Task.Delay(20, CancellationToken.None).ConfigureAwait(false);
         }
@@ -384,7 +388,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
 
     private unsafe void SendToServer(ActorId to, Message message, long epoch, long step, float* block, long floats, Action? done)
     {
-        if (_links.BulkAddressOf(to) is { } address)
+        if (_control.BulkAddressOf(to) is { } address)
         {
             _peers.Learn(to, address);
         }
@@ -567,8 +571,8 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
                 _request.Job.Config.Name ?? "job",
                 _request.Checkpoints is { } store ? Path.GetDirectoryName(store.Folder) : null,
                 _firstStep,
-                TcpEngine.EngineName,
-                _links.Count(ActorRole.Worker),
+                _engineName,
+                _control.Count(ActorRole.Worker),
                 _request.Servers);
             _observer.Tell(observer => observer.OnStart(start));
         }

@@ -43,7 +43,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
 {
     private const long PoolBytes = 1L << 34; // what is expected decides what is taken; this is the last line
 
-    private readonly CoordinatorConnection _connection;
+    private readonly INodeControl _connection;
     private readonly Action<string> _log;
     private readonly string _jobId;
     private readonly TrainingJob _job;
@@ -52,14 +52,14 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
     private readonly BlockPool _pool;
     private readonly BulkIntake _intake;
     private readonly BulkPeers _peers;
-    private readonly ActorShell _shell;
+    private readonly IActorShell _shell;
     private readonly BlockingCollection<NodeEffect> _work = [];
     private readonly Thread _thread;
     private readonly SortedList<int, Held> _ranges = []; // of the work thread
     private readonly TaskCompletionSource<string> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _epoch;
 
-    private ServerNode(CoordinatorConnection connection, NodeSecurity security, TransportOptions transport, Action<string> log)
+    private ServerNode(INodeControl connection, NodeSecurity security, TransportOptions transport, Action<string> log)
     {
         _connection = connection;
         _log = log;
@@ -74,7 +74,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Server, connection.Number), security, transport, _intake, log);
         _peers.Learn(ActorId.Coordinator, offer.Bulk);
         var actor = new ParameterServer(connection.Actor, ActorId.Coordinator, ProtocolJob.ShapeOf(_job, description.JobId), offer.Times, version: -1);
-        _shell = new ActorShell(actor, this);
+        _shell = connection.Host(actor, this);
         _thread = new Thread(Work) { IsBackground = true, Name = "ranges" };
     }
 
@@ -90,14 +90,21 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         var transport = new TransportOptions();
+        using var connection = new CoordinatorConnection(options.Join, PeerRole.Server, security, transport, options.AliveFile, log);
+        return await RunAsync(
+            connection, address => connection.OpenAsync(address, options.JoinTimeout, drain), options, security, transport, log, drain).ConfigureAwait(false);
+    }
+
+    /// <summary>Runs a server: it listens, joins by <paramref name="join"/>, which is told where it takes blocks, and serves.</summary>
+    internal static async Task<string> RunAsync(
+        INodeControl connection, Func<string, Task> join, ServerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log, CancellationToken drain)
+    {
         ServerNode? node = null;
         BulkListener listener = await BulkListener.StartAsync(
             options.Listen, PeerRole.Server, security, transport, Admit, log, drain).ConfigureAwait(false);
         await using (listener.ConfigureAwait(false))
         {
-            HostPort advertised = AddressRules.Advertise(options.Advertise, listener.LocalEndPoint);
-            using var connection = new CoordinatorConnection(options.Join, PeerRole.Server, security, transport, options.AliveFile, log);
-            await connection.OpenAsync(advertised.ToString(), options.JoinTimeout, drain).ConfigureAwait(false);
+            await join(AddressRules.Advertise(options.Advertise, listener.LocalEndPoint).ToString()).ConfigureAwait(false);
             using var opened = new ServerNode(connection, security, transport, log);
             Volatile.Write(ref node, opened);
             return await opened.RunAsync(drain).ConfigureAwait(false);

@@ -50,7 +50,7 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
     private const long PoolBytes = 1L << 34; // what is expected decides what is taken; this is the last line
     private static readonly TimeSpan s_rowsTimeout = TimeSpan.FromSeconds(60);
 
-    private readonly CoordinatorConnection _connection;
+    private readonly INodeControl _connection;
     private readonly Action<string> _log;
     private readonly JobDescription _description;
     private readonly TrainingJob _job;
@@ -60,13 +60,13 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
     private readonly ParameterStore _parameters;
     private readonly AnswerPool _answers;
     private readonly ComputeThread _compute;
-    private readonly ActorShell _shell;
+    private readonly IActorShell _shell;
     private readonly RowRequests? _rows;
     private readonly TaskCompletionSource<string> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly int _threads;
     private long _epoch = -1;
 
-    private WorkerNode(CoordinatorConnection connection, WorkerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log)
+    private WorkerNode(INodeControl connection, WorkerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log)
     {
         _connection = connection;
         _log = log;
@@ -81,7 +81,7 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
         _parameters = new ParameterStore(_job.Layout.Length);
         _answers = new AnswerPool(_job);
         var actor = new Worker(connection.Actor, ActorId.Coordinator, ProtocolJob.ShapeOf(_job, _description.JobId), offer.Times);
-        _shell = new ActorShell(actor, this);
+        _shell = connection.Host(actor, this);
         ClusterConfig cluster = _description.ReadConfig().Cluster;
         long limit = options.MemoryBytes > 0 ? options.MemoryBytes : cluster.WorkerMemoryBytes;
         _threads = WorkerComputer.UsefulThreads(_job, options.Threads > 0 ? options.Threads : cluster.Threads);
@@ -112,6 +112,13 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
         var transport = new TransportOptions();
         using var connection = new CoordinatorConnection(options.Join, PeerRole.Worker, security, transport, options.AliveFile, log);
         await connection.OpenAsync("", options.JoinTimeout, drain).ConfigureAwait(false);
+        return await RunAsync(connection, options, security, transport, log, drain).ConfigureAwait(false);
+    }
+
+    /// <summary>Runs a worker that has joined a coordinator.</summary>
+    internal static async Task<string> RunAsync(
+        INodeControl connection, WorkerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log, CancellationToken drain)
+    {
         using var node = new WorkerNode(connection, options, security, transport, log);
         return await node.RunAsync(drain).ConfigureAwait(false);
     }

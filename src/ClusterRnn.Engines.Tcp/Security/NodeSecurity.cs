@@ -95,13 +95,14 @@ public sealed class NodeSecurity : IDisposable
         RemoteCertificateValidationCallback = (_, certificate, _, _) => Check(certificate, null, ClientPurpose, seen),
     };
 
-    /// <summary>TLS for a dialing end that expects a peer of this role.</summary>
-    internal SslClientAuthenticationOptions ForDialing(PeerRole expected, PeerCertificate seen) => new()
+    /// <summary>TLS for a dialing end that expects a peer of this role; null for one that calls any node of the job.</summary>
+    internal SslClientAuthenticationOptions ForDialing(PeerRole? expected, PeerCertificate seen) => new()
     {
-        TargetHost = Certificates.CommonName(expected),
+        TargetHost = Certificates.CommonName(expected ?? PeerRole.Coordinator),
         ClientCertificateContext = _context,
         CertificateRevocationCheckMode = X509RevocationMode.NoCheck,
-        RemoteCertificateValidationCallback = (_, certificate, _, _) => Check(certificate, expected, ServerPurpose, seen),
+        // A worker's certificate is made for calling; among equals it is called as well.
+        RemoteCertificateValidationCallback = (_, certificate, _, _) => Check(certificate, expected, expected is null ? null : ServerPurpose, seen),
     };
 
     /// <inheritdoc/>
@@ -114,7 +115,7 @@ public sealed class NodeSecurity : IDisposable
 
     internal const string ServerPurpose = "1.3.6.1.5.5.7.3.1", ClientPurpose = "1.3.6.1.5.5.7.3.2";
 
-    private bool Check(X509Certificate? certificate, PeerRole? expected, string purpose, PeerCertificate seen)
+    private bool Check(X509Certificate? certificate, PeerRole? expected, string? purpose, PeerCertificate seen)
     {
         if (certificate is null)
         {

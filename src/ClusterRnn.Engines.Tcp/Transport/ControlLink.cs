@@ -1,7 +1,5 @@
-// A link for small messages. Sending encodes into a buffer and never waits; one loop writes whatever has gathered.
+// A link for the protocol's own messages.
 using System.Buffers;
-using System.Text;
-using System.Threading.Channels;
 using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Wire;
@@ -9,14 +7,10 @@ using ClusterRnn.Protocol.Wire;
 namespace ClusterRnn.Engines.Tcp.Transport;
 
 /// <summary>An open control connection; both ends use the same class.</summary>
-public sealed class ControlLink : Link
+public sealed class ControlLink : MessageLink
 {
     private readonly IControlHandler _handler;
-    private readonly Lock _gate = new();
-    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
-    private ArrayBufferWriter<byte> _pending = new(4096), _writing = new(4096); // under the gate; the writing loop's own
     private readonly ArrayBufferWriter<byte> _meta = new(1024);
-    private bool _accepts = true;
     private Envelope _arrived; // the reading loop's own
 
     internal ControlLink(Stream stream, Action cut, LinkPeer peer, IControlHandler handler, TransportOptions options)
@@ -46,129 +40,22 @@ public sealed class ControlLink : Link
     /// <returns>False when the link is closing, or the peer has left <see cref="TransportOptions.ControlQueueBytes"/> unread.</returns>
     /// <exception cref="ArgumentException">The message does not travel.</exception>
     public bool TrySend(ActorId from, ActorId to, Message message)
-    {
-        lock (_gate)
-        {
-            if (!_accepts || _pending.WrittenCount > Options.ControlQueueBytes)
-            {
-                return false;
-            }
+        => TryQueue((Link: this, From: from, To: to, Message: message), static send => send.Link.Encode(send.From, send.To, send.Message));
 
-            _meta.ResetWrittenCount();
-            MessageCodec.Write(from, to, message, _meta);
-            if (_meta.WrittenCount > Limits.MaximumControlBytes)
-            {
-                throw new ArgumentException($"{message.GetType().Name} takes {_meta.WrittenCount} bytes, at most {Limits.MaximumControlBytes} may travel.", nameof(message));
-            }
+    private protected override void Read(ReadOnlySpan<byte> message) => _arrived = MessageCodec.Read(message);
 
-            Append(FrameKind.Control, _meta.WrittenSpan);
-        }
-
-        _wake.Writer.TryWrite(true);
-        return true;
-    }
-
-    private void TellReceived() => _handler.Received(this, _arrived);
+    private protected override void TellReceived() => _handler.Received(this, _arrived);
 
     private protected override void TellOpened() => _handler.Opened(this);
 
     private protected override void TellClosed(string reason) => _handler.Closed(this, reason);
 
-    private protected override void Ping()
+    private ReadOnlySpan<byte> Encode(ActorId from, ActorId to, Message message)
     {
-        lock (_gate)
-        {
-            if (!_accepts || _pending.WrittenCount > 0)
-            {
-                return;
-            }
-
-            Append(FrameKind.Ping, []);
-        }
-
-        _wake.Writer.TryWrite(true);
-    }
-
-    private protected override void StopWriting()
-    {
-        lock (_gate)
-        {
-            if (_accepts)
-            {
-                _accepts = false;
-                Append(FrameKind.Goodbye, Encoding.UTF8.GetBytes(ClosingReason.Length > 4096 ? ClosingReason[..4096] : ClosingReason));
-            }
-        }
-
-        _wake.Writer.TryComplete();
-    }
-
-    private protected override Task StartWriting() => WriteAsync();
-
-    private protected override async Task ReadLoopAsync()
-    {
-        while (await ReadHeaderAsync().ConfigureAwait(false) is { } header)
-        {
-            switch (header.Kind)
-            {
-                case FrameKind.Ping:
-                    break;
-                case FrameKind.Control:
-                    _arrived = MessageCodec.Read(Frames.Bytes[..header.MetaBytes]);
-                    ExpectFrame(0);
-                    if (!Call(static link => ((ControlLink)link).TellReceived()))
-                    {
-                        return;
-                    }
-
-                    break;
-                case FrameKind.Goodbye:
-                    TakeGoodbye(header.MetaBytes);
-                    return;
-                default:
-                    throw new WireException($"a {header.Kind} frame on a control link");
-            }
-
-            Frames.Consume(header.MetaBytes);
-            ExpectFrame(0);
-        }
-
-        End("the peer closed the connection");
-    }
-
-    private protected override async Task WriteLoopAsync()
-    {
-        bool goesOn = true;
-        while (goesOn)
-        {
-            goesOn = await _wake.Reader.WaitToReadAsync().ConfigureAwait(false);
-            _wake.Reader.TryRead(out _);
-            lock (_gate)
-            {
-                (_pending, _writing) = (_writing, _pending);
-            }
-
-            if (_writing.WrittenCount > 0 && !HasEnded)
-            {
-                BeginWrite(_writing.WrittenCount);
-                await Stream.WriteAsync(_writing.WrittenMemory).ConfigureAwait(false);
-                await Stream.FlushAsync().ConfigureAwait(false);
-                BytesSent += _writing.WrittenCount;
-                BeginWrite(0);
-                if (_writing.Capacity > 1 << 20)
-                {
-                    _writing = new ArrayBufferWriter<byte>(4096);
-                }
-
-                _writing.ResetWrittenCount();
-            }
-        }
-    }
-
-    private void Append(FrameKind kind, ReadOnlySpan<byte> meta)
-    {
-        FrameHeader.Of(kind, 0, 0, meta, 0).Write(_pending.GetSpan(FrameHeader.Size));
-        _pending.Advance(FrameHeader.Size);
-        _pending.Write(meta);
+        _meta.ResetWrittenCount();
+        MessageCodec.Write(from, to, message, _meta);
+        return _meta.WrittenCount <= Limits.MaximumControlBytes
+            ? _meta.WrittenSpan
+            : throw new ArgumentException($"{message.GetType().Name} takes {_meta.WrittenCount} bytes, at most {Limits.MaximumControlBytes} may travel.", nameof(message));
     }
 }

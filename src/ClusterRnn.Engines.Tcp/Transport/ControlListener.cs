@@ -1,4 +1,4 @@
-// The coordinator's control port, on Kestrel's connections.
+// Ports for links that are not bulk, on Kestrel's connections.
 using System.Net;
 using System.Net.Sockets;
 using ClusterRnn.Engines.Tcp.Security;
@@ -14,26 +14,18 @@ namespace ClusterRnn.Engines.Tcp.Transport;
 /// <summary>Accepts control links.</summary>
 public sealed class ControlListener : IAsyncDisposable
 {
-    private readonly WebApplication _host;
-    private readonly Accepting<IControlHandler> _accepting;
-    private readonly CancellationTokenSource _stopping;
+    private readonly KestrelListener<IControlHandler> _listener;
 
-    private ControlListener(WebApplication host, Accepting<IControlHandler> accepting, CancellationTokenSource stopping, IPEndPoint local)
-    {
-        _host = host;
-        _accepting = accepting;
-        _stopping = stopping;
-        LocalEndPoint = local;
-    }
+    private ControlListener(KestrelListener<IControlHandler> listener) => _listener = listener;
 
     /// <summary>Where it listens, the port known.</summary>
-    public IPEndPoint LocalEndPoint { get; }
+    public IPEndPoint LocalEndPoint => _listener.LocalEndPoint;
 
     /// <summary>Connections that are there, those that have not proved anything included.</summary>
-    public int Connections => _accepting.Open;
+    public int Connections => _listener.Accepting.Open;
 
     /// <summary>Connections that were refused so far.</summary>
-    public long Refused => _accepting.Refused;
+    public long Refused => _listener.Accepting.Refused;
 
     /// <summary>Begins to listen.</summary>
     /// <param name="address">Where; port 0 takes a free one.</param>
@@ -45,12 +37,54 @@ public sealed class ControlListener : IAsyncDisposable
     /// <exception cref="TransportException">The address can't be listened on.</exception>
     public static async Task<ControlListener> StartAsync(
         HostPort address, NodeSecurity? security, TransportOptions options, Func<LinkOffer, LinkAdmission<IControlHandler>> admit, Action<string> log, CancellationToken cancellation)
+        => new(await KestrelListener<IControlHandler>.StartAsync(
+            address,
+            new Accepting<IControlHandler>(LinkPurpose.Control, PeerRole.Coordinator, security, options, admit, log),
+            security is { UsesTls: true },
+            options,
+            (stream, cut, peer, handler) => new ControlLink(stream, cut, peer, handler, options),
+            cancellation).ConfigureAwait(false));
+
+    /// <summary>Ends the listener and cuts its links.</summary>
+    public ValueTask DisposeAsync() => _listener.DisposeAsync();
+}
+
+/// <summary>A port whose connections Kestrel accepts.</summary>
+/// <typeparam name="THandler">What takes a link's messages.</typeparam>
+internal sealed class KestrelListener<THandler> : IAsyncDisposable
+    where THandler : class
+{
+    private readonly WebApplication _host;
+    private readonly CancellationTokenSource _stopping;
+
+    private KestrelListener(WebApplication host, Accepting<THandler> accepting, CancellationTokenSource stopping, IPEndPoint local)
     {
-        IPEndPoint local = await AddressRules.ListeningEndPointAsync(address, security is { UsesTls: true }, options.HandshakeTimeout, cancellation).ConfigureAwait(false);
-        var accepting = new Accepting<IControlHandler>(LinkPurpose.Control, PeerRole.Coordinator, security, options, admit, log);
+        _host = host;
+        Accepting = accepting;
+        _stopping = stopping;
+        LocalEndPoint = local;
+    }
+
+    /// <summary>Where it listens, the port known.</summary>
+    public IPEndPoint LocalEndPoint { get; }
+
+    /// <summary>Who came, and who was let in.</summary>
+    public Accepting<THandler> Accepting { get; }
+
+    /// <summary>Begins to listen.</summary>
+    /// <exception cref="TransportException">The address can't be listened on.</exception>
+    public static async Task<KestrelListener<THandler>> StartAsync(
+        HostPort address,
+        Accepting<THandler> accepting,
+        bool isSecure,
+        TransportOptions options,
+        Func<Stream, Action, LinkPeer, THandler, Link> makeLink,
+        CancellationToken cancellation)
+    {
+        IPEndPoint local = await AddressRules.ListeningEndPointAsync(address, isSecure, options.HandshakeTimeout, cancellation).ConfigureAwait(false);
         var stopping = new CancellationTokenSource();
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(local, endPoint => endPoint.Run(connection => ServeAsync(connection, accepting, options, stopping.Token))));
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(local, endPoint => endPoint.Run(connection => ServeAsync(connection, accepting, makeLink, stopping.Token))));
         WebApplication host = builder.Build();
         try
         {
@@ -64,7 +98,7 @@ public sealed class ControlListener : IAsyncDisposable
         }
 
         var bound = new Uri(host.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
-        return new ControlListener(host, accepting, stopping, new IPEndPoint(local.Address, bound.Port));
+        return new KestrelListener<THandler>(host, accepting, stopping, new IPEndPoint(local.Address, bound.Port));
     }
 
     /// <summary>Ends the listener and cuts its links.</summary>
@@ -79,14 +113,15 @@ public sealed class ControlListener : IAsyncDisposable
         _stopping.Dispose();
     }
 
-    private static Task ServeAsync(ConnectionContext connection, Accepting<IControlHandler> accepting, TransportOptions options, CancellationToken stopping)
+    private static Task ServeAsync(
+        ConnectionContext connection, Accepting<THandler> accepting, Func<Stream, Action, LinkPeer, THandler, Link> makeLink, CancellationToken stopping)
     {
         void Cut() => connection.Abort();
         return accepting.ServeAsync(
             new PipeStream(connection.Transport),
             (IPEndPoint)connection.RemoteEndPoint!,
             Cut,
-            (stream, peer, handler) => new ControlLink(stream, Cut, peer, handler, options),
+            (stream, peer, handler) => makeLink(stream, Cut, peer, handler),
             stopping);
     }
 }

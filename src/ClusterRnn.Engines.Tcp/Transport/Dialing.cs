@@ -16,7 +16,7 @@ internal static class Dialing
         HostPort address, LinkPurpose purpose, ActorId target, NodeIdentity self, NodeSecurity? security, TransportOptions options, CancellationToken cancellation)
     {
         IPAddress[] addresses = await AddressRules.ResolveAsync(address, options.HandshakeTimeout, cancellation).ConfigureAwait(false);
-        if (purpose == LinkPurpose.Control)
+        if (purpose != LinkPurpose.Bulk)
         {
             return await OpenAsync(addresses, address, purpose, target, self, security, options, cancellation).ConfigureAwait(false);
         }
@@ -51,7 +51,7 @@ internal static class Dialing
             {
                 var encrypted = new SslStream(stream, leaveInnerStreamOpen: false);
                 stream = encrypted;
-                await encrypted.AuthenticateAsClientAsync(security.ForDialing((PeerRole)target.Role, seen), deadline.Token).ConfigureAwait(false);
+                await encrypted.AuthenticateAsClientAsync(security.ForDialing(purpose == LinkPurpose.Bytes ? null : (PeerRole)target.Role, seen), deadline.Token).ConfigureAwait(false);
             }
 
             (int number, ReadOnlyMemory<byte> answer) = await new Handshake(stream, security?.Token ?? []).DialAsync(purpose, self, target, deadline.Token).ConfigureAwait(false);

@@ -71,7 +71,8 @@ internal sealed class Handshake(Stream stream, byte[] token)
         (int version, LinkPurpose wanted, LinkOffer offer) = ReadHello(body, remote);
         string? refusal = version != Limits.ProtocolVersion ? $"expected protocol version {Limits.ProtocolVersion}, found {version}: start all nodes from the same build"
             : wanted != purpose ? $"this is a {purpose.ToString().ToLowerInvariant()} port, found a call for {wanted.ToString().ToLowerInvariant()}"
-            : (PeerRole)offer.Target.Role != self ? $"this is a {Certificates.NameOf(self)}, not {offer.Target}"
+            // Nodes of an engine's library are equals: who calls there does not know what the other one is.
+            : purpose != LinkPurpose.Bytes && (PeerRole)offer.Target.Role != self ? $"this is a {Certificates.NameOf(self)}, not {offer.Target}"
             : certified is { } role && role != offer.Role ? $"it calls itself {Certificates.NameOf(offer.Role)}, but its certificate is for a {Certificates.NameOf(role)}"
             : null;
         if (refusal is not null)
@@ -124,9 +125,9 @@ internal sealed class Handshake(Stream stream, byte[] token)
         }
 
         byte purpose = reader.Byte(), role = reader.Byte();
-        if (purpose > (byte)LinkPurpose.Bulk || role > (byte)PeerRole.Client)
+        if (purpose > (byte)LinkPurpose.Bytes || role > (byte)PeerRole.Client)
         {
-            throw new WireException($"expected a purpose up to {(byte)LinkPurpose.Bulk} and a role up to {(byte)PeerRole.Client}, found {purpose} and {role}");
+            throw new WireException($"expected a purpose up to {(byte)LinkPurpose.Bytes} and a role up to {(byte)PeerRole.Client}, found {purpose} and {role}");
         }
 
         int number = reader.Int32();

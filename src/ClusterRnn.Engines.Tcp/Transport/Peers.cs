@@ -28,6 +28,9 @@ public enum LinkPurpose : byte
 
     /// <summary>Blocks.</summary>
     Bulk,
+
+    /// <summary>What an engine's own library sends, whatever it is.</summary>
+    Bytes,
 }
 
 /// <summary>What the dialing end says of itself.</summary>
@@ -134,4 +137,19 @@ public unsafe interface IBulkHandler
     /// <param name="link">The link.</param>
     /// <param name="reason">Why, naming the peer.</param>
     void Closed(BulkLink link, string reason);
+}
+
+/// <summary>Takes what comes over byte links. Called by one thread at a time for each link; must not wait for the peer.</summary>
+internal interface IBytesHandler
+{
+    /// <summary>The link is open; before anything else.</summary>
+    void Opened(ByteLink link);
+
+    /// <summary>A message has arrived; its bytes are the callee's until it returns.</summary>
+    void Received(ByteLink link, ReadOnlySpan<byte> message);
+
+    /// <summary>The link is closed, once and last.</summary>
+    /// <param name="link">The link.</param>
+    /// <param name="reason">Why, naming the peer.</param>
+    void Closed(ByteLink link, string reason);
 }

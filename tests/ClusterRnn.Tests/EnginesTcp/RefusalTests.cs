@@ -28,7 +28,7 @@ public class RefusalTests
             cases.Add(bulk, "drip", "not complete within 0.4 s");
             cases.Add(bulk, "wire version", $"expected wire version {Limits.WireVersion}, found 9");
             cases.Add(bulk, "protocol version", $"expected protocol version {Limits.ProtocolVersion}, found 77");
-            cases.Add(bulk, "bad hello", "expected a purpose up to 1");
+            cases.Add(bulk, "bad hello", "expected a purpose up to 2");
         }
 
         return cases;
