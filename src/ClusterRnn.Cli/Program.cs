@@ -2,7 +2,6 @@
 //     ./clusterrnn --help
 using ClusterRnn.Cli.Commands;
 using ClusterRnn.Cli.Output;
-using ClusterRnn.Node.InProcess;
 
 namespace ClusterRnn.Cli;
 
@@ -16,6 +15,6 @@ public static class Program
         // A prompt, a sample and a table may hold any script; the console's code page must not decide.
         var utf8 = new System.Text.UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
         Console.OutputEncoding = utf8;
-        return new CommandLine(Terminal.Standard(), [new InProcessEngine(), LocalCluster.Engine()]).RunAsync(args);
+        return new CommandLine(Terminal.Standard(), LocalCluster.Engines()).RunAsync(args);
     }
 }

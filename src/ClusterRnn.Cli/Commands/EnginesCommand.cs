@@ -1,5 +1,6 @@
 using System.CommandLine;
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Engines.Akka;
 using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Cli.Commands;
@@ -13,7 +14,10 @@ internal static class EnginesCommand
         command.SetAction(_ => Tables.Write(
             terminal,
             [],
-            [.. engines.Select((e, i) => new[] { e.Name, e.Description, i == 0 ? "the default" : "" })]));
+            [
+                .. engines.Select((e, i) => new[] { e.Name, e.Description, i == 0 ? "the default" : "" }),
+                .. engines.Any(e => e.Name == AkkaBuild.EngineName) ? Array.Empty<string[]>() : [[AkkaBuild.EngineName, AkkaBuild.Description, $"not in this build; {AkkaBuild.HowToBuild}"]],
+            ]));
         return command;
     }
 }

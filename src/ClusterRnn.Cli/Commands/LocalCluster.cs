@@ -1,12 +1,30 @@
 using System.Security.Cryptography;
+using ClusterRnn.Engines.Akka;
 using ClusterRnn.Engines.Tcp;
 using ClusterRnn.Engines.Tcp.Security;
+using ClusterRnn.Node.InProcess;
+using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Cli.Commands;
 
 /// <summary>A cluster of processes on this machine: this program, started several times.</summary>
 internal static class LocalCluster
 {
+    /// <summary>The engines that this build has, the default first.</summary>
+    public static IReadOnlyList<IEngine> Engines() => [.. new IEngine?[] { new InProcessEngine(), Engine(), AkkaEngine() }.OfType<IEngine>()];
+
+    /// <summary>The akka engine that starts its worker nodes itself; null in a build without it.</summary>
+    private static IEngine? AkkaEngine()
+    {
+        string token = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32));
+        return AkkaBuild.Engine(new AkkaEngineOptions
+        {
+            Roles = AkkaRoles.Coordinator | AkkaRoles.Worker | AkkaRoles.Server,
+            Security = NodeSecurity.OfToken(token),
+            Nodes = new LocalNodes(ThisProgram(), token) { WorkerArguments = _ => ["--engine", AkkaBuild.EngineName] },
+        });
+    }
+
     /// <summary>The tcp engine that starts its workers and servers itself.</summary>
     public static TcpEngine Engine()
     {

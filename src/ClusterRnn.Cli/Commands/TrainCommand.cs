@@ -7,6 +7,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using ClusterRnn.Cli.Output;
 using ClusterRnn.Data;
+using ClusterRnn.Engines.Akka;
 using ClusterRnn.Models;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Checkpoints;
@@ -28,7 +29,7 @@ internal static class TrainCommand
         command.Examples.Add(("train configs/quickstart.yaml --engine tcp --workers 3", "The same model from three worker processes."));
         command.Examples.Add(("train configs/char-lm.yaml --init-from runs/books-1 --set model.freeze='[embedding]'", "Fine-tune another run's model, its embedding as it is."));
         command.Examples.Add(("train configs/quickstart.yaml --resume", "Go on where the newest run of this config was stopped."));
-        var engine = new Option<string?>("--engine") { Description = "What runs the job (cluster.engine): in-process, or tcp for worker and server processes. The result is the same.", HelpName = "NAME" };
+        var engine = new Option<string?>("--engine") { Description = "What runs the job (cluster.engine): in-process, tcp for worker and server processes, or akka (`clusterrnn engines`). The result is the same.", HelpName = "NAME" };
         Fill(command, terminal, engine, (_, config) => Choose(engines, config.Cluster.Engine));
         return command;
     }
@@ -116,7 +117,10 @@ internal static class TrainCommand
     /// <summary>The engine of that name, or the first.</summary>
     public static IEngine Choose(IReadOnlyList<IEngine> engines, string? name)
         => (name is null ? engines.FirstOrDefault() : engines.FirstOrDefault(engine => engine.Name == name))
-            ?? throw new UsageException(name is null ? "this build has no engine to train with" : $"this build has no engine '{name}'; `clusterrnn engines` lists those it has");
+            ?? throw new UsageException(
+                name is null ? "this build has no engine to train with"
+                    : name == AkkaBuild.EngineName ? $"the engine '{name}' is not in this build: {AkkaBuild.HowToBuild}"
+                    : $"this build has no engine '{name}'; `clusterrnn engines` lists those it has");
 
     private static async Task<int> RunAsync(Terminal terminal, Func<JobConfig, IEngine> choose, Request request, bool isDryRun, CancellationToken cancellation)
     {
@@ -151,6 +155,12 @@ internal static class TrainCommand
         }
 
         IEngine engine = choose(config);
+        if (await engine.WaitForTurnAsync(terminal.Say, cancellation).ConfigureAwait(false) is { } elsewhere)
+        {
+            terminal.Say($"the job has ended under another coordinator: {elsewhere}");
+            return ExitCode.Success;
+        }
+
         (RunFolder folder, Checkpoint? from) = Place(terminal, request, job);
         cancellation.ThrowIfCancellationRequested();
         if (from is null)

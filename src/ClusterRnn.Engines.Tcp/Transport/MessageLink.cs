@@ -99,7 +99,7 @@ public abstract class MessageLink : Link
                     TakeGoodbye(header.MetaBytes);
                     return;
                 default:
-                    throw new WireException($"a {header.Kind} frame on a link without blocks");
+                    throw new WireException($"a {header.Kind} frame on a control link");
             }
 
             Frames.Consume(header.MetaBytes);

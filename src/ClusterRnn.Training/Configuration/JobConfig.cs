@@ -32,8 +32,8 @@ public sealed record ClusterConfig : IValidatableObject
     public int Servers { get; init; } = 1;
 
     /// <summary>What runs the job: see <c>clusterrnn engines</c>. Null: the default.</summary>
-    [Description("The engine that runs the job: in-process, or tcp for several processes. Default: in-process.")]
-    [RegularExpression("in-process|tcp", ErrorMessage = "in-process or tcp")]
+    [Description("The engine that runs the job: in-process, tcp for several processes, or akka where the build has it. Default: in-process.")]
+    [RegularExpression("in-process|tcp|akka", ErrorMessage = "in-process, tcp or akka")]
     public string? Engine { get; init; }
 
     /// <summary>Copies of each server's range.</summary>

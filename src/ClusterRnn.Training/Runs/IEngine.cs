@@ -109,6 +109,12 @@ public interface IEngine
     /// <summary>The step a run will go on from: that of its checkpoint, or a later one that the engine has kept elsewhere.</summary>
     long FirstStep(EngineRequest request) => request?.ResumeFrom?.Info.Version ?? 0;
 
+    /// <summary>Waits until this process is the one that runs the job; at once where there is no other. Nothing of the run may be opened before.</summary>
+    /// <param name="log">Is told what a person should know while it waits.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <returns>Null when it is this process's turn; why the job has ended when another one has run it to its end.</returns>
+    Task<string?> WaitForTurnAsync(Action<string> log, CancellationToken cancellation) => Task.FromResult<string?>(null);
+
     /// <summary>Runs a job to its end.</summary>
     /// <param name="request">The run.</param>
     /// <param name="cancellation">Ends the run after the step that is under way, with a checkpoint; the task then completes with <see cref="RunEnd.Interrupted"/>.</param>

@@ -1,0 +1,73 @@
+using ClusterRnn.Engines.Tcp.Nodes;
+using ClusterRnn.Engines.Tcp.Transport;
+using ClusterRnn.Protocol;
+
+namespace ClusterRnn.Engines.Akka.Cluster;
+
+/// <summary>Workers and servers as members of an Akka cluster.</summary>
+internal static class AkkaNodes
+{
+    /// <summary>Runs a node without a coordinator of its own until the job ends.</summary>
+    /// <inheritdoc cref="AkkaBuild.RunNodeAsync"/>
+    public static async Task<string> RunAsync(AkkaEngineOptions options, WorkerNodeOptions worker, Action<string> log, CancellationToken drain)
+    {
+        AkkaNode node = await AkkaNode.StartAsync(options, log, drain).ConfigureAwait(false);
+        await using (node.ConfigureAwait(false))
+        {
+            log($"joined the cluster as {HoconText.AddressOf(node.Address)} ({string.Join(", ", HoconText.RolesOf(options.Roles))})");
+            Task<string> own = ServeAsync(
+                node, options, options.Roles.HasFlag(AkkaRoles.Server) ? options.OwnServers : 0, options.Roles.HasFlag(AkkaRoles.Worker) ? worker : null, log, drain);
+            if (await Task.WhenAny(own, node.Removed).ConfigureAwait(false) == node.Removed)
+            {
+                throw new TransportException(await node.Removed.ConfigureAwait(false));
+            }
+
+            return await own.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Runs workers and servers on a node that is a member, until the job ends.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="options">Where servers take blocks, and on what terms.</param>
+    /// <param name="servers">How many servers.</param>
+    /// <param name="worker">How the worker is run; null for none.</param>
+    /// <param name="log">Is told what a person should know.</param>
+    /// <param name="drain">Asks them to finish what they have and leave.</param>
+    /// <returns>Why they ended.</returns>
+    public static async Task<string> ServeAsync(AkkaNode node, AkkaEngineOptions options, int servers, WorkerNodeOptions? worker, Action<string> log, CancellationToken drain)
+    {
+        var running = new List<Task<string>>();
+        for (int i = 0; i < servers; i++)
+        {
+            running.Add(Task.Run(() => ServerAsync(node, options, log, drain), CancellationToken.None));
+        }
+
+        if (worker is not null)
+        {
+            running.Add(Task.Run(() => WorkerAsync(node, options, worker, log, drain), CancellationToken.None));
+        }
+
+        string[] reasons = await Task.WhenAll(running).ConfigureAwait(false);
+        return reasons.Length > 0 ? reasons[^1] : "";
+    }
+
+    private static async Task<string> WorkerAsync(AkkaNode node, AkkaEngineOptions options, WorkerNodeOptions worker, Action<string> log, CancellationToken drain)
+    {
+        using var control = new NodeControl(node, ActorRole.Worker, options.AliveFile, log);
+        await control.OpenAsync("", options.JoinTimeout, drain).ConfigureAwait(false);
+        return await WorkerNode.RunAsync(control, worker, options.Security, options.Transport, log, drain).ConfigureAwait(false);
+    }
+
+    private static async Task<string> ServerAsync(AkkaNode node, AkkaEngineOptions options, Action<string> log, CancellationToken drain)
+    {
+        using var control = new NodeControl(node, ActorRole.Server, options.AliveFile, log);
+        var server = new ServerNodeOptions
+        {
+            Join = node.Address,
+            Listen = options.ListenBulk.WithPort(0),
+            Advertise = options.Advertise is { } host ? new HostPort(host, 0) : null,
+        };
+        return await ServerNode.RunAsync(
+            control, address => control.OpenAsync(address, options.JoinTimeout, drain), server, options.Security, options.Transport, log, drain).ConfigureAwait(false);
+    }
+}

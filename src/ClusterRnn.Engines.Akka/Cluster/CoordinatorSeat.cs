@@ -1,0 +1,221 @@
+// The cluster's singleton. Whose node holds it may coordinate; everybody else finds the coordinator through it. It knows which
+// actor lives on which node, passes messages on, and turns Akka's word about nodes into the protocol's about actors.
+using System.Collections.Concurrent;
+using Akka.Actor;
+using Akka.Cluster;
+using ClusterRnn.Engines.Akka.Membership;
+using ClusterRnn.Engines.Akka.Messages;
+using ClusterRnn.Engines.Tcp.Nodes;
+using ClusterRnn.Engines.Tcp.Transport;
+using ClusterRnn.Protocol;
+using ClusterRnn.Protocol.Messages;
+
+namespace ClusterRnn.Engines.Akka.Cluster;
+
+/// <summary>Is told whether this node holds the singleton.</summary>
+internal interface ISeatHolder
+{
+    /// <summary>The singleton is here.</summary>
+    void TakeSeat(IActorRef seat);
+
+    /// <summary>It is not any more.</summary>
+    void LoseSeat();
+
+    /// <summary>Tells a person.</summary>
+    void Note(string text);
+}
+
+/// <summary>The coordinator's end of all control messages, behind the singleton.</summary>
+internal sealed class SeatSession(IActorRef seat, HostPort address, ControlTerms terms) : ICoordinatorControl
+{
+    private const int PartBytes = 64 << 10;
+
+    private readonly ConcurrentDictionary<ActorId, SeatedNode> _nodes = [];
+
+    /// <summary>On what terms nodes join.</summary>
+    public ControlTerms Terms => terms;
+
+    /// <summary>Who is connected.</summary>
+    public ConcurrentDictionary<ActorId, SeatedNode> Nodes => _nodes;
+
+    /// <summary>The offer in parts.</summary>
+    public IReadOnlyList<byte[]> Offer { get; private set; } = [];
+
+    /// <inheritdoc/>
+    public Task<HostPort> OpenAsync(byte[] offer)
+    {
+        Offer = [.. offer.Chunk(PartBytes)];
+        seat.Tell(new CoordinatorSeat.Open(this), ActorRefs.NoSender);
+        return Task.FromResult(address);
+    }
+
+    /// <inheritdoc/>
+    public int Count(ActorRole role) => _nodes.Keys.Count(actor => actor.Role == role);
+
+    /// <inheritdoc/>
+    public string? BulkAddressOf(ActorId server) => _nodes.TryGetValue(server, out SeatedNode? node) ? node.Bulk : null;
+
+    /// <inheritdoc/>
+    public void Send(ActorId from, ActorId to, Message message)
+    {
+        if (_nodes.TryGetValue(to, out SeatedNode? node))
+        {
+            node.Gate.Tell(Carried.Of(from, to, message), seat);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Close(string reason) => seat.Tell(new CoordinatorSeat.Close(this, reason), ActorRefs.NoSender);
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        Close("the coordinator ends");
+        return ValueTask.CompletedTask;
+    }
+}
+
+/// <summary>A worker or server that has joined.</summary>
+/// <param name="Gate">Its end.</param>
+/// <param name="Bulk">Where it takes blocks, or empty.</param>
+internal sealed record SeatedNode(IActorRef Gate, string Bulk);
+
+/// <summary>The singleton.</summary>
+internal sealed class CoordinatorSeat : UntypedActor
+{
+    private readonly ISeatHolder _holder;
+    private readonly global::Akka.Cluster.Cluster _cluster = global::Akka.Cluster.Cluster.Get(Context.System);
+    private readonly int[] _next = new int[3]; // by role
+    private SeatSession? _session;
+
+    public CoordinatorSeat(ISeatHolder holder) => _holder = holder;
+
+    /// <inheritdoc/>
+    protected override void PreStart()
+    {
+        _cluster.Subscribe(
+            Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.IReachabilityEvent));
+        _holder.TakeSeat(Self);
+    }
+
+    /// <inheritdoc/>
+    protected override void PostStop()
+    {
+        _cluster.Unsubscribe(Self);
+        _holder.LoseSeat();
+    }
+
+    /// <inheritdoc/>
+    protected override void OnReceive(object message)
+    {
+        switch (message)
+        {
+            case Open open:
+                _session = open.Session;
+                Array.Fill(_next, open.Session.Terms.FirstNumber);
+                break;
+            case Close close when _session == close.Session:
+                foreach (SeatedNode node in close.Session.Nodes.Values)
+                {
+                    node.Gate.Tell(new CoordinatorLeaves(close.Reason), Self);
+                }
+
+                _session = null;
+                break;
+            case JoinJob join when _session is { } session:
+                Join(session, join);
+                break;
+            case Carried carried when _session is { } session && session.Nodes.TryGetValue(carried.From, out SeatedNode? node) && node.Gate.Equals(Sender):
+                session.Terms.Received(carried.From, Checked.Of(carried));
+                break;
+            case Terminated terminated when _session is { } session:
+                Gone(session, terminated.ActorRef, $"{terminated.ActorRef.Path.Address} has ended");
+                break;
+            case ClusterEvent.UnreachableMember unreachable:
+                Changed(MemberChange.Unreachable, unreachable.Member);
+                break;
+            case ClusterEvent.ReachableMember reachable:
+                Changed(MemberChange.Reachable, reachable.Member);
+                break;
+            case ClusterEvent.MemberDowned downed:
+                Changed(MemberChange.Downed, downed.Member);
+                break;
+            case ClusterEvent.MemberRemoved removed:
+                Changed(removed.PreviousStatus == MemberStatus.Down ? MemberChange.RemovedAfterCrash : MemberChange.RemovedAfterLeaving, removed.Member);
+                break;
+        }
+    }
+
+    private void Join(SeatSession session, JoinJob join)
+    {
+        string? refusal = join.JobId.Length > 0 && join.JobId != session.Terms.JobId ? $"this coordinator runs job {session.Terms.JobId}, the node belongs to job {join.JobId}"
+            : join.Actor.Role is not (ActorRole.Worker or ActorRole.Server) ? "a coordinator does not join another one"
+            : join.Actor.Role == ActorRole.Server && join.Bulk.Length == 0 ? "a server must say where it takes blocks"
+            : null;
+        if (refusal is not null)
+        {
+            Sender.Tell(new JoinRefused(refusal), Self);
+            return;
+        }
+
+        IActorRef gate = Sender;
+        ActorId actor = session.Nodes.FirstOrDefault(node => node.Value.Gate.Equals(gate)).Key; // it asks again: the answer is on its way
+        bool isKnown = session.Nodes.TryGetValue(actor, out SeatedNode? known) && known.Gate.Equals(gate);
+        if (!isKnown)
+        {
+            int role = (int)join.Actor.Role;
+            int number = join.Actor.Number >= 0 ? join.Actor.Number : _next[role];
+            _next[role] = Math.Max(_next[role], number + 1);
+            actor = new ActorId(join.Actor.Role, number);
+            session.Nodes[actor] = new SeatedNode(gate, join.Bulk);
+            Context.Watch(gate);
+        }
+
+        for (int part = 0; part < session.Offer.Count; part++)
+        {
+            gate.Tell(new JobOfferPart(actor.Number, part, session.Offer.Count, session.Offer[part]), Self);
+        }
+
+        var book = new AddressBook([.. session.Nodes.Where(node => node.Key.Role == ActorRole.Server).OrderBy(node => node.Key).Select(node => new PeerAddress(node.Key, node.Value.Bulk))]);
+        foreach ((ActorId other, SeatedNode node) in session.Nodes)
+        {
+            if (other == actor || actor.Role == ActorRole.Server)
+            {
+                node.Gate.Tell(Carried.Of(ActorId.Coordinator, other, book), Self);
+            }
+        }
+    }
+
+    private void Changed(MemberChange change, Member member)
+    {
+        bool isLeaving = _cluster.SelfMember.Status is MemberStatus.Leaving or MemberStatus.Exiting or MemberStatus.Down or MemberStatus.Removed;
+        MemberConsequence consequence = MemberChanges.Of(change, member.Address.ToString(), isLeaving);
+        if (consequence.Warns)
+        {
+            _holder.Note(consequence.Reason);
+        }
+
+        if (consequence.Ends && _session is { } session)
+        {
+            foreach (SeatedNode node in session.Nodes.Values.Where(node => node.Gate.Path.Address.Equals(member.Address)).ToArray())
+            {
+                Gone(session, node.Gate, consequence.Reason);
+            }
+        }
+    }
+
+    private static void Gone(SeatSession session, IActorRef gate, string reason)
+    {
+        foreach ((ActorId actor, SeatedNode node) in session.Nodes.Where(node => node.Value.Gate.Equals(gate)).ToArray())
+        {
+            session.Nodes.TryRemove(actor, out _);
+            session.Terms.Received(ActorId.Coordinator, new ActorDown(actor, reason));
+        }
+    }
+
+    /// <summary>A coordinator begins.</summary>
+    internal sealed record Open(SeatSession Session) : INoSerializationVerificationNeeded;
+
+    /// <summary>It ends.</summary>
+    internal sealed record Close(SeatSession Session, string Reason) : INoSerializationVerificationNeeded;
+}
