@@ -123,6 +123,11 @@ case "${1:-}" in
         shift
         if [ "$role" = server ]; then
             set -- --advertise "$(hostname)" "$@"
+        else
+            # With tcp nobody calls a worker; with akka its node is called by the others.
+            case " $* " in
+                *" --engine akka "*) set -- --listen 0.0.0.0:0 --advertise "$(hostname)" "$@" ;;
+            esac
         fi
         exec $program "$role" "$@"
         ;;

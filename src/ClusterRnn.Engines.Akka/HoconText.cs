@@ -44,6 +44,8 @@ internal static class HoconText
               remote {
                 enabled-transports = ["akka.remote.clusterrnn"]
                 log-remote-lifecycle-events = off
+                # A node that is not there yet is called again soon.
+                retry-gate-closed-for = 500ms
                 clusterrnn {
                   transport-class = "ClusterRnn.Engines.Akka.Cluster.LinkTransport, ClusterRnn.Engines.Akka"
                   applied-adapters = []
@@ -69,6 +71,8 @@ internal static class HoconText
                 split-brain-resolver {
                   active-strategy = keep-majority
                   stable-after = {{Milliseconds(options.StableAfter)}}
+                  # Workers and servers may die by the dozen; who counts is who can coordinate.
+                  keep-majority.role = {{CoordinatorRole}}
                 }
                 singleton { hand-over-retry-interval = 200ms }
                 singleton-proxy { singleton-identification-interval = 200ms, buffer-size = 0 }

@@ -41,7 +41,7 @@ internal sealed class AkkaEngine(AkkaEngineOptions options) : IEngine, IAsyncDis
     {
         _log = log;
         AkkaNode node = _node ??= await AkkaNode.StartAsync(options, text => _log(text), cancellation).ConfigureAwait(false);
-        log($"joined the cluster as {HoconText.AddressOf(node.Address)} ({string.Join(", ", HoconText.RolesOf(options.Roles))})");
+        log($"this node is {HoconText.AddressOf(node.Address)} in its cluster ({string.Join(", ", HoconText.RolesOf(options.Roles))})");
         if (options.Nodes is null)
         {
             // A node that does several things begins with all of them; where this process starts the others it knows how many later.

@@ -17,6 +17,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
 {
     private const string SingletonName = "coordinator";
     private const string StandbyName = "standby";
+    private const string TakenOut = "this node was taken out of the cluster: it was on the smaller side of a split, or silent for too long";
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(2);
 
@@ -92,7 +93,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
     {
         if (!_isLeaving)
         {
-            _removed.TrySetResult("the coordinator's seat has moved to another node");
+            _removed.TrySetResult(_cluster.SelfMember.Status is MemberStatus.Down or MemberStatus.Removed ? TakenOut : "the coordinator's seat has moved to another node");
         }
     }
 
@@ -141,8 +142,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
         {
             if (!_isLeaving)
             {
-                _removed.TrySetResult(
-                    "this node was taken out of the cluster: it was on the smaller side of a split, or silent for too long. Start it again and it joins anew.");
+                _removed.TrySetResult(TakenOut);
             }
         });
         System.ActorOf(Props.CreateBy(new StandbyProducer(this)), StandbyName);

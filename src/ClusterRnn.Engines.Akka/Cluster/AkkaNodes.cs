@@ -11,18 +11,24 @@ internal static class AkkaNodes
     /// <inheritdoc cref="AkkaBuild.RunNodeAsync"/>
     public static async Task<string> RunAsync(AkkaEngineOptions options, WorkerNodeOptions worker, Action<string> log, CancellationToken drain)
     {
-        AkkaNode node = await AkkaNode.StartAsync(options, log, drain).ConfigureAwait(false);
-        await using (node.ConfigureAwait(false))
+        while (true)
         {
-            log($"joined the cluster as {HoconText.AddressOf(node.Address)} ({string.Join(", ", HoconText.RolesOf(options.Roles))})");
-            Task<string> own = ServeAsync(
-                node, options, options.Roles.HasFlag(AkkaRoles.Server) ? options.OwnServers : 0, options.Roles.HasFlag(AkkaRoles.Worker) ? worker : null, log, drain);
-            if (await Task.WhenAny(own, node.Removed).ConfigureAwait(false) == node.Removed)
+            AkkaNode node = await AkkaNode.StartAsync(options, log, drain).ConfigureAwait(false);
+            await using (node.ConfigureAwait(false))
             {
-                throw new TransportException(await node.Removed.ConfigureAwait(false));
-            }
+                log($"this node is {HoconText.AddressOf(node.Address)} in its cluster ({string.Join(", ", HoconText.RolesOf(options.Roles))})");
+                using var removed = CancellationTokenSource.CreateLinkedTokenSource(drain);
+                Task<string> own = ServeAsync(
+                    node, options, options.Roles.HasFlag(AkkaRoles.Server) ? options.OwnServers : 0, options.Roles.HasFlag(AkkaRoles.Worker) ? worker : null, log, removed.Token);
+                if (await Task.WhenAny(own, node.Removed).ConfigureAwait(false) == own)
+                {
+                    return await own.ConfigureAwait(false);
+                }
 
-            return await own.ConfigureAwait(false);
+                // What it held counts for nothing any more: it comes back as a new node, with new numbers.
+                log(await node.Removed.ConfigureAwait(false));
+                await removed.CancelAsync().ConfigureAwait(false);
+            }
         }
     }
 

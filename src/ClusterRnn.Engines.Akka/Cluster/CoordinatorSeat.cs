@@ -3,6 +3,7 @@
 using System.Collections.Concurrent;
 using Akka.Actor;
 using Akka.Cluster;
+using Akka.Remote;
 using ClusterRnn.Engines.Akka.Membership;
 using ClusterRnn.Engines.Akka.Messages;
 using ClusterRnn.Engines.Tcp.Nodes;
@@ -81,8 +82,12 @@ internal sealed class SeatSession(IActorRef seat, HostPort address, ControlTerms
 internal sealed record SeatedNode(IActorRef Gate, string Bulk);
 
 /// <summary>The singleton.</summary>
-internal sealed class CoordinatorSeat : UntypedActor
+internal sealed class CoordinatorSeat : UntypedActor, IWithTimers
 {
+    private static readonly TimeSpan s_askAfter = TimeSpan.FromMilliseconds(700); // an association that broke is not tried again at once
+    private static readonly TimeSpan s_answerWithin = TimeSpan.FromMilliseconds(800);
+
+    private readonly HashSet<IActorRef> _silent = []; // whose connection broke and who has not answered since
     private readonly ISeatHolder _holder;
     private readonly global::Akka.Cluster.Cluster _cluster = global::Akka.Cluster.Cluster.Get(Context.System);
     private readonly int[] _next = new int[3]; // by role
@@ -91,10 +96,14 @@ internal sealed class CoordinatorSeat : UntypedActor
     public CoordinatorSeat(ISeatHolder holder) => _holder = holder;
 
     /// <inheritdoc/>
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    /// <inheritdoc/>
     protected override void PreStart()
     {
         _cluster.Subscribe(
             Self, ClusterEvent.SubscriptionInitialStateMode.InitialStateAsEvents, typeof(ClusterEvent.IMemberEvent), typeof(ClusterEvent.IReachabilityEvent));
+        Context.System.EventStream.Subscribe(Self, typeof(DisassociatedEvent));
         _holder.TakeSeat(Self);
     }
 
@@ -102,6 +111,7 @@ internal sealed class CoordinatorSeat : UntypedActor
     protected override void PostStop()
     {
         _cluster.Unsubscribe(Self);
+        Context.System.EventStream.Unsubscribe(Self);
         _holder.LoseSeat();
     }
 
@@ -130,6 +140,26 @@ internal sealed class CoordinatorSeat : UntypedActor
                 break;
             case Terminated terminated when _session is { } session:
                 Gone(session, terminated.ActorRef, $"{terminated.ActorRef.Path.Address} has ended");
+                break;
+            case DisassociatedEvent broken when _session is { } session:
+                foreach (SeatedNode node in session.Nodes.Values.Where(node => node.Gate.Path.Address.Equals(broken.RemoteAddress)))
+                {
+                    _silent.Add(node.Gate);
+                    Timers.StartSingleTimer(node.Gate, new Ask(node.Gate), s_askAfter);
+                }
+
+                break;
+            case Ask ask when _silent.Contains(ask.Gate):
+                ask.Gate.Tell(new Identify(null), Self);
+                Timers.StartSingleTimer(ask.Gate, new Overdue(ask.Gate), s_answerWithin);
+                break;
+            case ActorIdentity { Subject: { } answering }:
+                _silent.Remove(answering);
+                break;
+            case Overdue overdue when _silent.Remove(overdue.Gate) && _session is { } session:
+                // A process that died: the failure detector and the resolver take seconds to say so.
+                Gone(session, overdue.Gate, $"the connection to {overdue.Gate.Path.Address} broke, and it does not answer");
+                overdue.Gate.Tell(new CoordinatorLeaves("its connection broke, and it did not answer in time; it may join again"), Self);
                 break;
             case ClusterEvent.UnreachableMember unreachable:
                 Changed(MemberChange.Unreachable, unreachable.Member);
@@ -215,6 +245,10 @@ internal sealed class CoordinatorSeat : UntypedActor
 
     /// <summary>A coordinator begins.</summary>
     internal sealed record Open(SeatSession Session) : INoSerializationVerificationNeeded;
+
+    private sealed record Ask(IActorRef Gate) : INoSerializationVerificationNeeded;
+
+    private sealed record Overdue(IActorRef Gate) : INoSerializationVerificationNeeded;
 
     /// <summary>It ends.</summary>
     internal sealed record Close(SeatSession Session, string Reason) : INoSerializationVerificationNeeded;

@@ -86,7 +86,7 @@ internal sealed class RunningCluster : IAsyncDisposable
     public async Task StartCoordinatorAsync(bool isFirst = false)
     {
         Coordinator = await ProgramUnderTest.StartAsync(
-            _job.CoordinatorArguments(Folder, ["--listen", Address, .. _more]), _environment, belongsToAnother: !isFirst);
+            _job.CoordinatorArguments(Folder, ["--engine", EngineUnderTest.Name, "--listen", Address, .. _more]), _environment, belongsToAnother: !isFirst);
         _nodes.Add(Coordinator);
     }
 
@@ -95,7 +95,7 @@ internal sealed class RunningCluster : IAsyncDisposable
     {
         // Each computation lasts a little longer, so that there is a middle to be hit.
         string[] delay = more.Contains("--delay") ? [] : ["--delay", "0.01"];
-        RunningProgram worker = await ProgramUnderTest.StartAsync(["worker", .. Joining(more), .. delay, .. more], _environment, belongsToAnother: true);
+        RunningProgram worker = await ProgramUnderTest.StartAsync(["worker", "--engine", EngineUnderTest.Name, .. Joining(more), .. delay, .. more], _environment, belongsToAnother: true);
         _nodes.Add(worker);
         Workers.Add(worker);
         return worker;
@@ -104,7 +104,7 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <summary>Starts a server.</summary>
     public async Task<RunningProgram> AddServerAsync(params string[] more)
     {
-        RunningProgram server = await ProgramUnderTest.StartAsync(["server", .. Joining(more), .. more], _environment, belongsToAnother: true);
+        RunningProgram server = await ProgramUnderTest.StartAsync(["server", "--engine", EngineUnderTest.Name, .. Joining(more), .. more], _environment, belongsToAnother: true);
         _nodes.Add(server);
         Servers.Add(server);
         return server;
