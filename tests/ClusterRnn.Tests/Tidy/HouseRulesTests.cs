@@ -104,7 +104,7 @@ public partial class HouseRulesTests
     public void Packages_have_exact_versions_in_one_place()
     {
         XDocument central = XDocument.Load(Path.Combine(Repository.Root, "Directory.Packages.props"));
-        Dictionary<string, string> named = central.Descendants().Where(e => e.Parent!.Name == "PropertyGroup").ToDictionary(e => $"$({e.Name})", e => e.Value);
+        Dictionary<string, string> named = central.Descendants("PropertyGroup").Elements().ToDictionary(e => $"$({e.Name})", e => e.Value);
         Assert.All(
             central.Descendants("PackageVersion").Select(p => (string)p.Attribute("Version")!), version => Assert.Matches(@"^\d+(\.\d+)+$", named.GetValueOrDefault(version, version)));
         foreach (string file in SourceText.Files.Where(f => f.EndsWith(".csproj", StringComparison.Ordinal)))
