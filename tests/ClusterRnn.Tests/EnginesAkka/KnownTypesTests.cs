@@ -25,7 +25,7 @@ public class KnownTypesTests
     public void Whatever_a_known_type_consists_of_is_known()
     {
         var missing = new SortedSet<string>(StringComparer.Ordinal);
-        foreach (Type type in KnownTypes.All.Where(type => !type.IsEnum ))
+        foreach (Type type in KnownTypes.All.Where(type => !type.IsEnum))
         {
             foreach (Type part in type.IsArray ? [type.GetElementType()!] : FieldsOf(type))
             {
