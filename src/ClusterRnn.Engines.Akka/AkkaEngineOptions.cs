@@ -56,8 +56,11 @@ public sealed record AkkaEngineOptions
     /// <summary>How long the cluster is waited for.</summary>
     public TimeSpan JoinTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>Certificate and token, for Akka's remoting and for blocks alike.</summary>
+    /// <summary>Certificate and token, for Akka's remoting and for a coordinator's blocks.</summary>
     public required NodeSecurity Security { get; init; }
+
+    /// <summary>The same for a role whose blocks are exchanged; null where <see cref="Security"/> serves all of them.</summary>
+    public Func<PeerRole, NodeSecurity>? SecurityByRole { get; init; }
 
     /// <summary>The least blocks of a part of a gradient that travels while the backward pass goes on; 0 sends each gradient at its end.</summary>
     public int LeastSegmentBlocks { get; init; } = ProtocolJob.WorthwhileSegmentBlocks;

@@ -251,6 +251,7 @@ internal static class NodeCommands
                 ? [.. text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(seed => AddressOf("--seed-nodes", seed))]
                 : usualSeeds,
             Security = SecurityOf(parsed.GetValue(certs), AkkaBuild.IdentityOf(does)),
+            SecurityByRole = role => SecurityOf(parsed.GetValue(certs), role),
             AliveFile = parsed.GetValue(alive),
             JoinTimeout = TimeSpan.FromSeconds(patience),
         };

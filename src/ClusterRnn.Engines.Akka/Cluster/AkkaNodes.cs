@@ -1,4 +1,5 @@
 using ClusterRnn.Engines.Tcp.Nodes;
+using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Protocol;
 
@@ -61,7 +62,7 @@ internal static class AkkaNodes
     {
         using var control = new NodeControl(node, ActorRole.Worker, options.AliveFile, log);
         await control.OpenAsync("", options.JoinTimeout, drain).ConfigureAwait(false);
-        return await WorkerNode.RunAsync(control, worker, options.Security, options.Transport, log, drain).ConfigureAwait(false);
+        return await WorkerNode.RunAsync(control, worker, SecurityOf(options, PeerRole.Worker), options.Transport, log, drain).ConfigureAwait(false);
     }
 
     private static async Task<string> ServerAsync(AkkaNode node, AkkaEngineOptions options, Action<string> log, CancellationToken drain)
@@ -74,6 +75,8 @@ internal static class AkkaNodes
             Advertise = options.Advertise is { } host ? new HostPort(host, 0) : null,
         };
         return await ServerNode.RunAsync(
-            control, address => control.OpenAsync(address, options.JoinTimeout, drain), server, options.Security, options.Transport, log, drain).ConfigureAwait(false);
+            control, address => control.OpenAsync(address, options.JoinTimeout, drain), server, SecurityOf(options, PeerRole.Server), options.Transport, log, drain).ConfigureAwait(false);
     }
+
+    private static NodeSecurity SecurityOf(AkkaEngineOptions options, PeerRole role) => options.SecurityByRole?.Invoke(role) ?? options.Security;
 }
