@@ -29,7 +29,8 @@ public sealed class ClusterTests(ITestOutputHelper output)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs /proc");
         string folder = TemporaryFolders.NewRun("local");
-        string[] cluster = Job.ClusteredForLong.Arguments(folder, "--engine", EngineUnderTest.Name, "--workers", "2", "--servers", "1");
+        Job job = EngineUnderTest.Name == EngineUnderTest.Tcp ? Job.ClusteredForLong : Job.ClusteredForVeryLong;
+        string[] cluster = job.Arguments(folder, "--engine", EngineUnderTest.Name, "--workers", "2", "--servers", "1");
         int[] nodes;
         await using (RunningProgram program = await ProgramUnderTest.StartAsync(cluster))
         {
@@ -48,17 +49,18 @@ public sealed class ClusterTests(ITestOutputHelper output)
             Assert.True(Environment.TickCount64 < until, "nodes outlived the process that started them");
         }
 
-        (FinishedRun run, _) = await Job.ClusteredForLong.ResumeAsync(folder, "--engine", EngineUnderTest.Name, "--workers", "2", "--servers", "1");
-        Assert.Equal((await Job.ClusteredForLong.UndisturbedAsync()).Answer, run.Answer);
+        (FinishedRun run, _) = await job.ResumeAsync(folder, "--engine", EngineUnderTest.Name, "--workers", "2", "--servers", "1");
+        Assert.Equal((await job.UndisturbedAsync()).Answer, run.Answer);
     }
 
     [Fact]
     public async Task AWorkerIsKilledInTheMiddleOfAStep()
     {
-        await using RunningCluster cluster = await RunningCluster.StartAsync(Job.Clustered, workers: 2, servers: 1);
+        Job job = EngineUnderTest.Name == EngineUnderTest.Tcp ? Job.Clustered : Job.ClusteredForLong;
+        await using RunningCluster cluster = await RunningCluster.StartAsync(job, workers: 2, servers: 1);
         await cluster.StepsAsync(20);
         cluster.Workers[0].Kill();
-        FinishedRun run = await ExpectTheAnswer(cluster);
+        FinishedRun run = await ExpectTheAnswer(cluster, job);
         Assert.Equal(1, run.Counter("workersLost"));
         Assert.InRange(run.Number("recomputedShards"), 0, Shards + run.Counter("speculativeShards"));
     }
