@@ -6,24 +6,11 @@
 Made as make_golden.py makes its own (PyTorch 1.13, one thread, float64, 9 digits): a model in our configuration's words,
 its parameters under the names our layout gives them, a batch, and what PyTorch makes of it.
 """
-import json
-import os
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def numbers(tensor):
-    return [float("%.9g" % value) for value in tensor.detach().reshape(-1).tolist()]
-
-
-def named(tensors):
-    return {name: {"shape": list(t.shape), "values": numbers(t)} for name, t in tensors.items()}
+from golden import named, numbers, write
 
 
 def case(seed, layers, time=5, rows=4, width=6, outputs=3, lengths=None):
@@ -159,8 +146,4 @@ cases = {
     "layer-norm": case(800, layer_norm(6)),
     "layer-norm-ragged": case(801, layer_norm(6), lengths=[5, 1, 3, 0]),
 }
-path = os.path.join(HERE, "attention.json")
-with open(path, "w", newline="\n") as file:
-    json.dump(cases, file, separators=(",", ":"))
-    file.write("\n")
-print(f"attention.json: {os.path.getsize(path)} bytes")
+write("attention.json", cases)

@@ -7,24 +7,11 @@ Made as make_golden.py makes its own (PyTorch 1.13, one thread, float64, 9 digit
 its parameters under the names our layout gives them, a batch, and what PyTorch makes of it. Each row goes through PyTorch
 by itself, with its own length: nothing is padded but by the layers.
 """
-import json
-import os
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def numbers(tensor):
-    return [float("%.9g" % value) for value in tensor.detach().reshape(-1).tolist()]
-
-
-def named(tensors):
-    return {name: {"shape": list(t.shape), "values": numbers(t)} for name, t in tensors.items()}
+from golden import named, numbers, write
 
 
 class Convolution1d(nn.Conv1d):
@@ -166,8 +153,4 @@ cases = {
     "convolution2d-valid-lstm-ragged": case(907, lambda: [Convolution2d(1, 3, 2, 3, 1, 2, "valid", torch.tanh), Convolution2d(3, 2, 2, 1, 1, 1, "valid"), Lstm(6, 4), Dense(4, 2, True)], width=7, lengths=RAGGED),
     "convolution2d-stride-ragged": case(908, lambda: [Convolution2d(1, 3, 3, 5, 2, 3, "same", torch.sigmoid), MaxPooling(3, 1, 2), GlobalPooling("mean"), Dense(3, 2, True)], width=7, lengths=[7, 1, 5, 2]),
 }
-path = os.path.join(HERE, "convolution.json")
-with open(path, "w", newline="\n") as file:
-    json.dump(cases, file, separators=(",", ":"))
-    file.write("\n")
-print(f"convolution.json: {os.path.getsize(path)} bytes")
+write("convolution.json", cases)

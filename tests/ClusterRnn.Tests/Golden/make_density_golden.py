@@ -6,24 +6,12 @@
 Made as make_golden.py makes its own (PyTorch 1.13, one thread, float64, 9 digits): nn.GaussianNLLLoss(full=True) of a mean and
 a variance, and a mixture of Gaussians written out with logsumexp, each after a tanh layer and a linear one.
 """
-import json
 import math
-import os
 
 import torch
 from torch import nn
 
-torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def numbers(tensor):
-    return [float("%.9g" % value) for value in tensor.detach().reshape(-1).tolist()]
-
-
-def named(tensors):
-    return {name: {"shape": list(t.shape), "values": numbers(t)} for name, t in tensors.items()}
+from golden import named, numbers, write
 
 
 def gaussian(out, target, components):
@@ -72,8 +60,4 @@ cases = {
     "mixture-ragged": case(953, mixture, "gaussian-mixture", 2, components=3, lengths=[2, 5, 3]),
     "mixture-far": case(954, mixture, "gaussian-mixture", 1, components=2, scale=6.0),
 }
-path = os.path.join(HERE, "density.json")
-with open(path, "w", newline="\n") as file:
-    json.dump(cases, file, separators=(",", ":"))
-    file.write("\n")
-print(f"density.json: {os.path.getsize(path)} bytes")
+write("density.json", cases)

@@ -10,24 +10,11 @@ parameters under the names our layout gives them, a batch, and what PyTorch make
 written out below and differentiated by autograd. training.json holds the losses of 50 steps with Adam, clipping and
 carried state.
 """
-import json
-import os
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def numbers(tensor):
-    return [float("%.9g" % value) for value in tensor.detach().reshape(-1).tolist()]
-
-
-def named(tensors):
-    return {name: {"shape": list(t.shape), "values": numbers(t)} for name, t in tensors.items()}
+from golden import named, numbers, write
 
 
 class Cell(nn.Module):
@@ -333,14 +320,6 @@ def training(kind, seed, steps=50, time=12, rows=6, vocabulary=11, width=8, hidd
         "steps": steps, "time": time, "rows": rows, "vocabulary": vocabulary, "learningRate": rate, "clipNorm": clip,
         "stream": stream.reshape(-1).tolist(), "parameters": start, "losses": losses, "gradientNorms": norms,
     }
-
-
-def write(name, value):
-    path = os.path.join(HERE, name)
-    with open(path, "w", newline="\n") as file:
-        json.dump(value, file, separators=(",", ":"))
-        file.write("\n")
-    print(f"{name}: {os.path.getsize(path)} bytes")
 
 
 cases = {}

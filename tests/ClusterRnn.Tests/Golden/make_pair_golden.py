@@ -7,28 +7,17 @@ Made as make_golden.py makes its own (PyTorch 1.13, one thread, float64, 9 digit
 packed sources, the decoder by hand (bridges, scores, masks, joined states). Transformers: nn.TransformerEncoderLayer and
 nn.TransformerDecoderLayer; nn.MultiheadAttention's in_proj_weight lies in q_proj and kv_proj in our layout.
 """
-import json
-import os
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)
-HERE = os.path.dirname(os.path.abspath(__file__))
+from golden import named, numbers, write
+
+
 TIME, ROWS, SOURCES, TARGETS = 6, 4, 11, 9
 LENGTHS, TARGET_LENGTHS = [4, 6, 1, 5], [5, 2, 6, 3]
 BEGINNING = 1
-
-
-def numbers(tensor):
-    return [float("%.9g" % value) for value in tensor.detach().reshape(-1).tolist()]
-
-
-def named(tensors):
-    return {name: {"shape": list(t.shape), "values": numbers(t)} for name, t in tensors.items()}
 
 
 def case(seed, build):
@@ -181,8 +170,4 @@ cases = {
     "pair-transformer-pre": case(904, transformer(6, 2, 9, True, "gelu", 2)),
     "pair-transformer-post": case(905, transformer(6, 3, 17, False, "relu", 1)),
 }
-path = os.path.join(HERE, "pairs.json")
-with open(path, "w", newline="\n") as file:
-    json.dump(cases, file, separators=(",", ":"))
-    file.write("\n")
-print(f"pairs.json: {os.path.getsize(path)} bytes")
+write("pairs.json", cases)
