@@ -34,7 +34,7 @@ public sealed class SimulatorHost : IExperimentHost
     public string Name => "simulator";
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> WhatItCannot(Scenario scenario) => [];
+    public string? WhyNot(FaultConfig fault) => null;
 
     /// <inheritdoc/>
     public Task<RunRecord> RunAsync(ExperimentRun run, Action<string> said, CancellationToken cancellation)

@@ -70,15 +70,29 @@ internal static class ExperimentCommand
         return command;
     }
 
+    private static void RefuseWhatCannotBeDone(IExperimentHost host, Scenario scenario, string file)
+    {
+        var reasons = scenario.Faults.Select((fault, index) => (fault, index, why: host.WhyNot(fault)))
+            .Where(refused => refused.why is not null)
+            .Select(refused => $"faults[{refused.index}], {refused.fault.Kind}: {refused.why}")
+            .ToList();
+        if (reasons.Count == 0 && host.WhatIsMissing() is { } missing)
+        {
+            reasons.Add(missing);
+        }
+
+        if (reasons.Count > 0)
+        {
+            throw new UsageException($"{file} can't be run on {host.Name}:\n  " + string.Join("\n  ", reasons));
+        }
+    }
+
     private static async Task<int> RunAsync(Terminal terminal, IExperimentHost host, Request request, bool isDryRun, CancellationToken cancellation)
     {
         BoundConfig<Scenario> bound = Scenario.Load(request.File, request.Assignments);
         Scenario scenario = bound.Value;
         ResolvedJob job = Open(bound, request.File);
-        if (host.WhatItCannot(scenario) is { Count: > 0 } reasons)
-        {
-            throw new UsageException($"{request.File} can't be run on {host.Name}:\n  " + string.Join("\n  ", reasons));
-        }
+        RefuseWhatCannotBeDone(host, scenario, request.File);
 
         if (isDryRun)
         {

@@ -19,32 +19,16 @@ public sealed class ContainerHost(string image = ContainerHost.DefaultImage) : I
     public string Name => HostName;
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> WhatItCannot(Scenario scenario)
+    public string? WhyNot(FaultConfig fault) => fault switch
     {
-        ArgumentNullException.ThrowIfNull(scenario);
-        var reasons = new List<string>();
-        for (int i = 0; i < scenario.Faults.Count; i++)
-        {
-            string? why = scenario.Faults[i] switch
-            {
-                NanFault or WrongBitsFault => "the program has no switch that makes a worker compute nonsense; run it with --on simulator",
-                CorruptFault => "links between containers are encrypted, and a flipped bit would only break the encryption; run it with --on processes or --on simulator",
-                DiskFullFault when !ProcessHost.CanMount() => "filling a disk needs to mount a small file system: Linux, as root. Without that run it with --on simulator",
-                _ => null,
-            };
-            if (why is not null)
-            {
-                reasons.Add($"faults[{i}], {scenario.Faults[i].Kind}: {why}");
-            }
-        }
+        NanFault or WrongBitsFault => ProcessHost.NoNonsense,
+        CorruptFault => "links between containers are encrypted, and a flipped bit would only break the encryption; run it with --on processes or --on simulator",
+        DiskFullFault when !ProcessHost.CanMount() => ProcessHost.NoDisk,
+        _ => null,
+    };
 
-        if (reasons.Count == 0 && DockerEngine.WhyNot(image) is { } missing)
-        {
-            reasons.Add(missing);
-        }
-
-        return reasons;
-    }
+    /// <inheritdoc/>
+    public string? WhatIsMissing() => DockerEngine.WhyNot(image);
 
     /// <inheritdoc/>
     public async Task<RunRecord> RunAsync(ExperimentRun run, Action<string> said, CancellationToken cancellation)

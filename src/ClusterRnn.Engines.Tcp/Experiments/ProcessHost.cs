@@ -14,34 +14,23 @@ public sealed class ProcessHost(IReadOnlyList<string> program) : IExperimentHost
     /// <summary>Its name on the command line.</summary>
     public const string HostName = "processes";
 
+    internal const string NoNonsense = "the program has no switch that makes a worker compute nonsense; run it with --on simulator";
+    internal const string NoDisk = "filling a disk needs to mount a small file system: Linux, as root. Without that run it with --on simulator";
+
     private static readonly TimeSpan s_mountTimeout = TimeSpan.FromSeconds(10);
 
     /// <inheritdoc/>
     public string Name => HostName;
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> WhatItCannot(Scenario scenario)
+    public string? WhyNot(FaultConfig fault) => fault switch
     {
-        ArgumentNullException.ThrowIfNull(scenario);
-        var reasons = new List<string>();
-        for (int i = 0; i < scenario.Faults.Count; i++)
-        {
-            string? why = scenario.Faults[i] switch
-            {
-                NanFault or WrongBitsFault => "the program has no switch that makes a worker compute nonsense; run it with --on simulator",
-                DiskFullFault when !CanMount() => "filling a disk needs to mount a small file system: Linux, as root. Without that run it with --on simulator",
-                PauseFault or SlowFault when !OperatingSystem.IsLinux() => "stopping a process needs Linux's signals; run it with --on simulator",
-                NetworkFault or CorruptFault when !OperatingSystem.IsLinux() => "a faulty network needs more than one loopback address, as Linux has; run it with --on simulator",
-                _ => null,
-            };
-            if (why is not null)
-            {
-                reasons.Add($"faults[{i}], {scenario.Faults[i].Kind}: {why}");
-            }
-        }
-
-        return reasons;
-    }
+        NanFault or WrongBitsFault => NoNonsense,
+        DiskFullFault when !CanMount() => NoDisk,
+        PauseFault or SlowFault when !OperatingSystem.IsLinux() => "stopping a process needs Linux's signals; run it with --on simulator",
+        NetworkFault or CorruptFault when !OperatingSystem.IsLinux() => "a faulty network needs more than one loopback address, as Linux has; run it with --on simulator",
+        _ => null,
+    };
 
     /// <inheritdoc/>
     public async Task<RunRecord> RunAsync(ExperimentRun run, Action<string> said, CancellationToken cancellation)

@@ -148,8 +148,11 @@ public interface IExperimentHost
     /// <summary>Its name on the command line.</summary>
     string Name { get; }
 
-    /// <summary>What a scenario asks for that can't be done here, one complaint each, with what to do instead; empty when it can be run.</summary>
-    IReadOnlyList<string> WhatItCannot(Scenario scenario);
+    /// <summary>Why a fault can't be done here, and what to do instead; null when it can.</summary>
+    string? WhyNot(FaultConfig fault);
+
+    /// <summary>What running here needs and this machine lacks; null when nothing is missing.</summary>
+    string? WhatIsMissing() => null;
 
     /// <summary>Runs a job under faults. A run that fails is a record that says so, not an exception.</summary>
     /// <param name="run">The run.</param>

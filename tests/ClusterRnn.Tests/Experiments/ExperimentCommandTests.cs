@@ -68,12 +68,14 @@ public sealed class ExperimentCommandTests : IDisposable
     [Fact]
     public async Task What_a_host_cannot_do_is_said_before_anything_starts()
     {
-        Assert.Equal(ExitCode.Usage, await RunAsync(new Remembering(this) { Refusals = ["faults[0], kill: not here"] }, Tiny("kill-worker"), "--out", Path.Combine(_folder, "out")));
+        Assert.Equal(ExitCode.Usage, await RunAsync(new Remembering(this) { Refusal = "not here" }, Tiny("kill-worker"), "--out", Path.Combine(_folder, "out")));
         Assert.Contains("can't be run on remembering:\n  faults[0], kill: not here", _error.ToString(), StringComparison.Ordinal);
+        Assert.Equal(ExitCode.Usage, await RunAsync(new Remembering(this) { Missing = "no engine" }, Tiny("kill-worker"), "--out", Path.Combine(_folder, "out")));
+        Assert.Contains("can't be run on remembering:\n  no engine", _error.ToString(), StringComparison.Ordinal);
         Assert.Empty(_asked);
         Assert.False(Directory.Exists(Path.Combine(_folder, "out")));
         Scenario nan = Scenario.Load(Tiny("nan")).Value;
-        Assert.Contains("--on simulator", Assert.Single(new ProcessHost(["clusterrnn"]).WhatItCannot(nan)), StringComparison.Ordinal);
+        Assert.Contains("--on simulator", new ProcessHost(["clusterrnn"]).WhyNot(Assert.Single(nan.Faults)), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -111,11 +113,15 @@ public sealed class ExperimentCommandTests : IDisposable
     {
         public string? Answer { get; init; }
 
-        public IReadOnlyList<string> Refusals { get; init; } = [];
+        public string? Refusal { get; init; }
+
+        public string? Missing { get; init; }
 
         public string Name => "remembering";
 
-        public IReadOnlyList<string> WhatItCannot(Scenario scenario) => Refusals;
+        public string? WhyNot(FaultConfig fault) => Refusal;
+
+        public string? WhatIsMissing() => Missing;
 
         public Task<RunRecord> RunAsync(ExperimentRun run, Action<string> said, CancellationToken cancellation)
         {
