@@ -4,11 +4,11 @@ namespace ClusterRnn.Data;
 /// <summary>Reads what a model with labels is asked about.</summary>
 public static class LabelledInput
 {
-    /// <summary>The lines of a text.</summary>
-    public static IReadOnlyList<string> Lines(string text)
+    /// <summary>The words of a sentence, which spaces separate.</summary>
+    public static string[] Words(string sentence)
     {
-        ArgumentNullException.ThrowIfNull(text);
-        return [.. text.Split('\n').Select(line => line.TrimEnd('\r'))];
+        ArgumentNullException.ThrowIfNull(sentence);
+        return sentence.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
     }
 
     /// <summary>The tokens of a text.</summary>

@@ -109,25 +109,22 @@ internal sealed unsafe class MaxPoolingLayer(string name, int channels, TimeKern
     }
 }
 
-/// <summary>One vector of all of a row's time steps.</summary>
+/// <summary>A layer whose one output is made of a whole row, or of its last time steps.</summary>
 /// <param name="name">The layer's name.</param>
-/// <param name="width">Values a time step.</param>
-/// <param name="kind">How.</param>
-internal sealed unsafe class GlobalPoolingLayer(string name, int width, GlobalPooling kind) : Layer(name)
+/// <param name="outputWidth">Values of its output.</param>
+internal abstract unsafe class WholeRowLayer(string name, int outputWidth) : Layer(name)
 {
-    private int* sources; // [B, width]: the time step of the largest value
+    /// <inheritdoc/>
+    public sealed override int OutputWidth => outputWidth;
 
     /// <inheritdoc/>
-    public override int OutputWidth => width;
+    public sealed override bool CouplesTime => true;
 
     /// <inheritdoc/>
-    public override bool CouplesTime => true;
+    public sealed override bool ReadsAhead => true;
 
     /// <inheritdoc/>
-    public override bool ReadsAhead => true;
-
-    /// <inheritdoc/>
-    public override bool ReturnsLast => true;
+    public sealed override bool ReturnsLast => true;
 
     /// <inheritdoc/>
     public override void Plan(LayerPlan plan)
@@ -137,47 +134,19 @@ internal sealed unsafe class GlobalPoolingLayer(string name, int width, GlobalPo
         {
             Output.ReserveGradient(plan);
         }
-
-        sources = plan.Arena.Ints((long)plan.MaximumRows * width);
     }
 
     /// <inheritdoc/>
-    public override void Forward(TrainingStep step)
+    public sealed override void Forward(TrainingStep step)
     {
-        StepScope input = Input.Scope;
-        for (int row = 0; row < input.Rows; row++)
+        for (int row = 0; row < Input.Scope.Rows; row++)
         {
-            float* into = Output.Values + ((nint)row * Output.Stride);
-            int length = input.Lengths[row];
-            new Span<float>(into, width).Clear();
-            for (int at = kind == GlobalPooling.Last ? Math.Max(0, length - 1) : 0; at < length; at++)
-            {
-                float* values = Input.At(at) + ((nint)row * Input.Stride);
-                int* source = sources + ((nint)row * width);
-                for (int i = 0; i < width; i++)
-                {
-                    bool takes = at == 0 || kind == GlobalPooling.Last || values[i] > into[i] || (float.IsNaN(values[i]) && !float.IsNaN(into[i]));
-                    if (kind == GlobalPooling.Mean)
-                    {
-                        into[i] += values[i];
-                    }
-                    else if (takes)
-                    {
-                        into[i] = values[i];
-                        source[i] = at;
-                    }
-                }
-            }
-
-            for (int i = 0; kind == GlobalPooling.Mean && length > 0 && i < width; i++)
-            {
-                into[i] /= length;
-            }
+            Take(row, Input.Scope.Lengths[row], Output.Values + ((nint)row * Output.Stride));
         }
     }
 
     /// <inheritdoc/>
-    public override void Backward(TrainingStep step)
+    public sealed override void Backward(TrainingStep step)
     {
         if (!Input.HasGradient)
         {
@@ -188,21 +157,82 @@ internal sealed unsafe class GlobalPoolingLayer(string name, int width, GlobalPo
         new Span<float>(Input.GradientAt(input.From), input.Cells * Input.Stride).Clear();
         for (int row = 0; row < input.Rows; row++)
         {
-            float* gradient = Output.Gradient + ((nint)row * Output.Stride);
-            int length = input.Lengths[row];
-            for (int at = 0; kind == GlobalPooling.Mean && at < length; at++)
+            Give(row, input.Lengths[row], Output.Gradient + ((nint)row * Output.Stride));
+        }
+    }
+
+    /// <summary>Makes a row's output.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="length">Its time steps.</param>
+    /// <param name="into">[output width] where it goes.</param>
+    protected abstract void Take(int row, int length, float* into);
+
+    /// <summary>Writes where a row's gradient comes from into the input's gradient, which is zero.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="length">Its time steps.</param>
+    /// <param name="gradient">[output width] the output's.</param>
+    protected abstract void Give(int row, int length, float* gradient);
+}
+
+/// <summary>One vector of all of a row's time steps.</summary>
+/// <param name="name">The layer's name.</param>
+/// <param name="width">Values a time step.</param>
+/// <param name="kind">How.</param>
+internal sealed unsafe class GlobalPoolingLayer(string name, int width, GlobalPooling kind) : WholeRowLayer(name, width)
+{
+    private int* sources; // [B, width]: the time step of the largest value
+
+    /// <inheritdoc/>
+    public override void Plan(LayerPlan plan)
+    {
+        base.Plan(plan);
+        sources = plan.Arena.Ints((long)plan.MaximumRows * OutputWidth);
+    }
+
+    /// <inheritdoc/>
+    protected override void Take(int row, int length, float* into)
+    {
+        new Span<float>(into, OutputWidth).Clear();
+        for (int at = kind == GlobalPooling.Last ? Math.Max(0, length - 1) : 0; at < length; at++)
+        {
+            float* values = Input.At(at) + ((nint)row * Input.Stride);
+            int* source = sources + ((nint)row * OutputWidth);
+            for (int i = 0; i < OutputWidth; i++)
             {
-                float* into = Input.GradientAt(at) + ((nint)row * Input.Stride);
-                for (int i = 0; i < width; i++)
+                bool takes = at == 0 || kind == GlobalPooling.Last || values[i] > into[i] || (float.IsNaN(values[i]) && !float.IsNaN(into[i]));
+                if (kind == GlobalPooling.Mean)
                 {
-                    into[i] = ScalarMath.Flush(gradient[i] / length);
+                    into[i] += values[i];
+                }
+                else if (takes)
+                {
+                    into[i] = values[i];
+                    source[i] = at;
                 }
             }
+        }
 
-            for (int i = 0; kind != GlobalPooling.Mean && length > 0 && i < width; i++)
+        for (int i = 0; kind == GlobalPooling.Mean && length > 0 && i < OutputWidth; i++)
+        {
+            into[i] /= length;
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Give(int row, int length, float* gradient)
+    {
+        for (int at = 0; kind == GlobalPooling.Mean && at < length; at++)
+        {
+            float* into = Input.GradientAt(at) + ((nint)row * Input.Stride);
+            for (int i = 0; i < OutputWidth; i++)
             {
-                Input.GradientAt(sources[((nint)row * width) + i])[((nint)row * Input.Stride) + i] = gradient[i];
+                into[i] = ScalarMath.Flush(gradient[i] / length);
             }
+        }
+
+        for (int i = 0; kind != GlobalPooling.Mean && length > 0 && i < OutputWidth; i++)
+        {
+            Input.GradientAt(sources[((nint)row * OutputWidth) + i])[((nint)row * Input.Stride) + i] = gradient[i];
         }
     }
 }
@@ -211,73 +241,35 @@ internal sealed unsafe class GlobalPoolingLayer(string name, int width, GlobalPo
 /// <param name="name">The layer's name.</param>
 /// <param name="width">Values a time step.</param>
 /// <param name="steps">How many.</param>
-internal sealed unsafe class FlattenLayer(string name, int width, int steps) : Layer(name)
+internal sealed unsafe class FlattenLayer(string name, int width, int steps) : WholeRowLayer(name, checked(steps * width))
 {
     /// <inheritdoc/>
-    public override int OutputWidth => checked(steps * width);
-
-    /// <inheritdoc/>
-    public override bool CouplesTime => true;
-
-    /// <inheritdoc/>
-    public override bool ReadsAhead => true;
-
-    /// <inheritdoc/>
-    public override bool ReturnsLast => true;
-
-    /// <inheritdoc/>
-    public override void Plan(LayerPlan plan)
+    protected override void Take(int row, int length, float* into)
     {
-        Output.ReserveValues(plan);
-        if (Input.HasGradient)
+        for (int i = 0; i < steps; i++, into += width)
         {
-            Output.ReserveGradient(plan);
-        }
-    }
-
-    /// <inheritdoc/>
-    public override void Forward(TrainingStep step)
-    {
-        StepScope input = Input.Scope;
-        for (int row = 0; row < input.Rows; row++)
-        {
-            float* into = Output.Values + ((nint)row * Output.Stride);
-            for (int i = 0; i < steps; i++, into += width)
+            int at = length - steps + i;
+            var target = new Span<float>(into, width);
+            if (at < 0)
             {
-                int at = input.Lengths[row] - steps + i;
-                var target = new Span<float>(into, width);
-                if (at < 0)
-                {
-                    target.Clear();
-                }
-                else
-                {
-                    new ReadOnlySpan<float>(Input.At(at) + ((nint)row * Input.Stride), width).CopyTo(target);
-                }
+                target.Clear();
+            }
+            else
+            {
+                new ReadOnlySpan<float>(Input.At(at) + ((nint)row * Input.Stride), width).CopyTo(target);
             }
         }
     }
 
     /// <inheritdoc/>
-    public override void Backward(TrainingStep step)
+    protected override void Give(int row, int length, float* gradient)
     {
-        if (!Input.HasGradient)
+        for (int i = 0; i < steps; i++, gradient += width)
         {
-            return;
-        }
-
-        StepScope input = Input.Scope;
-        new Span<float>(Input.GradientAt(input.From), input.Cells * Input.Stride).Clear();
-        for (int row = 0; row < input.Rows; row++)
-        {
-            float* from = Output.Gradient + ((nint)row * Output.Stride);
-            for (int i = 0; i < steps; i++, from += width)
+            int at = length - steps + i;
+            if (at >= 0)
             {
-                int at = input.Lengths[row] - steps + i;
-                if (at >= 0)
-                {
-                    new ReadOnlySpan<float>(from, width).CopyTo(new Span<float>(Input.GradientAt(at) + ((nint)row * Input.Stride), width));
-                }
+                new ReadOnlySpan<float>(gradient, width).CopyTo(new Span<float>(Input.GradientAt(at) + ((nint)row * Input.Stride), width));
             }
         }
     }

@@ -45,22 +45,22 @@ public sealed unsafe class ExamplesTask : SequenceTask
         double count = answers.Count, mean = sum / count;
         if (data.HasLabels)
         {
-            figures.Add(Share($"{part}LabelErrorRate", $"Label errors, {part} part", 1.0 - (hits / (double)targets), "labels put in, left out or taken for others, by the labels there are"));
-            figures.Add(Share($"{part}WhollyRight", $"Examples with all labels right, {part} part", wholly / count, null));
+            figures.Add(ShareOf($"{part}LabelErrorRate", $"Label errors, {part} part", 1.0 - (hits / (double)targets), "labels put in, left out or taken for others, by the labels there are"));
+            figures.Add(ShareOf($"{part}WhollyRight", $"Examples with all labels right, {part} part", wholly / count, null));
         }
         else if (examples.TargetWidth == 0)
         {
-            figures.Add(Share($"{part}Accuracy", $"Right answers, {part} part", hits / (double)targets, $"a guess is right in {Percent(1.0 / data.OutputWidth)}"));
+            figures.Add(ShareOf($"{part}Accuracy", $"Right answers, {part} part", hits / (double)targets, $"a guess is right in {Percent(1.0 / data.OutputWidth)}"));
             if (targets > answers.Count)
             {
-                figures.Add(Share($"{part}WhollyRight", $"Examples with all answers right, {part} part", wholly / count, null));
+                figures.Add(ShareOf($"{part}WhollyRight", $"Examples with all answers right, {part} part", wholly / count, null));
             }
         }
         else
         {
             string constant = $"always answering the mean: {Show((squares / count) - (mean * mean))}";
             figures.Add(new Figure($"{part}MeanSquaredError", $"Mean squared error, {part} part", errors / count, Show(errors / count), constant));
-            figures.Add(Share($"{part}Right", $"Answers within {RightWithin}, {part} part", wholly / count, null));
+            figures.Add(ShareOf($"{part}Right", $"Answers within {RightWithin}, {part} part", wholly / count, null));
         }
 
         return new TaskOutcome(figures, [TableOf(answers.Take(ShownExamples), part)], [], null);
@@ -167,7 +167,7 @@ public sealed unsafe class ExamplesTask : SequenceTask
             else if (batch.TargetTokens[cell] >= 0)
             {
                 expected.Add(batch.TargetTokens[cell]);
-                found.Add(Largest(output));
+                found.Add(Explanation.LargestOf(output));
             }
         }
 
@@ -207,26 +207,12 @@ public sealed unsafe class ExamplesTask : SequenceTask
         return before[found.Length];
     }
 
-    // The lowest of equals.
-    private static int Largest(ReadOnlySpan<float> values)
-    {
-        int largest = 0;
-        for (int i = 1; i < values.Length; i++)
-        {
-            largest = values[i] > values[largest] ? i : largest;
-        }
-
-        return largest;
-    }
-
     private static FigureTable TableOf(IEnumerable<Answer> answers, string part) => new(
         $"Examples of the {part} part",
         ["answer", "right would be"],
         [.. answers.Select(answer => (IReadOnlyList<string>)[answer.Text(answer.Found), answer.Text(answer.Expected)])]);
 
-    private static string Percent(double share) => string.Create(CultureInfo.InvariantCulture, $"{100.0 * share:F1} %");
-
-    private static Figure Share(string key, string label, double share, string? note) => new(key, label, share, Percent(share), note);
+    private static Figure ShareOf(string key, string label, double share, string? note) => new(key, label, share, Percent(share), note);
 
     private sealed record Answer(IReadOnlyList<double> Expected, IReadOnlyList<double> Found, int Hits, string Format)
     {

@@ -77,4 +77,10 @@ public abstract class SequenceTask
 
     /// <summary>A number with four significant digits, as it is shown in tables.</summary>
     internal static string Show(double value) => value.ToString("G4", CultureInfo.InvariantCulture);
+
+    /// <summary>A share as percent.</summary>
+    internal static string Percent(double share) => string.Create(CultureInfo.InvariantCulture, $"{100.0 * share:F1} %");
+
+    /// <summary>A share as percent, or a dash of nothing.</summary>
+    internal static string Share(long part, long all) => all == 0 ? "-" : Percent(part / (double)all);
 }

@@ -4,35 +4,14 @@ using ClusterRnn.Data;
 namespace ClusterRnn.Training.Tasks;
 
 /// <summary>Words of recordings.</summary>
-public sealed class SpokenWordsTask : SequenceTask
+public sealed class SpokenWordsTask : LabelledTask
 {
-    /// <inheritdoc/>
-    public override TaskOutcome Conclude(TaskModel trained, Dataset data, double? trainLoss, double? validationLoss)
-    {
-        ArgumentNullException.ThrowIfNull(trained);
-        ArgumentNullException.ThrowIfNull(data);
-        (LabelledExamples examples, string part) = LabelledPredictions.PartOf(data);
-        IReadOnlyList<string> labels = LabelledPredictions.LabelsOf(trained);
-        List<PredictedExample> predicted = LabelledPredictions.Of(trained.Model, examples);
-        return new TaskOutcome([LabelledPredictions.Accuracy(predicted, labels, part, "words")], [LabelledPredictions.ClassTable(predicted, labels, part)], [], null);
-    }
+    private protected override TaskOutcome Judge(LabelledPart part, Dataset data) => new([part.Accuracy("words")], [part.ClassTable()], [], null);
 
-    /// <inheritdoc/>
-    public override Prediction Predict(TaskModel trained, PredictionRequest request, CancellationToken cancellation = default)
-    {
-        ArgumentNullException.ThrowIfNull(trained);
-        ArgumentNullException.ThrowIfNull(request);
-        if (request.Input is not { } input)
-        {
-            throw new DataException("predict", "a recording, a folder or a glob of them", "none", "Put it after the run: predict RUN word.wav");
-        }
+    private protected override IReadOnlyList<LabelledExample> Read(TaskModel trained, PredictionRequest request) => request.Input is { } input
+        ? LabelledInput.Recordings(input, (SpokenWordsData)trained.Job.Data, trained.Artefact)
+        : throw new DataException("predict", "a recording, a folder or a glob of them", "none", "Put it after the run: predict RUN word.wav");
 
-        IReadOnlyList<string> labels = LabelledPredictions.LabelsOf(trained);
-        List<LabelledExample> examples = LabelledInput.Recordings(input, (SpokenWordsData)trained.Job.Data, trained.Artefact);
-        List<PredictedExample> predicted = LabelledPredictions.Of(trained.Model, new LabelledExamples(examples, trained.Model.Model.InputWidth, everyStep: false, ""), cancellation);
-        return new Prediction(
-            null,
-            [new FigureTable("Words", ["recording", "word", "probability"], [.. predicted.Select(example => (IReadOnlyList<string>)[Path.GetFileName(example.Example.Name), labels[example.Classes[0]], LabelledPredictions.Percent(example.Probabilities[0])])])],
-            []);
-    }
+    private protected override Prediction Answer(LabelledPart asked, PredictionRequest request, CancellationToken cancellation) =>
+        NamesOf(asked, "Words", "recording", "word", example => Path.GetFileName(example.Name), cancellation);
 }

@@ -40,23 +40,20 @@ public readonly record struct TaggedSpan(string Type, int First, int End)
 }
 
 /// <summary>Tags of words.</summary>
-public sealed class TaggingTask : SequenceTask
+public sealed class TaggingTask : LabelledTask
 {
     private const int Shown = 10;
 
     /// <inheritdoc/>
     public override bool ReadsLines => true;
 
-    /// <inheritdoc/>
-    public override TaskOutcome Conclude(TaskModel trained, Dataset data, double? trainLoss, double? validationLoss)
+    private protected override bool HasTags => true;
+
+    private protected override TaskOutcome Judge(LabelledPart part, Dataset data)
     {
-        ArgumentNullException.ThrowIfNull(trained);
-        ArgumentNullException.ThrowIfNull(data);
-        (LabelledExamples examples, string part) = LabelledPredictions.PartOf(data);
-        IReadOnlyList<string> labels = LabelledPredictions.LabelsOf(trained);
-        List<PredictedExample> predicted = LabelledPredictions.Of(trained.Model, examples);
+        IReadOnlyList<string> labels = part.Labels;
         var counts = new SortedDictionary<string, (int Hits, int Found, int Actual)>(StringComparer.Ordinal);
-        foreach (PredictedExample example in predicted)
+        foreach (PredictedExample example in part.Predicted)
         {
             IReadOnlyList<TaggedSpan> actual = SpansOf(example.Example.Classes, labels), found = SpansOf(example.Classes, labels);
             foreach (TaggedSpan span in actual)
@@ -72,7 +69,7 @@ public sealed class TaggingTask : SequenceTask
             }
         }
 
-        var figures = new List<Figure> { LabelledPredictions.Accuracy(predicted, labels, part, "tags") };
+        var figures = new List<Figure> { part.Accuracy("tags") };
         var tables = new List<FigureTable>();
         if (counts.Count > 0)
         {
@@ -83,55 +80,46 @@ public sealed class TaggingTask : SequenceTask
             }
 
             double score = actual + found == 0 ? 0 : 2.0 * hits / (actual + found);
-            figures.Add(new Figure($"{part}SpanF1", $"Spans, F1, {part} part", score, LabelledPredictions.Percent(score), "first word, last word and type right"));
+            figures.Add(new Figure($"{part.Name}SpanF1", $"Spans, F1, {part.Name} part", score, Percent(score), "first word, last word and type right"));
             tables.Add(new FigureTable(
-                $"Spans of the {part} part",
+                $"Spans of the {part.Name} part",
                 ["type", "there are", "found", "precision", "recall", "F1"],
                 [.. counts.Append(new("all", (hits, found, actual))).Select(entry => (IReadOnlyList<string>)
                 [
-                    entry.Key, $"{entry.Value.Actual}", $"{entry.Value.Found}", LabelledPredictions.Share(entry.Value.Hits, entry.Value.Found),
-                    LabelledPredictions.Share(entry.Value.Hits, entry.Value.Actual), LabelledPredictions.Share(2 * entry.Value.Hits, entry.Value.Actual + entry.Value.Found),
+                    entry.Key, $"{entry.Value.Actual}", $"{entry.Value.Found}", Share(entry.Value.Hits, entry.Value.Found),
+                    Share(entry.Value.Hits, entry.Value.Actual), Share(2 * entry.Value.Hits, entry.Value.Actual + entry.Value.Found),
                 ])]));
         }
         else
         {
-            tables.Add(LabelledPredictions.ClassTable(predicted, labels, part));
+            tables.Add(part.ClassTable());
         }
 
         tables.Add(new FigureTable(
-            $"Sentences of the {part} part",
+            $"Sentences of the {part.Name} part",
             ["found", "right would be"],
-            [.. predicted.Take(Shown).Select(example => (IReadOnlyList<string>)[Marked(WordsOf(trained, example), example.Classes, labels), Marked(WordsOf(trained, example), example.Example.Classes, labels)])]));
+            [.. part.Predicted.Take(Shown).Select(example => (IReadOnlyList<string>)[Marked(WordsOf(part, example), example.Classes, labels), Marked(WordsOf(part, example), example.Example.Classes, labels)])]));
         return new TaskOutcome(figures, tables, [], null);
     }
 
-    /// <inheritdoc/>
-    public override Prediction Predict(TaskModel trained, PredictionRequest request, CancellationToken cancellation = default)
+    private protected override IReadOnlyList<LabelledExample> Read(TaskModel trained, PredictionRequest request) =>
+        LinesOf(request, "a sentence with spaces between words", "predict RUN 'Anna works for Kalo Bank .'").ConvertAll(line =>
+        {
+            int[] tokens = [.. LabelledInput.Words(line).Select(trained.Artefact.Vocabulary!.IdOf)];
+            return new LabelledExample(line, tokens, null, new int[tokens.Length]);
+        });
+
+    private protected override Prediction Answer(LabelledPart asked, PredictionRequest request, CancellationToken cancellation)
     {
-        ArgumentNullException.ThrowIfNull(trained);
-        ArgumentNullException.ThrowIfNull(request);
-        if (request.Input is not { } input || string.IsNullOrWhiteSpace(input))
-        {
-            throw new DataException("predict", "a sentence", "none", "Put it after the run, with spaces between words, or name a file with one a line: predict RUN 'Anna works for Kalo Bank .'");
-        }
-
-        IReadOnlyList<string> labels = LabelledPredictions.LabelsOf(trained);
-        string[][] sentences = [.. LabelledInput.Lines(input).Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Where(words => words.Length > 0)];
-        if (sentences.Length == 0)
-        {
-            throw new DataException(input, "a sentence on some line", "empty lines", "Write one a line");
-        }
-
-        List<LabelledExample> examples = [.. sentences.Select(words => new LabelledExample("", [.. words.Select(trained.Artefact.Vocabulary!.IdOf)], null, new int[words.Length]))];
-        List<PredictedExample> predicted = LabelledPredictions.Of(trained.Model, new LabelledExamples(examples, 0, everyStep: true, ""), cancellation);
         var rows = new List<IReadOnlyList<string>>();
         var text = new StringBuilder();
-        for (int i = 0; i < sentences.Length; i++)
+        foreach (PredictedExample sentence in asked.Predict(cancellation))
         {
-            text.Append(Marked(sentences[i], predicted[i].Classes, labels)).Append('\n');
-            for (int word = 0; word < sentences[i].Length; word++)
+            string[] words = LabelledInput.Words(sentence.Example.Name);
+            text.Append(Marked(words, sentence.Classes, asked.Labels)).Append('\n');
+            for (int word = 0; word < words.Length; word++)
             {
-                rows.Add([sentences[i][word], labels[predicted[i].Classes[word]], LabelledPredictions.Percent(predicted[i].Probabilities[word])]);
+                rows.Add([words[word], asked.Labels[sentence.Classes[word]], Percent(sentence.Probabilities[word])]);
             }
         }
 
@@ -141,7 +129,7 @@ public sealed class TaggingTask : SequenceTask
 
     private static IReadOnlyList<TaggedSpan> SpansOf(int[] classes, IReadOnlyList<string> labels) => TaggedSpan.Of([.. classes.Select(tag => labels[tag])]);
 
-    private static string[] WordsOf(TaskModel trained, PredictedExample example) => [.. example.Example.Tokens!.Select(trained.Artefact.Vocabulary!.Show)];
+    private static string[] WordsOf(LabelledPart part, PredictedExample example) => [.. example.Example.Tokens!.Select(part.Trained.Artefact.Vocabulary!.Show)];
 
     // The sentence with its spans in brackets, or where there are none with its tags.
     private static string Marked(string[] words, int[] classes, IReadOnlyList<string> labels)
