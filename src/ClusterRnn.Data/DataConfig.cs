@@ -358,8 +358,8 @@ public sealed record RandomWalkData : GeneratedSeriesData
 /// <summary>Generated examples, each a sequence with its answer.</summary>
 public abstract record ExamplesData : DataConfig
 {
-    /// <summary>The generator's seed.</summary>
-    [Description("The generator's seed; the job's own seed doesn't change the data.")]
+    /// <summary>The generator's seed, and that of which examples of files are kept for validation and testing.</summary>
+    [Description("The seed of the generator, and of which examples of files are kept for validation and testing; the job's own seed changes neither.")]
     public ulong Seed { get; init; } = 1;
 
     /// <summary>How many examples there are, those for validation and testing included.</summary>
@@ -413,14 +413,45 @@ public sealed record AddingData : ExamplesData
     public int? MinimumLength { get; init; }
 }
 
-/// <summary>Drawn digits, read row by row.</summary>
-[Description("Pictures of digits, drawn with shaky strokes and noise, read row by row.")]
-public sealed record DigitsData : ExamplesData
+/// <summary>Pictures with a class each, read row by row: drawn digits, or what IDX files hold (MNIST).</summary>
+[Description("Pictures with a class each, read row by row: those of 'path' and 'labels' (IDX files, as MNIST's; all of them, their parts drawn by the seed), or digits drawn with shaky strokes and noise where no path is named.")]
+public sealed record DigitsData : ExamplesData, IValidatableObject
 {
-    /// <summary>The standard deviation of the noise on each pixel, of which ink is 1 and paper 0.</summary>
-    [Description("The standard deviation of the noise on each pixel, where ink is 1 and paper 0.")]
+    /// <summary>The standard deviation of the noise on each drawn pixel, of which ink is 1 and paper 0.</summary>
+    [Description("The standard deviation of the noise on each pixel that is drawn, where ink is 1 and paper 0; pictures of files are taken as they are.")]
     [Range(0.0, 10.0)]
     public double Noise { get; init; } = 0.3;
+
+    /// <summary>The IDX file with the classes; null: the one that is named as MNIST's are.</summary>
+    [Description("The IDX file with the classes of the pictures of 'path'. Default: the same name with labels for images and idx1 for idx3, as MNIST's files are called.")]
+    public string? Labels { get; init; }
+
+    /// <summary>The IDX file with the pictures to test on; null: a share.</summary>
+    [Description("An IDX file with the pictures to test on, in place of the share 'test' of 'path'.")]
+    public string? TestPath { get; init; }
+
+    /// <summary>The classes of <see cref="TestPath"/>.</summary>
+    [Description("The IDX file with the classes of 'testPath'. Default: as for 'labels'.")]
+    public string? TestLabels { get; init; }
+
+    /// <summary>How many classes there are.</summary>
+    [Description("How many classes the pictures of 'path' have: labels are below. Drawn digits have 10.")]
+    [Range(2, 256)]
+    public int Classes { get; init; } = DigitExamples.Digits;
+
+    /// <inheritdoc/>
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (Path is null && (Labels is not null || TestPath is not null || Classes != DigitExamples.Digits))
+        {
+            yield return new ValidationResult("'data.path' names the pictures that 'data.labels', 'data.testPath' and 'data.classes' belong to; found none. Set data.path", [nameof(Path)]);
+        }
+
+        if (TestLabels is not null && TestPath is null)
+        {
+            yield return new ValidationResult("'data.testLabels' belongs to 'data.testPath'; found it without the pictures. Set data.testPath", [nameof(TestLabels)]);
+        }
+    }
 }
 
 /// <summary>Strips with several drawn digits side by side, read column by column; which digits is known, not where.</summary>

@@ -91,6 +91,7 @@ public sealed record Dataset
             AudioData audio => AudioSource.Open(audio, batching, baseFolder),
             ImagesData images => ImageSource.Open(images, batching, baseFolder),
             LabelledData labelled => LabelledSource.Open(labelled, batching, baseFolder, artefact),
+            DigitsData { Path: not null } digits => PictureClasses.Open(digits, batching, baseFolder),
             ExamplesData examples => OpenExamples(examples, batching),
             TranslationData pairs => OpenPairs(pairs, batching, baseFolder, artefact),
             _ => throw new ArgumentException($"No way to open {config.GetType().Name}.", nameof(config)),
@@ -297,12 +298,7 @@ public sealed record Dataset
             throw new DataException("data.separator", "one character that is no quote and no line break", $"'{config.Separator}'", "Set data.separator to the character between two cells");
         }
 
-        Corpus corpus = Corpus.Open(config.Path, baseFolder);
-        if (corpus.Files.Count > 1)
-        {
-            throw new DataException(config.Path, "one CSV file", $"{corpus.Files.Count} files", "Name one of them");
-        }
-
+        Corpus corpus = Corpus.OpenOne(config.Path, baseFolder, "CSV file");
         CorpusFile file = corpus.Files[0];
         return SeriesTable.Parse(
             file.Name,

@@ -8,7 +8,7 @@ using ClusterRnn.Kernels.Random;
 namespace ClusterRnn.Data;
 
 /// <summary>Small pictures, predicted pixel by pixel.</summary>
-[Description("Small pictures (PNG files, all of one size), predicted pixel by pixel; drawn digits where no path is named.")]
+[Description("Small pictures (PNG files, all of one size, or one IDX file as MNIST's), predicted pixel by pixel; drawn digits where no path is named.")]
 public sealed record ImagesData : DataConfig
 {
     /// <summary>The generator's seed, and that of which pictures validate.</summary>
@@ -87,18 +87,27 @@ public static class ImageSource
 
     internal static int[] LevelsOf(PngFile picture, int count) => Array.ConvertAll(picture.Pixels, pixel => ((pixel * (count - 1)) + 127) / 255);
 
-    private static (string Name, List<PngFile> Pictures, string Sha256, int Others) Read(string path, string baseFolder)
+    internal static (string Name, List<PngFile> Pictures, string Sha256, int Others) Read(string path, string baseFolder)
     {
         Corpus corpus = Corpus.Open(path, baseFolder);
         var pictures = new List<PngFile>();
-        foreach (CorpusFile file in corpus.Files.Where(file => file.Name.EndsWith(".png", StringComparison.OrdinalIgnoreCase)))
+        if (corpus.Files.Count == 1 && !IsPng(corpus.Files[0]))
         {
-            PngFile picture = PngFile.Parse(file.Name, file.Bytes.ToArray());
-            if (picture.Width > MostSide || picture.Height > MostSide)
+            var file = IdxFile.Parse(corpus.Files[0].Name, corpus.Files[0].Bytes, IdxFile.PictureDimensions);
+            (int height, int width) = (file.Sizes[1], file.Sizes[2]);
+            CheckSide(file.Name, width, height);
+            for (int i = 0; i < file.Sizes[0]; i++)
             {
-                throw new DataException(file.Name, $"at most {MostSide} x {MostSide} pixels", $"{picture.Width} x {picture.Height}", "Make the pictures smaller: each pixel is a time step");
+                pictures.Add(new PngFile(width, height, file.Values.Slice(i * height * width, height * width).ToArray()));
             }
 
+            return (corpus.Name, pictures, corpus.Sha256, 0);
+        }
+
+        foreach (CorpusFile file in corpus.Files.Where(IsPng))
+        {
+            var picture = PngFile.Parse(file.Name, file.Bytes.ToArray());
+            CheckSide(file.Name, picture.Width, picture.Height);
             if (pictures.Count > 0 && (picture.Width, picture.Height) != (pictures[0].Width, pictures[0].Height))
             {
                 throw new DataException(file.Name, $"{pictures[0].Width} x {pictures[0].Height} pixels, as the first", $"{picture.Width} x {picture.Height}", "Make all pictures one size");
@@ -107,7 +116,18 @@ public static class ImageSource
             pictures.Add(picture);
         }
 
-        return pictures.Count > 0 ? (corpus.Name, pictures, corpus.Sha256, corpus.Files.Count - pictures.Count) : throw new DataException(path, "PNG files", $"{corpus.Files.Count} files of other kinds", "Convert the pictures to PNG");
+        return pictures.Count > 0 ? (corpus.Name, pictures, corpus.Sha256, corpus.Files.Count - pictures.Count) : throw new DataException(
+            path, "PNG files, or one IDX file", $"{corpus.Files.Count} files of other kinds", "Convert the pictures to PNG");
+
+        static bool IsPng(CorpusFile file) => file.Name.EndsWith(".png", StringComparison.OrdinalIgnoreCase);
+
+        static void CheckSide(string name, int width, int height)
+        {
+            if (width > MostSide || height > MostSide)
+            {
+                throw new DataException(name, $"at most {MostSide} x {MostSide} pixels", $"{width} x {height}", "Make the pictures smaller: each pixel is a time step");
+            }
+        }
     }
 
     private static (string Name, List<PngFile> Pictures, string Sha256, int Others) Draw(ImagesData config)

@@ -36,4 +36,18 @@ public static class LabelledInput
                 .Select(file => new LabelledExample(file, null, LabelledSource.Scaled(reader.SpectraOf(file, Corpus.ReadFile(file), out _), artefact.Scaler!), [0])),
         ];
     }
+
+    /// <summary>Pictures, read as those of IDX files are: 0 paper, 255 ink.</summary>
+    /// <param name="path">PNG files (a file, folder or glob), or one IDX file.</param>
+    /// <param name="artefact">The size that the model was trained on.</param>
+    /// <exception cref="DataException">A file is no picture, or has another size.</exception>
+    public static List<LabelledExample> Pictures(string path, DataArtefact artefact)
+    {
+        ArgumentNullException.ThrowIfNull(artefact);
+        (int width, int height) = artefact.PictureWidth > 0 ? (artefact.PictureWidth, artefact.PictureHeight) : (DigitExamples.Columns, DigitExamples.Rows);
+        (string name, List<PngFile> pictures, _, _) = ImageSource.Read(path, Environment.CurrentDirectory);
+        return pictures[0].Width == width && pictures[0].Height == height
+            ? [.. pictures.Select((picture, index) => new LabelledExample(pictures.Count == 1 ? Path.GetFileName(name) : $"{index + 1}", null, PictureExamples.Ink(picture.Pixels), [0]))]
+            : throw new DataException(name, $"pictures of {width} x {height} pixels, as the model was trained on", $"{pictures[0].Width} x {pictures[0].Height}", "Scale them: bright ink on a dark ground");
+    }
 }

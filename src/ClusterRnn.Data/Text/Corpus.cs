@@ -30,7 +30,7 @@ public sealed class Corpus
         if (Length == 0)
         {
             throw new DataException(
-                name, "text", files.Count == 1 ? "an empty file" : $"{files.Count} empty files", "Name a file that has text in it");
+                name, "data", files.Count == 1 ? "an empty file" : $"{files.Count} empty files", "Name a file that has something in it");
         }
 
         if (Length > Array.MaxLength)
@@ -69,6 +69,17 @@ public sealed class Corpus
         }
 
         return new Corpus(path, files);
+    }
+
+    /// <summary>Reads one file.</summary>
+    /// <param name="path">The path or pattern, relative to <paramref name="baseFolder"/> or absolute.</param>
+    /// <param name="baseFolder">Where relative paths start.</param>
+    /// <param name="what">What it is called in messages: "CSV file".</param>
+    /// <exception cref="DataException">It can't be read or unpacked, it is empty, or several are there.</exception>
+    public static Corpus OpenOne(string path, string baseFolder, string what)
+    {
+        Corpus corpus = Open(path, baseFolder);
+        return corpus.Files.Count == 1 ? corpus : throw new DataException(path, $"one {what}", $"{corpus.Files.Count} files", "Name one of them");
     }
 
     /// <summary>Reads one file whole, unpacking gzip (told by its first two bytes).</summary>

@@ -83,11 +83,7 @@ public sealed record PairTexts(string Name, IReadOnlyList<string> Sources, IRead
         return [.. lines];
     }
 
-    private static CorpusFile OneFile(string path, string baseFolder)
-    {
-        Corpus corpus = Corpus.Open(path, baseFolder);
-        return corpus.Files.Count == 1 ? corpus.Files[0] : throw new DataException(path, "one file", $"{corpus.Files.Count} files", "Name one of them");
-    }
+    private static CorpusFile OneFile(string path, string baseFolder) => Corpus.OpenOne(path, baseFolder, "file").Files[0];
 
     private static (string Source, string Target) Sides(string file, string line, int number)
     {

@@ -9,7 +9,7 @@ using ClusterRnn.Training.Insight;
 
 namespace ClusterRnn.Training.Tasks;
 
-/// <summary>Generated examples with known answers.</summary>
+/// <summary>Examples with known answers, generated or pictures of files.</summary>
 public sealed unsafe class ExamplesTask : SequenceTask
 {
     // The share of right answers is known to about a percent.
@@ -63,7 +63,13 @@ public sealed unsafe class ExamplesTask : SequenceTask
             figures.Add(ShareOf($"{part}Right", $"Answers within {RightWithin}, {part} part", wholly / count, null));
         }
 
-        return new TaskOutcome(figures, [TableOf(answers.Take(ShownExamples), part)], [], null);
+        List<FigureTable> tables = [TableOf(answers.Take(ShownExamples), part)];
+        if (data.Config is DigitsData)
+        {
+            tables.Insert(0, LabelledPart.ClassTable(ClassNames(data.OutputWidth), answers.Select(answer => ((int)answer.Expected[0], (int)answer.Found[0])), part));
+        }
+
+        return new TaskOutcome(figures, tables, [], null);
     }
 
     /// <inheritdoc/>
@@ -71,14 +77,25 @@ public sealed unsafe class ExamplesTask : SequenceTask
     {
         ArgumentNullException.ThrowIfNull(trained);
         ArgumentNullException.ThrowIfNull(request);
-        if (request.Input is not null)
+        if (request.Input is { } input)
         {
-            throw new DataException("predict", "no input: the examples are generated", $"'{request.Input}'", "Leave it out; --length says how many examples are answered");
+            return trained.Job.Data is DigitsData ? ClassesOf(trained, input, cancellation) : throw new DataException(
+                "predict", "no input: the examples are generated", $"'{input}'", "Leave it out; --length says how many examples are answered");
         }
 
         (IExamples examples, string part) = ExamplesOf(DataOf(trained));
         return new Prediction(null, [TableOf(Answers(trained.Model, examples, request.Steps ?? ShownExamples, cancellation), part)], []);
     }
+
+    // What is on other pictures.
+    private static Prediction ClassesOf(TaskModel trained, string input, CancellationToken cancellation)
+    {
+        var pictures = new LabelledExamples(LabelledInput.Pictures(input, trained.Artefact), trained.Model.Model.InputWidth, everyStep: false, "");
+        TaskModel named = trained with { Artefact = trained.Artefact with { Labels = ClassNames(trained.Model.Model.OutputWidth) } };
+        return LabelledTask.NamesOf(new LabelledPart(named, pictures, "input"), "Classes", "picture", "class", example => example.Name, cancellation);
+    }
+
+    private static List<string> ClassNames(int count) => [.. Enumerable.Range(0, count).Select(number => number.ToString(CultureInfo.InvariantCulture))];
 
     /// <inheritdoc/>
     public override Explanation Explain(TaskModel trained, string? input)

@@ -146,32 +146,35 @@ internal sealed unsafe class LabelledPart
     }
 
     /// <summary>For each class how many there are and were found, precision, recall and F1, and what it is taken for most.</summary>
-    public FigureTable ClassTable()
+    public FigureTable ClassTable() => ClassTable(Labels, Predicted.SelectMany(example => example.Example.Classes.Zip(example.Classes)), Name);
+
+    /// <summary>The same of answers wherever they come from.</summary>
+    /// <param name="labels">What the classes are called.</param>
+    /// <param name="answers">The class that is right, and the one that was found.</param>
+    /// <param name="part">What the part is called.</param>
+    public static FigureTable ClassTable(IReadOnlyList<string> labels, IEnumerable<(int Actual, int Found)> answers, string part)
     {
-        int[,] confusion = new int[Labels.Count, Labels.Count]; // [actual, found]
-        foreach (PredictedExample example in Predicted)
+        int[,] confusion = new int[labels.Count, labels.Count]; // [actual, found]
+        foreach ((int actual, int found) in answers)
         {
-            for (int i = 0; i < example.Classes.Length; i++)
-            {
-                confusion[example.Example.Classes[i], example.Classes[i]]++;
-            }
+            confusion[actual, found]++;
         }
 
         var rows = new List<IReadOnlyList<string>>();
-        for (int label = 0; label < Labels.Count; label++)
+        for (int label = 0; label < labels.Count; label++)
         {
             int actual = 0, found = 0, hits = confusion[label, label], worst = -1;
-            for (int other = 0; other < Labels.Count; other++)
+            for (int other = 0; other < labels.Count; other++)
             {
                 actual += confusion[label, other];
                 found += confusion[other, label];
                 worst = other != label && confusion[label, other] > (worst < 0 ? 0 : confusion[label, worst]) ? other : worst;
             }
 
-            rows.Add([Labels[label], $"{actual}", $"{found}", SequenceTask.Share(hits, found), SequenceTask.Share(hits, actual), SequenceTask.Share(2 * hits, actual + found), worst < 0 ? "-" : $"{Labels[worst]} ({confusion[label, worst]})"]);
+            rows.Add([labels[label], $"{actual}", $"{found}", SequenceTask.Share(hits, found), SequenceTask.Share(hits, actual), SequenceTask.Share(2 * hits, actual + found), worst < 0 ? "-" : $"{labels[worst]} ({confusion[label, worst]})"]);
         }
 
-        return new FigureTable($"Classes of the {Name} part", ["class", "there are", "found", "precision", "recall", "F1", "most taken for"], rows);
+        return new FigureTable($"Classes of the {part} part", ["class", "there are", "found", "precision", "recall", "F1", "most taken for"], rows);
     }
 
     /// <summary>How likely each class is.</summary>

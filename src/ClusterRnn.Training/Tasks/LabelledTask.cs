@@ -50,7 +50,7 @@ public abstract class LabelledTask : SequenceTask
     }
 
     /// <summary>The class of each example, as a table.</summary>
-    private protected static Prediction NamesOf(LabelledPart asked, string title, string unit, string what, Func<LabelledExample, string> show, CancellationToken cancellation) => new(
+    internal static Prediction NamesOf(LabelledPart asked, string title, string unit, string what, Func<LabelledExample, string> show, CancellationToken cancellation) => new(
         null,
         [new FigureTable(title, [unit, what, "probability"], [.. asked.Predict(cancellation).Select(example => (IReadOnlyList<string>)[show(example.Example), asked.Labels[example.Classes[0]], Percent(example.Probabilities[0])])])],
         []);

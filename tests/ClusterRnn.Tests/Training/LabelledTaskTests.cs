@@ -99,6 +99,50 @@ public sealed class LabelledTaskTests
         PredictedFile Written(ulong seed) => task.Predict(models[0], new PredictionRequest(null, new GenerateConfig { Seed = seed }, length)).Files[0];
     }
 
+    /// <summary>Pictures of IDX files are told by each ready config for them, whatever the number of workers; the data's seed, which parts them, changes the model.</summary>
+    [Theory]
+    [InlineData("digits.yaml", "model.layers[0].units=8")]
+    [InlineData("digits-convolution.yaml", "model.layers[3].units=8")]
+    [InlineData("digits-mlp.yaml", "model.layers[0].steps=6", "model.layers[1].units=12")]
+    public async Task PicturesOfFilesAreTold(string config, params string[] settings)
+    {
+        string folder = Directory.CreateTempSubdirectory("clusterrnn-pictures").FullName;
+        try
+        {
+            byte[] pixels = new byte[240 * 36], labels = new byte[240]; // class c: row c is bright
+            for (int i = 0; i < labels.Length; i++)
+            {
+                labels[i] = (byte)(i % 4);
+                for (int x = 0; x < 6; x++)
+                {
+                    pixels[(i * 36) + (labels[i] * 6) + x] = (byte)(255 - (i % 97));
+                }
+            }
+
+            string path = Path.Combine(folder, "x-images-idx3-ubyte"), picture = Path.Combine(folder, "two.png");
+            File.WriteAllBytes(path, [0, 0, 8, 3, 0, 0, 0, 240, 0, 0, 0, 6, 0, 0, 0, 6, .. pixels]);
+            File.WriteAllBytes(Path.Combine(folder, "x-labels-idx1-ubyte"), [0, 0, 8, 1, 0, 0, 0, 240, .. labels]);
+            File.WriteAllBytes(picture, new PngFile(6, 6, pixels[(2 * 36)..(3 * 36)]).ToBytes());
+            settings = [.. settings, $"data.path={path}", "data.classes=4", "data.validation=0.1", "data.test=0.1", "batch.size=10", "optimizer.learningRate=0.01", "stop.epochs=6"];
+            TaskModel[] models = await Task.WhenAll(TrainAsync(config, 1, settings), TrainAsync(config, 3, settings), TrainAsync(config, 3, [.. settings, "data.seed=2"]));
+            Assert.True(models[0].Model.Parameters.SequenceEqual(models[1].Model.Parameters));
+            Assert.False(models[0].Model.Parameters.SequenceEqual(models[2].Model.Parameters));
+            SequenceTask task = SequenceTask.Of(models[0].Job.Data);
+            TaskOutcome outcome = task.Conclude(models[0], Dataset.Open(models[0].Job.Data, new Batching(10, 1, 1, true, 1), folder), null, null);
+            Assert.True(outcome.Figures[0].Value > 0.9, outcome.Figures[0].Text);
+            Assert.Equal(["0", "1", "2", "3"], outcome.Tables[0].Rows.Select(row => row[0]));
+            Assert.Equal(["two.png", "2"], task.Predict(models[0], new PredictionRequest(picture, new GenerateConfig())).Tables[0].Rows[0].Take(2));
+            foreach (TaskModel model in models)
+            {
+                model.Model.Dispose();
+            }
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     private static async Task<TaskModel> TrainAsync(string config, int workers, params string[] settings)
     {
         JobConfig job = ConfigLoader.Load<JobConfig>(Path.Combine(Repository.Root, "configs", config), settings.Select(ConfigAssignment.Parse)).Value;
