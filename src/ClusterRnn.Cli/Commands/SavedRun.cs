@@ -1,5 +1,6 @@
 // What the user means by RUN: a run's folder, a checkpoint's folder, or `latest`.
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Data;
 using ClusterRnn.Training.Checkpoints;
 using ClusterRnn.Training.Configuration;
 using ClusterRnn.Training.Runs;

@@ -172,7 +172,7 @@ public sealed class SeriesTable
             return number - 1;
         }
 
-        string? near = Nearest.Of(column, names);
+        string? near = NearestName.Of(column, names);
         throw new DataException(
             file,
             $"a column '{column}'",

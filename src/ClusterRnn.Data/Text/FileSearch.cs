@@ -173,7 +173,7 @@ public static class FileSearch
         string found = "nothing there";
         if (folder is not null && Directory.Exists(folder))
         {
-            string? near = Nearest.Of(Path.GetFileName(full), Directory.EnumerateFileSystemEntries(folder).Select(entry => Path.GetFileName(entry)!));
+            string? near = NearestName.Of(Path.GetFileName(full), Directory.EnumerateFileSystemEntries(folder).Select(entry => Path.GetFileName(entry)!).Order(StringComparer.Ordinal));
             if (near is not null)
             {
                 found += $" (the nearest name in {folder} is '{near}')";

@@ -1,26 +1,18 @@
 // What a worker computed, for as long as it may be asked for: gradients of the range's subtrees and the states after its
 // shards. An answer is used again when the actor has released it and nothing of it is being sent any more.
-using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Reduction;
+using ClusterRnn.Node;
 using ClusterRnn.Training;
 
 namespace ClusterRnn.Engines.Tcp.Hosting;
 
 /// <summary>The buffers of one answer.</summary>
-internal sealed unsafe class AnswerBuffers(TrainingJob job) : IDisposable
+internal sealed class AnswerBuffers(TrainingJob job) : AnswerMemory(job)
 {
-    private readonly List<NativeBuffer<float>> _gradients = [];
-    private readonly NativeBuffer<float> _states = new(job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth : 0);
     private int _users;
 
     /// <summary>The assignment it answers.</summary>
     public long Assignment { get; private set; } = -1;
-
-    /// <summary>The subtrees whose gradients it holds, ascending.</summary>
-    public ShardRange[] Subtrees { get; private set; } = [];
-
-    /// <summary>The states after the shards of the assignment.</summary>
-    public float* States => _states.Pointer; // [BatchRows, StateWidth]
 
     /// <summary>Whether nobody needs it.</summary>
     public bool IsFree => Volatile.Read(ref _users) == 0;
@@ -29,12 +21,7 @@ internal sealed unsafe class AnswerBuffers(TrainingJob job) : IDisposable
     public void Take(long assignment, ShardRange[] subtrees)
     {
         Assignment = assignment;
-        Subtrees = subtrees;
-        while (_gradients.Count < subtrees.Length)
-        {
-            _gradients.Add(new NativeBuffer<float>(job.Layout.Length));
-        }
-
+        Prepare(subtrees);
         Volatile.Write(ref _users, 1);
     }
 
@@ -43,26 +30,6 @@ internal sealed unsafe class AnswerBuffers(TrainingJob job) : IDisposable
 
     /// <summary>One user less.</summary>
     public void Done() => Interlocked.Decrement(ref _users);
-
-    /// <summary>The flat gradient of the subtree at this place.</summary>
-    public float* Gradient(int index) => _gradients[index].Pointer;
-
-    /// <summary>The flat gradient of a subtree, or null if the answer has none of it.</summary>
-    public float* GradientOf(ShardRange subtree)
-    {
-        int index = Array.IndexOf(Subtrees, subtree);
-        return index < 0 ? null : _gradients[index].Pointer;
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        _states.Dispose();
-        foreach (NativeBuffer<float> gradient in _gradients)
-        {
-            gradient.Dispose();
-        }
-    }
 }
 
 /// <summary>The answers of a worker. Used on its actor's thread, but for <see cref="AnswerBuffers.Done"/>.</summary>

@@ -1,13 +1,11 @@
 // A worker's computations, on a thread of their own: the actor goes on answering while it computes.
 using System.Diagnostics;
-using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Reduction;
-using ClusterRnn.Models;
+using ClusterRnn.Node;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Computing;
-using TrainingReport = ClusterRnn.Training.Computing.ShardReport;
 
 namespace ClusterRnn.Engines.Tcp.Hosting;
 
@@ -20,11 +18,7 @@ internal sealed unsafe class ComputeThread : IDisposable
     private readonly Action<Exception> _failed;
     private readonly TimeSpan _delay;
     private readonly Dictionary<ShardRange, ShardRange[]> _subtrees = [];
-    private readonly NativeBuffer<float>[] _states; // by parity of the version: [rows, StateWidth]
-    private readonly TrainingReport[] _reports;
-    private readonly ulong[][] _digests; // by subtree: one a layer
-    private readonly bool[] _finite; // by subtree
-    private readonly nint[] _pointers;
+    private readonly ShardWork _work;
     private readonly int[][] _segmentsByLayer;
     private readonly Action<int>? _layerFinished;
     private readonly Thread _thread;
@@ -57,24 +51,7 @@ internal sealed unsafe class ComputeThread : IDisposable
         _delay = delay;
         _tell = tell;
         _failed = failed;
-        _reports = ShardComputer.CreateReports(job, Math.Max(job.Shards, job.EvaluationShards));
-        int layers = 1;
-        foreach (ParameterTensor tensor in job.Layout.Tensors)
-        {
-            layers = Math.Max(layers, tensor.Layer + 1);
-        }
-
-        int subtrees = 2 * (33 - int.LeadingZeroCount(job.Shards)); // the most that cover a contiguous range
-        _digests = new ulong[subtrees][];
-        for (int i = 0; i < subtrees; i++)
-        {
-            _digests[i] = new ulong[layers];
-        }
-
-        _finite = new bool[subtrees];
-        _pointers = new nint[(2 * job.Shards) + subtrees];
-        long floats = job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth : 0;
-        _states = [new NativeBuffer<float>(floats), new NativeBuffer<float>(floats)];
+        _work = new ShardWork(job);
         _thread = new Thread(() => Run(threads, memoryBytes)) { IsBackground = true, Name = "compute" };
         _thread.Start();
     }
@@ -115,11 +92,11 @@ internal sealed unsafe class ComputeThread : IDisposable
     /// <param name="values">Their rows, one shard after the other.</param>
     public void HoldStates(long version, int[] shards, float* values)
     {
-        float* into = _states[version & 1].Pointer;
+        float* into = _work.StatesOf(version);
         foreach (int shard in shards)
         {
             long floats = _job.StateFloats(shard);
-            Copy(values, into + _job.StateOffset(shard), floats);
+            Buffer.MemoryCopy(values, into + _job.StateOffset(shard), floats * sizeof(float), floats * sizeof(float));
             values += floats;
         }
     }
@@ -136,8 +113,7 @@ internal sealed unsafe class ComputeThread : IDisposable
         if (_thread.Join(TimeSpan.FromMinutes(1)))
         {
             _computer?.Dispose();
-            _states[0].Dispose();
-            _states[1].Dispose();
+            _work.Dispose();
         }
     }
 
@@ -186,31 +162,19 @@ internal sealed unsafe class ComputeThread : IDisposable
             _ending.Token.WaitHandle.WaitOne(_delay);
         }
 
-        SubtreeReport[] subtrees = [];
         if (compute.Kind == WorkKind.Train)
         {
-            Train(compute, answer!);
-            subtrees = new SubtreeReport[answer!.Subtrees.Length];
-            for (int i = 0; i < subtrees.Length; i++)
-            {
-                subtrees[i] = new SubtreeReport(answer.Subtrees[i], [.. _digests[i]], _finite[i]);
-            }
+            _training = compute.Assignment;
+            _work.Train(_computer!, compute, answer!, _layerFinished);
+            _work.KeepStates(compute, answer!);
         }
         else
         {
-            _computer!.Evaluate(compute.Range, _reports, _ending.Token);
-        }
-
-        var shards = new Protocol.Messages.ShardReport[compute.Range.Count];
-        for (int i = 0; i < shards.Length; i++)
-        {
-            TrainingReport report = _reports[i];
-            shards[i] = new Protocol.Messages.ShardReport(
-                report.Shard, [.. report.Sums], [.. report.Counts], report.RowsDigest, report.StateDigest, report.Finite);
+            _computer!.Evaluate(compute.Range, _work.Reports, _ending.Token);
         }
 
         long ticks = (Stopwatch.GetTimestamp() - started) * Instant.TicksPerSecond / Stopwatch.Frequency;
-        return new Computed(compute.Assignment, true, shards, subtrees, ticks);
+        return _work.Result(compute, answer?.Subtrees ?? [], isUsable: true, ticks);
     }
 
     private void Load(long version)
@@ -232,50 +196,6 @@ internal sealed unsafe class ComputeThread : IDisposable
         _computer!.LoadParameters(values);
     }
 
-    private void Train(ComputeShards compute, AnswerBuffers answer)
-    {
-        ShardRange range = compute.Range;
-        bool carries = _job.CarriesState;
-        float* held = _states[compute.Version & 1].Pointer;
-        fixed (nint* pointers = _pointers)
-        {
-            float** statesIn = (float**)pointers;
-            float** statesOut = (float**)(pointers + _job.Shards);
-            float** gradients = (float**)(pointers + (2 * _job.Shards));
-            for (int i = 0; i < range.Count; i++)
-            {
-                long offset = _job.StateOffset(range.Start + i);
-                statesIn[i] = held + offset;
-                statesOut[i] = answer.States + offset;
-            }
-
-            for (int i = 0; i < answer.Subtrees.Length; i++)
-            {
-                gradients[i] = answer.Gradient(i);
-            }
-
-            _training = compute.Assignment;
-            _computer!.Train(
-                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports, _layerFinished);
-            for (int i = 0; i < answer.Subtrees.Length; i++)
-            {
-                _finite[i] = ShardComputer.DigestGradient(_job.Layout, gradients[i], _digests[i]);
-            }
-        }
-
-        if (!carries)
-        {
-            return;
-        }
-
-        float* next = _states[(compute.Version + 1) & 1].Pointer;
-        for (int shard = range.Start; shard < range.End; shard++)
-        {
-            long offset = _job.StateOffset(shard);
-            Copy(answer.States + offset, next + offset, _job.StateFloats(shard));
-        }
-    }
-
     /// <summary>The gradients of a layer are final: what is complete with them travels while the layers below are computed.</summary>
     private void OnLayer(int layer)
     {
@@ -290,7 +210,4 @@ internal sealed unsafe class ComputeThread : IDisposable
             _tell(new SegmentComputed(_training, segment));
         }
     }
-
-    private static void Copy(float* from, float* into, long floats)
-        => Buffer.MemoryCopy(from, into, floats * sizeof(float), floats * sizeof(float));
 }

@@ -2,7 +2,6 @@
 //
 // An answer to step v is free again when a computation of a later step begins: that needs version v+1, so every owner has
 // summed what it needed of step v. An answer that is still being written by a late worker is never handed out.
-using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Kernels.Reduction;
 using ClusterRnn.Protocol;
 using ClusterRnn.Training;
@@ -10,32 +9,16 @@ using ClusterRnn.Training;
 namespace ClusterRnn.Node.InProcess;
 
 /// <summary>The buffers of one answer.</summary>
-internal sealed unsafe class AnswerBuffers : IDisposable
+internal sealed class AnswerBuffers(TrainingJob job, int owner, long number) : AnswerMemory(job)
 {
-    private readonly TrainingJob _job;
-    private readonly List<NativeBuffer<float>> _gradients = [];
-    private readonly NativeBuffer<float> _states;
-    private ShardRange[] _subtrees = [];
     private int _writing;
 
-    public AnswerBuffers(TrainingJob job, int owner, long number)
-    {
-        _job = job;
-        Owner = owner;
-        Number = number;
-        _states = new NativeBuffer<float>(job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth : 0);
-    }
-
-    public int Owner { get; }
+    public int Owner => owner;
 
     /// <summary>Its number, by which messages name it.</summary>
-    public long Number { get; }
+    public long Number => number;
 
     public long Version { get; private set; } = -1;
-
-    public float* States => _states.Pointer; // [rows, StateWidth], the shards of the assignment filled
-
-    public long MemoryBytes => (_states.Length + (_gradients.Count * _job.Layout.Length)) * sizeof(float);
 
     public bool IsWriting
     {
@@ -46,38 +29,8 @@ internal sealed unsafe class AnswerBuffers : IDisposable
     public void Prepare(long version, ShardRange[] subtrees)
     {
         Version = version;
-        _subtrees = subtrees;
-        while (_gradients.Count < subtrees.Length)
-        {
-            _gradients.Add(new NativeBuffer<float>(_job.Layout.Length));
-        }
-
+        Prepare(subtrees);
         IsWriting = true;
-    }
-
-    /// <summary>The flat gradient of a subtree.</summary>
-    public float* GradientOf(ShardRange subtree)
-    {
-        for (int i = 0; i < _subtrees.Length; i++)
-        {
-            if (_subtrees[i] == subtree)
-            {
-                return _gradients[i].Pointer;
-            }
-        }
-
-        throw new InvalidOperationException($"Answer {Number} has no gradient of {subtree}.");
-    }
-
-    public float* Gradient(int index) => _gradients[index].Pointer;
-
-    public void Dispose()
-    {
-        _states.Dispose();
-        foreach (NativeBuffer<float> gradient in _gradients)
-        {
-            gradient.Dispose();
-        }
     }
 }
 
@@ -126,7 +79,11 @@ internal sealed unsafe class AnswerStore : IPayloads, IDisposable
         return free;
     }
 
-    public float* Gradient(in HeldPiece piece, long firstFloat) => _answers[piece.Payload].GradientOf(piece.Subtree) + firstFloat;
+    public float* Gradient(in HeldPiece piece, long firstFloat)
+    {
+        float* gradient = _answers[piece.Payload].GradientOf(piece.Subtree);
+        return gradient is not null ? gradient + firstFloat : throw new InvalidOperationException($"Answer {piece.Payload} has no gradient of {piece.Subtree}.");
+    }
 
     public float* State(in HeldState state) => _answers[state.Payload].States + _job.StateOffset(state.Shard);
 

@@ -10,7 +10,6 @@ using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Computing;
-using TrainingReport = ClusterRnn.Training.Computing.ShardReport;
 
 namespace ClusterRnn.Node.InProcess;
 
@@ -26,12 +25,8 @@ internal sealed unsafe class WorkerHost : IDisposable
     private readonly ManualResetEventSlim _ending;
     private readonly CancellationToken _cancelEvaluation;
     private readonly Dictionary<ShardRange, ShardRange[]> _subtrees = [];
-    private readonly NativeBuffer<float>[] _states; // by parity of the version: [rows, StateWidth]
+    private readonly ShardWork _work;
     private readonly NativeBuffer<float>? _gathered; // [Layout.Length] where several servers own the parameters
-    private readonly TrainingReport[] _reports;
-    private readonly ulong[][] _digests; // by subtree: one a layer
-    private readonly bool[] _finite; // by subtree
-    private readonly nint[] _pointers;
     private readonly List<(long Assignment, AnswerBuffers Buffers)> _answers = []; // of whoever runs the actors
     private WorkerComputer? _computer;
     private long _loadedVersion = -1;
@@ -60,25 +55,7 @@ internal sealed unsafe class WorkerHost : IDisposable
         _layerFinished = segmentsByLayer.Any(segments => segments.Length > 0) ? OnLayer : null;
         _ending = ending;
         _cancelEvaluation = cancelEvaluation;
-        int shards = Math.Max(job.Shards, job.EvaluationShards);
-        _reports = ShardComputer.CreateReports(job, shards);
-        int layers = 1;
-        foreach (Models.ParameterTensor tensor in job.Layout.Tensors)
-        {
-            layers = Math.Max(layers, tensor.Layer + 1);
-        }
-
-        int subtrees = 2 * (33 - int.LeadingZeroCount(job.Shards)); // the most that cover a contiguous range
-        _digests = new ulong[subtrees][];
-        for (int i = 0; i < subtrees; i++)
-        {
-            _digests[i] = new ulong[layers];
-        }
-
-        _finite = new bool[subtrees];
-        _pointers = new nint[(2 * job.Shards) + subtrees];
-        long floats = job.CarriesState ? (long)job.Train.BatchRows * job.Model.StateWidth : 0;
-        _states = [new NativeBuffer<float>(floats), new NativeBuffer<float>(floats)];
+        _work = new ShardWork(job);
         _gathered = servers.Length > 1 ? new NativeBuffer<float>(job.Layout.Length) : null;
     }
 
@@ -113,7 +90,7 @@ internal sealed unsafe class WorkerHost : IDisposable
     public long AllocatedBytes { get; private set; }
 
     /// <summary>The bytes of all its buffers but answers.</summary>
-    public long MemoryBytes => (_computer?.MemoryBytes ?? 0) + ((_states[0].Length + _states[1].Length + (_gathered?.Length ?? 0)) * sizeof(float));
+    public long MemoryBytes => (_computer?.MemoryBytes ?? 0) + _work.MemoryBytes + ((_gathered?.Length ?? 0) * sizeof(float));
 
     /// <summary>Reserves the model's buffers, on the worker's own thread.</summary>
     public void Prepare()
@@ -184,7 +161,7 @@ internal sealed unsafe class WorkerHost : IDisposable
     public void HoldStates(HoldStates hold)
     {
         ServerHost server = _servers[hold.Payload];
-        float* into = _states[hold.Version & 1].Pointer;
+        float* into = _work.StatesOf(hold.Version);
         foreach (int shard in hold.Shards)
         {
             long bytes = _job.StateFloats(shard) * sizeof(float);
@@ -214,7 +191,7 @@ internal sealed unsafe class WorkerHost : IDisposable
         if (compute.Kind == WorkKind.Train)
         {
             TakeLonger(compute); // after the parameters were loaded, so that the others may overtake it
-            Train(compute, answer!);
+            _work.Train(_computer, compute, answer!, IsPoisoned(compute) ? null : _layerFinished);
             ApplyFaults(compute, answer!);
         }
         else
@@ -233,7 +210,11 @@ internal sealed unsafe class WorkerHost : IDisposable
         _statesAreTorn = false;
         if (compute.Kind == WorkKind.Train)
         {
-            KeepStates(compute, answer!, usable);
+            if (usable)
+            {
+                _work.KeepStates(compute, answer!);
+            }
+
             answer!.IsWriting = false;
         }
 
@@ -249,34 +230,14 @@ internal sealed unsafe class WorkerHost : IDisposable
     public Computed Result(bool hidesSpeed)
     {
         ComputeShards done = Done!;
-        var shards = new Protocol.Messages.ShardReport[done.Range.Count];
-        for (int i = 0; i < shards.Length; i++)
-        {
-            TrainingReport report = _reports[i];
-            shards[i] = new Protocol.Messages.ShardReport(
-                report.Shard, [.. report.Sums], [.. report.Counts], report.RowsDigest, report.StateDigest, report.Finite);
-        }
-
-        SubtreeReport[] subtrees = [];
-        if (done.Kind == WorkKind.Train)
-        {
-            ShardRange[] ranges = SubtreesOf(done.Range);
-            subtrees = new SubtreeReport[ranges.Length];
-            for (int i = 0; i < ranges.Length; i++)
-            {
-                subtrees[i] = new SubtreeReport(ranges[i], [.. _digests[i]], _finite[i]);
-            }
-        }
-
-        return new Computed(done.Assignment, IsUsable, shards, subtrees, hidesSpeed ? done.Range.Count : ComputeTicks);
+        return _work.Result(done, done.Kind == WorkKind.Train ? SubtreesOf(done.Range) : [], IsUsable, hidesSpeed ? done.Range.Count : ComputeTicks);
     }
 
     public void Dispose()
     {
         _computer?.Dispose();
         _gathered?.Dispose();
-        _states[0].Dispose();
-        _states[1].Dispose();
+        _work.Dispose();
     }
 
     private void Load(long version)
@@ -307,38 +268,6 @@ internal sealed unsafe class WorkerHost : IDisposable
         _computer!.LoadParameters(_gathered.Pointer);
     }
 
-    private void Train(ComputeShards compute, AnswerBuffers answer)
-    {
-        ShardRange range = compute.Range;
-        ShardRange[] subtrees = SubtreesOf(range);
-        float* held = _states[compute.Version & 1].Pointer;
-        fixed (nint* pointers = _pointers)
-        {
-            float** statesIn = (float**)pointers;
-            float** statesOut = (float**)(pointers + _job.Shards);
-            float** gradients = (float**)(pointers + (2 * _job.Shards));
-            for (int i = 0; i < range.Count; i++)
-            {
-                long offset = _job.StateOffset(range.Start + i);
-                statesIn[i] = held + offset;
-                statesOut[i] = answer.States + offset;
-            }
-
-            for (int i = 0; i < subtrees.Length; i++)
-            {
-                gradients[i] = answer.Gradient(i);
-            }
-
-            bool carries = _job.CarriesState;
-            _computer!.Train(
-                compute.Version, range, carries ? statesIn : null, carries ? statesOut : null, gradients, _reports, IsPoisoned(compute) ? null : _layerFinished);
-            for (int i = 0; i < subtrees.Length; i++)
-            {
-                _finite[i] = ShardComputer.DigestGradient(_job.Layout, gradients[i], _digests[i]);
-            }
-        }
-    }
-
     private void OnLayer(int layer)
     {
         foreach (int segment in _segmentsByLayer[layer])
@@ -366,28 +295,12 @@ internal sealed unsafe class WorkerHost : IDisposable
     {
         try
         {
-            _computer!.Evaluate(compute.Range, _reports, _cancelEvaluation);
+            _computer!.Evaluate(compute.Range, _work.Reports, _cancelEvaluation);
             return true;
         }
         catch (OperationCanceledException) when (_cancelEvaluation.IsCancellationRequested)
         {
             return false;
-        }
-    }
-
-    private void KeepStates(ComputeShards compute, AnswerBuffers answer, bool usable)
-    {
-        if (!usable || !_job.CarriesState)
-        {
-            return;
-        }
-
-        float* next = _states[(compute.Version + 1) & 1].Pointer;
-        for (int shard = compute.Range.Start; shard < compute.Range.End; shard++)
-        {
-            long offset = _job.StateOffset(shard);
-            long bytes = _job.StateFloats(shard) * sizeof(float);
-            Buffer.MemoryCopy(answer.States + offset, next + offset, bytes, bytes);
         }
     }
 
@@ -413,9 +326,7 @@ internal sealed unsafe class WorkerHost : IDisposable
                 case FailWorker fail when fail.Worker == Number && compute.Version >= fail.Step:
                     throw new PlannedFailureException(fail);
                 case PoisonWorker poison when poison.Worker == Number && compute.Version == poison.Step:
-                    *answer.Gradient(0) = float.NaN;
-                    _finite[0] = false;
-                    _reports[0].Finite = false;
+                    _work.Poison(answer);
                     break;
             }
         }

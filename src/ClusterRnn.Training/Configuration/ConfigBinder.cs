@@ -5,6 +5,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using ClusterRnn.Data;
 
 namespace ClusterRnn.Training.Configuration;
 

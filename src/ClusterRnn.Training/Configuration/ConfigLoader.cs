@@ -3,6 +3,7 @@
 // Nothing is written and nothing runs before all of it has passed.
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using ClusterRnn.Data;
 
 namespace ClusterRnn.Training.Configuration;
 

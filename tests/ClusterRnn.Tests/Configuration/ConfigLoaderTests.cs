@@ -2,6 +2,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Serialization;
+using ClusterRnn.Data;
 using ClusterRnn.Training.Configuration;
 
 namespace ClusterRnn.Tests.Configuration;

@@ -1,4 +1,4 @@
-namespace ClusterRnn.Training.Configuration;
+namespace ClusterRnn.Data;
 
 /// <summary>Finds what the user most likely meant.</summary>
 public static class NearestName
