@@ -140,7 +140,7 @@ public readonly record struct StepOperations(double Asked, double Done)
             double projection = input * cells * (hasInputGradient ? 3 : 2);
             double recurrent = gateWidth * shape.Hidden * (cells + cells + (cells - shape.Batch)); // the first time step hands no gradient on
             asked += projection + recurrent;
-            bool throughTable = layer == 0 && !shape.Bidirectional && shape.Classes > 0 && shape.Classes <= shape.Tokens / shards;
+            bool throughTable = layer == 0 && shape.Classes > 0 && shape.Classes <= shape.Tokens / shards;
             done += recurrent + (throughTable ? input * ((double)workers * shape.Classes + 2 * shards * DistinctTokens(shape, shards)) : projection);
         }
 

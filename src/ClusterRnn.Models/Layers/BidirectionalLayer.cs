@@ -44,13 +44,9 @@ internal sealed unsafe class BidirectionalLayer(RecurrentLayer forward, Recurren
     public override void Plan(LayerPlan plan)
     {
         Output.Reserve(plan);
-        foreach (RecurrentLayer direction in new[] { forward, reverse })
-        {
-            direction.Index = Index;
-            direction.Input = Input;
-            direction.Output = new Signal(direction.OutputWidth) { Scope = Output.Scope, MaximumTime = Output.MaximumTime };
-            direction.Plan(plan);
-        }
+        Plan(forward, plan);
+        reverse.TokenSums = forward.TokenSums;
+        Plan(reverse, plan);
     }
 
     /// <inheritdoc/>
@@ -87,6 +83,14 @@ internal sealed unsafe class BidirectionalLayer(RecurrentLayer forward, Recurren
 
         forward.Backward(step);
         reverse.Backward(step);
+    }
+
+    private void Plan(RecurrentLayer direction, LayerPlan plan)
+    {
+        direction.Index = Index;
+        direction.Input = Input;
+        direction.Output = new Signal(direction.OutputWidth) { Scope = Output.Scope, MaximumTime = Output.MaximumTime };
+        direction.Plan(plan);
     }
 
     // One direction's part of the output of a time step.

@@ -31,7 +31,7 @@ internal abstract unsafe class InputProjection
     /// <summary>Prepares the way back, once a window.</summary>
     public abstract void BeginBackward(TrainingStep step);
 
-    /// <summary>Takes note of the gradients of one time step's gates, times descending.</summary>
+    /// <summary>Takes note of the gradients of one time step's gates, on the layer's way back through time.</summary>
     public abstract void Backward(int time, float* gateGradients);
 
     /// <summary>Computes the gradients of the weight and of what lies below from those of all gates.</summary>
@@ -130,54 +130,48 @@ internal sealed unsafe class TokenProjection : InputProjection
     private readonly EmbeddingLayer embedding;
     private readonly ParameterTensor weight;
     private readonly ColumnGroups columns;
+    private readonly int gateStride;
     private readonly int gateWidth; // floats of the input's part in a row of gates
     private readonly int embeddingStride;
     private readonly float* projected; // [V + 1, gateWidth]: b + W e of each token, and b alone for a cell without token
     private readonly float* noToken; // [embeddingStride]: +0
     private readonly PackedMatrix? back; // gates' gradients -> de
-    private readonly EmbeddingRows rows = null!;
-    private readonly ShardRows groups = null!; // the groups of each shard
-    private readonly int* groupOf; // [shards, V]: the group of a shard's token, or -1
-    private readonly int* tokenOf; // [groups]: the token of a group; groups are sorted by shard, then token
-    private readonly int* shardOf; // [B]: the shard of a row
-    private readonly float* sums; // [groups, gateWidth]: the summed gradients of the gates
-    private readonly float* vectors; // [groups, embeddingStride]: the token's vector, then its gradient
-    private readonly int[] firstGroups = []; // [shards]
-    private readonly int[] groupCounts = []; // [shards]
+    private readonly TokenSums? sums;
+    private readonly bool isFirst;
+    private readonly bool isLast;
     private bool isProjected;
 
-    public TokenProjection(LayerPlan plan, Signal input, ParameterTensor weight, ColumnGroups columns, int gateStride)
+    /// <summary>Takes its buffers.</summary>
+    /// <param name="plan">Where they come from.</param>
+    /// <param name="input">The tokens.</param>
+    /// <param name="weight">W.</param>
+    /// <param name="columns">How the input's part lies in a row of gates.</param>
+    /// <param name="gateStride">Floats from one row of gates to the next.</param>
+    /// <param name="place">Where the layer stands: of two directions the second one adds to the table's gradient and completes it.</param>
+    /// <param name="sums">What both directions of a level share on the way back; null where nothing is trained.</param>
+    public TokenProjection(LayerPlan plan, Signal input, ParameterTensor weight, ColumnGroups columns, int gateStride, RecurrentPlace place, TokenSums? sums)
     {
         this.input = input;
         this.weight = weight;
         this.columns = columns;
+        this.gateStride = gateStride;
+        this.sums = sums;
+        isFirst = !place.IsReverse;
+        isLast = place.IsReverse || !place.IsBidirectional;
         embedding = input.Embedding!;
-        gateWidth = columns.Count * ColumnGroups.Pad(columns.Width);
+        gateWidth = WidthOf(columns);
         embeddingStride = ColumnGroups.Pad(input.Width);
         Weight = new PackedMatrix(plan.Arena, ColumnGroups.Dense(input.Width), columns);
         projected = plan.Arena.Floats((embedding.Vocabulary + 1L) * gateWidth);
         noToken = plan.Arena.Floats(embeddingStride);
-        GateStride = gateStride;
-        if (plan.IsTraining)
-        {
-            long most = Math.Min(plan.WindowCells, (long)plan.MaximumShards * embedding.Vocabulary);
-            back = new PackedMatrix(plan.Arena, columns, ColumnGroups.Padded(input.Width));
-            rows = new EmbeddingRows(plan.Arena, embedding.Vocabulary, input.Width, most);
-            groups = new ShardRows(plan.Arena, 1, (int)most, plan.MaximumShards);
-            groupOf = plan.Arena.Ints((long)plan.MaximumShards * embedding.Vocabulary);
-            tokenOf = plan.Arena.Ints(most);
-            shardOf = plan.Arena.Ints(plan.MaximumRows);
-            sums = plan.Arena.Floats(most * gateWidth);
-            vectors = plan.Arena.Floats(most * embeddingStride);
-            firstGroups = new int[plan.MaximumShards];
-            groupCounts = new int[plan.MaximumShards];
-        }
+        back = plan.IsTraining ? new PackedMatrix(plan.Arena, columns, ColumnGroups.Padded(input.Width)) : null;
     }
 
     /// <inheritdoc/>
     public override PackedMatrix Weight { get; }
 
-    private int GateStride { get; }
+    /// <summary>Floats of the input's part in a row of gates.</summary>
+    public static int WidthOf(ColumnGroups columns) => columns.Count * ColumnGroups.Pad(columns.Width);
 
     /// <inheritdoc/>
     public override void Pack(float* parameters)
@@ -207,12 +201,109 @@ internal sealed unsafe class TokenProjection : InputProjection
         for (int row = 0, rows = input.Scope.RowsAt(time); row < rows; row++)
         {
             int token = (uint)tokens[row] < (uint)embedding.Vocabulary ? tokens[row] : embedding.Vocabulary;
-            NativeMemory.Copy(projected + (long)token * gateWidth, gates + (long)row * GateStride, (nuint)gateWidth * sizeof(float));
+            NativeMemory.Copy(projected + (long)token * gateWidth, gates + (long)row * gateStride, (nuint)gateWidth * sizeof(float));
         }
     }
 
     /// <inheritdoc/>
     public override void BeginBackward(TrainingStep step)
+    {
+        if (isFirst)
+        {
+            sums!.ListTokens(step);
+        }
+
+        sums!.Clear();
+    }
+
+    /// <inheritdoc/>
+    public override void Backward(int time, float* gateGradients)
+    {
+        // Against the direction of time the last comes first; the contract's sums begin with the last.
+        if (isFirst)
+        {
+            sums!.Add(time, gateGradients, gateStride);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent, ParameterTensor bias)
+    {
+        if (!step.IsStart)
+        {
+            return false; // more terms are to come
+        }
+
+        for (int time = input.Scope.Time - 1; !isFirst && time >= 0; time--)
+        {
+            sums!.Add(time, gateGradients + (long)time * input.Scope.Rows * gateStride, gateStride);
+        }
+
+        WeightGradient.Compute(step.Merge, sums!.Groups, sums.Sums, gateWidth, columns, sums.Vectors, embeddingStride, ColumnGroups.Padded(input.Width), step.SubtreeGradients, weight.Offset, step.Workspace);
+        Product.Multiply(sums.Groups.Total, sums.Sums, gateWidth, back!, sums.Gradients, embeddingStride, isFirst ? ProductStart.Zero : ProductStart.Accumulate, step.Workspace, flush: true);
+        if (isLast)
+        {
+            sums.TableGradient(step);
+        }
+
+        return false;
+    }
+}
+
+/// <summary>
+/// The way back through an embedding's table: the sums of the gates' gradients per shard and token, and from them the table's
+/// gradient. Both directions of a level share one: the sums are the one's, then the other's, the vectors' gradients are of both.
+/// </summary>
+internal sealed unsafe class TokenSums
+{
+    private readonly Signal input;
+    private readonly EmbeddingLayer embedding;
+    private readonly int width;
+    private readonly int stride; // of a vector
+    private readonly EmbeddingRows rows;
+    private readonly int* groupOf; // [shards, V]: the group of a shard's token, or -1
+    private readonly int* tokenOf; // [groups]: the token of a group; groups are sorted by shard, then token
+    private readonly int* shardOf; // [B]: the shard of a row
+    private readonly int[] firstGroups; // [shards]
+    private readonly int[] groupCounts; // [shards]
+
+    /// <summary>Takes its buffers.</summary>
+    /// <param name="plan">Where they come from.</param>
+    /// <param name="input">The tokens.</param>
+    /// <param name="width">Floats of the input's part in a row of gates.</param>
+    public TokenSums(LayerPlan plan, Signal input, int width)
+    {
+        this.input = input;
+        this.width = width;
+        embedding = input.Embedding!;
+        stride = ColumnGroups.Pad(input.Width);
+        long most = Math.Min(plan.WindowCells, (long)plan.MaximumShards * embedding.Vocabulary);
+        rows = new EmbeddingRows(plan.Arena, embedding.Vocabulary, input.Width, most);
+        Groups = new ShardRows(plan.Arena, 1, (int)most, plan.MaximumShards);
+        groupOf = plan.Arena.Ints((long)plan.MaximumShards * embedding.Vocabulary);
+        tokenOf = plan.Arena.Ints(most);
+        shardOf = plan.Arena.Ints(plan.MaximumRows);
+        Sums = plan.Arena.Floats(most * width);
+        Vectors = plan.Arena.Floats(most * stride);
+        Gradients = plan.Arena.Floats(most * stride);
+        firstGroups = new int[plan.MaximumShards];
+        groupCounts = new int[plan.MaximumShards];
+    }
+
+    /// <summary>The groups of each shard: one for each of its tokens.</summary>
+    public ShardRows Groups { get; }
+
+    /// <summary>The summed gradients of the gates.</summary>
+    public float* Sums { get; } // [groups, width]
+
+    /// <summary>Each group's vector.</summary>
+    public float* Vectors { get; } // [groups, stride]
+
+    /// <summary>The gradient of each group's vector.</summary>
+    public float* Gradients { get; } // [groups, stride]
+
+    /// <summary>Finds each shard's tokens, and their vectors.</summary>
+    public void ListTokens(TrainingStep step)
     {
         // All tokens of the window, also where the way back goes segment by segment: their sums run through all of it.
         SpanBatch batch = step.Batch;
@@ -248,39 +339,29 @@ internal sealed unsafe class TokenProjection : InputProjection
             groupCounts[shard] = groupCount - firstGroups[shard];
         }
 
-        groups.Build(0, 1, groupCount, firstGroups.AsSpan(0, shards), groupCounts.AsSpan(0, shards), null);
-        NativeMemory.Clear(sums, (nuint)groupCount * (nuint)gateWidth * sizeof(float));
-        rows.Gather(embedding.Table, tokenOf, groupCount, vectors, embeddingStride);
+        Groups.Build(0, 1, groupCount, firstGroups.AsSpan(0, shards), groupCounts.AsSpan(0, shards), null);
+        rows.Gather(embedding.Table, tokenOf, groupCount, Vectors, stride);
     }
 
-    /// <inheritdoc/>
-    public override void Backward(int time, float* gateGradients)
+    /// <summary>Sets the sums to +0.</summary>
+    public void Clear() => NativeMemory.Clear(Sums, (nuint)Groups.Total * (nuint)width * sizeof(float));
+
+    /// <summary>Adds the gradients of one time step's gates, rows ascending. Times must descend from call to call: the contract's order within each sum.</summary>
+    public void Add(int time, float* gateGradients, nint gateStride)
     {
-        // Time descends from call to call and rows ascend: the contract's order within each sum.
         StepScope scope = input.Scope;
         int* tokens = input.Tokens + (long)time * scope.Rows;
-        for (int row = 0, rows = scope.RowsAt(time); row < rows; row++)
+        for (int row = 0, rowCount = scope.RowsAt(time); row < rowCount; row++)
         {
             if ((uint)tokens[row] < (uint)embedding.Vocabulary)
             {
-                float* sum = sums + (long)groupOf[(long)shardOf[row] * embedding.Vocabulary + tokens[row]] * gateWidth;
-                ElementwiseFunctions.Add(gateWidth, sum, gateGradients + (long)row * GateStride, sum);
+                float* sum = Sums + (long)groupOf[(long)shardOf[row] * embedding.Vocabulary + tokens[row]] * width;
+                ElementwiseFunctions.Add(width, sum, gateGradients + (row * gateStride), sum);
             }
         }
     }
 
-    /// <inheritdoc/>
-    public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent, ParameterTensor bias)
-    {
-        if (!step.IsStart)
-        {
-            return false; // more terms are to come
-        }
-
-        ColumnGroups vector = ColumnGroups.Padded(input.Width);
-        WeightGradient.Compute(step.Merge, groups, sums, gateWidth, columns, vectors, embeddingStride, vector, step.SubtreeGradients, weight.Offset, step.Workspace);
-        Product.Multiply(groups.Total, sums, gateWidth, back!, vectors, embeddingStride, ProductStart.Zero, step.Workspace, flush: true);
-        rows.Gradient(step.Merge, groups, tokenOf, vectors, embeddingStride, step.SubtreeGradients, embedding.Weight.Offset, plus: embedding.OtherGradients);
-        return false;
-    }
+    /// <summary>From the vectors' gradients the table's.</summary>
+    public void TableGradient(TrainingStep step) =>
+        rows.Gradient(step.Merge, Groups, tokenOf, Gradients, stride, step.SubtreeGradients, embedding.Weight.Offset, plus: embedding.OtherGradients);
 }

@@ -75,7 +75,7 @@ internal static class LayerFactory
             {
                 case EmbeddingConfig embedding:
                     Positive(embedding.Units, path, "units");
-                    bool isProjected = width <= model.PositionsPerShard && i + 1 < configs.Count && configs[i + 1] is RecurrentConfig { Bidirectional: false, Residual: false };
+                    bool isProjected = width <= model.PositionsPerShard && i + 1 < configs.Count && configs[i + 1] is RecurrentConfig { Residual: false };
                     layers.Add(new EmbeddingLayer(name, width, embedding, isProjected));
                     break;
                 case OneHotConfig:

@@ -85,6 +85,9 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>In a decoder: where rows start, from the encoder's last states; null: from zero, or what is learned.</summary>
     public StateBridge? Bridge { get; set; }
 
+    /// <summary>Where the input is an embedding's table, in training: what both directions of a level share. The reverse one is given the other's before <see cref="Plan"/>.</summary>
+    public TokenSums? TokenSums { get; set; }
+
     /// <summary>H.</summary>
     protected int Hidden { get; } = config.Units;
 
@@ -172,9 +175,14 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     public override void Plan(LayerPlan plan)
     {
         long state = (long)plan.MaximumRows * HiddenStride;
+        if (Input.Embedding is not null && plan.IsTraining && !place.IsReverse)
+        {
+            TokenSums = new TokenSums(plan, Input, TokenProjection.WidthOf(GateColumns));
+        }
+
         projection = Input.Embedding is null
             ? new ProductProjection(plan, Input, InputWeight, GateColumns, GateStride, place.IsReverse)
-            : new TokenProjection(plan, Input, InputWeight, GateColumns, GateStride);
+            : new TokenProjection(plan, Input, InputWeight, GateColumns, GateStride, place, TokenSums);
         Gates = plan.Arena.Floats(plan.MaximumCells * GateStride);
         States = plan.Arena.Floats((plan.MaximumTime + 1L) * state);
         StateGradient = plan.IsTraining ? plan.Arena.Floats(state) : null;
