@@ -46,4 +46,5 @@ def main():
     sys.exit(0 if difference <= 1e-5 else 1)
 
 
-main()
+if __name__ == "__main__":
+    main()
