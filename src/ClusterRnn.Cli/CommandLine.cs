@@ -37,6 +37,7 @@ public sealed class CommandLine
         _root = new RootCommand("ClusterRnn trains sequence models on CPUs: one program, one config file, one answer.") { _quiet, _verbose };
         _root.Add(TrainCommand.Make(terminal, engines));
         _root.Add(SweepCommand.Make(terminal, engines));
+        _root.Add(DataCommand.Make(terminal));
         _root.Add(SchemaCommand.Make(terminal));
         _root.Add(EvaluateCommand.Make(terminal));
         _root.Add(PredictCommand.Make(terminal));
