@@ -48,7 +48,9 @@ How it is made sure that both sides do the same thing:
 - Each model that we trained is also evaluated by PyTorch, from our checkpoint, by PyTorch's own layers, beam search and BLEU; the figure
   must be ours (below).{alike}
 
-The steps are a stated budget, not what the applications reach when trained to their end. Every run:
+The steps are a stated budget, not what the applications reach when trained to their end. Where the learning rate stays as it is, the last steps
+decide by chance: with a constant rate the digits came to 94.8 ± 0.6 here and 95.9 ± 0.2 in PyTorch, and ours to 96.2 ± 0.3 with the
+seeds 4 to 7; so their rate falls to 0 (cosine), as that of the air does. Every run:
 
 {details}"""
 
@@ -101,6 +103,12 @@ APPLICATIONS = {
     "temperatures": Application(
         "daily minimum temperatures, a day ahead: LSTM 32", "test RMSE, degrees", "testRootMeanSquaredError", "seeds/seasonal.yaml", 1200,
         ("data.path={data}/daily-min-temperatures.csv", "data.season=365", "schedule={{name: constant}}")),
+    "air-quality": Application(
+        "Beijing's air, PM2.5 of each of the next 24 hours from seven values of 48: LSTM 32", "test RMSE, µg/m³", "testRootMeanSquaredError",
+        "seeds/seasonal.yaml", 1500,
+        ("data.path={data}/pollution.csv", "data.features=[pm2.5, DEWP, TEMP, PRES, Iws, Is, Ir]", "data.target=[pm2.5]", "data.missing=previous",
+         "data.window=48", "data.horizon=24", "data.season=24", "batch.size=64", "schedule={{name: cosine}}"),
+        digits=2),
 }
 
 
