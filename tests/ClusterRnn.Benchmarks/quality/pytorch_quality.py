@@ -209,7 +209,7 @@ def read_digits(data, artefact):
 def read_series(data, artefact):
     """A table by rows: (window, the next rows); what tests comes with the values and baselines in the series' own units."""
     columns = artefact["scaler"]["columns"]
-    table = read_table(data, columns)
+    table, gaps = read_table(data, columns)
     rows, window, horizon = len(table), data["window"], data["horizon"]
     tested, validated = int(rows * data["test"]), int(rows * data["validation"])
     train_end, test_start = rows - tested - validated, rows - tested
@@ -220,18 +220,21 @@ def read_series(data, artefact):
     named = lambda key, default: [columns.index(name) for name in data[key]] if key in data else default
     targets, features = named("target", [len(columns) - 1]), named("features", list(range(len(columns))))
 
+    def is_whole(last):
+        return data["missing"] != "drop" or not (gaps[last - window + 1: last + 1][:, features].any() or gaps[last + 1: last + 1 + horizon][:, targets].any())
+
     def windows(start, end):
         first = max(window - 1, start - 1)
         return [
             (scaled[last - window + 1: last + 1][:, features], scaled[last + 1: last + 1 + horizon][:, targets].flatten(), last)
-            for last in range(first, end - horizon)]
+            for last in range(first, end - horizon) if is_whole(last)]
 
     series = {"table": table, "targets": targets, "scale": scale[targets], "offset": offset[targets], "horizon": horizon, "season": data.get("season")}
     return windows(0, train_end), (windows(test_start, rows), series), len(features), horizon * len(targets)
 
 
 def read_table(data, columns):
-    """The columns that our run read. A missing cell takes the value before it; rows before the first whole one are left out."""
+    """The columns that our run read, and which cells are missing: they take the value before them. Rows before the first whole one are left out."""
     import csv
     with open(data["path"], newline="", encoding="utf-8-sig") as file:
         lines = list(csv.reader(file, delimiter=data["separator"]))
@@ -239,16 +242,17 @@ def read_table(data, columns):
     places = [names.index(name) for name in columns]
     number = lambda text: math.nan if text.strip().lower() in ("", "na", "nan", "n/a", "null", "?") else float(text)
     table = numpy.array([[number(line[place]) for place in places] for line in lines[1:]])
-    expect(data["missing"] == "previous" or not numpy.isnan(table).any(), f"{data['path']} has gaps")
+    missing = numpy.isnan(table)
+    expect(data["missing"] != "error" or not missing.any(), f"{data['path']} has gaps")
     for row in range(1, len(table)):
-        gaps = numpy.isnan(table[row])
-        table[row, gaps] = table[row - 1, gaps]
-    return table[int(numpy.isnan(table).any(1).sum()):]
+        table[row] = numpy.where(missing[row], table[row - 1], table[row])
+    start = int(numpy.isnan(table).any(1).sum())
+    return table[start:], missing[start:]
 
 
 READERS = {
     "text": read_text, "sentiment": read_sentiment, "spoken-words": read_spoken_words, "translation": read_translation,
-    "digits": read_digits, "seasonal": read_series,
+    "digits": read_digits, "seasonal": read_series, "air": read_series,
 }
 
 
@@ -544,6 +548,7 @@ def bleu_score(texts, references):
             counts[n] += max(0, len(text) - n)
     if not any(hits) or not all(counts):
         return 0.0
+    print("BLEU: n-grams found", hits, "of", counts, "and", lengths[0], "tokens for", lengths[1])
     smoothing, logarithms = 1.0, 0.0
     for hit, count in zip(hits, counts):
         smoothing *= 1 if hit else 2
@@ -560,6 +565,7 @@ def bleu(model, tested, generate):
         found = translate(model, [tested[i][0] for i in group], generate["beam"], generate["maximumLength"], generate["lengthPenalty"])
         for i, ids in zip(group, found):
             written[i] = "".join(entries[token] for token in ids).removeprefix(" ")
+    print("\n".join(f"{reference}\n    {text}" for text, (_, reference, _) in list(zip(written, tested))[:5]))
     return bleu_score(written, [reference for _, reference, _ in tested])
 
 

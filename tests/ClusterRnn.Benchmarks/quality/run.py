@@ -88,7 +88,7 @@ APPLICATIONS = {
          "data.testPath={data}/multi30k/test_2016_flickr.en", "data.testTarget={data}/multi30k/test_2016_flickr.de",
          "model.encoder=[{{type: embedding, units: 128}}, {{type: dropout, rate: 0.2}}, {{type: gru, units: 128, bidirectional: true}}]",
          "model.decoder=[{{type: embedding, units: 128}}, {{type: dropout, rate: 0.2}}, {{type: gru, units: 256}}, {{type: cross-attention}}, "
-         "{{type: dropout, rate: 0.2}}, dense]", "optimizer.learningRate=0.002"),
+         "{{type: dropout, rate: 0.2}}, dense]", "optimizer.learningRate=0.002", "schedule={{name: cosine}}"),
         digits=2, higher_is_better=True, tolerance=0.05),
     "spoken-digits": Application(
         "spoken digits, each of four speakers held out once: convolution and bidirectional GRU 48", "accuracy, %, mean of the four",
