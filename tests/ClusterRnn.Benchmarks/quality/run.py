@@ -11,7 +11,7 @@ out, or the two sides don't measure the same), and it trains the same from PyTor
 
 Each finished training is written to Results/quality.json at once and isn't done again while its settings stay as they are;
 Results/quality.md is the table. --steps N gives every training N steps and leaves Results alone: a short look whether all works.
-Needs torch, numpy and yaml in the Python that runs it (--python names another one), and one core for about an hour.
+Needs torch, numpy and yaml in the Python that runs it (--python names another one), and one core for an hour or two.
 """
 import argparse
 import dataclasses
@@ -30,7 +30,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 RESULTS = HERE.parent / "Results"
 COMMAND = "python3 tests/ClusterRnn.Benchmarks/quality/run.py --data DATA --seeds 1,2,3"
-
 
 REPORT = """# Quality beside PyTorch
 
@@ -237,7 +236,7 @@ def found(book, name, framework, seeds, steps):
 
 def table(book, seeds, steps_of):
     """The table as Markdown."""
-    lines = ["| application | what is measured | steps | ours | PyTorch | | beside it |", "|---|---|---|---|---|---|---|"]
+    lines = ["| application | what is measured | steps | ours | PyTorch | ours is | beside it |", "|---|---|---|---|---|---|---|"]
     for name, application in APPLICATIONS.items():
         sides = [found(book, name, framework, seeds, steps_of(application)) for framework in ("ours", "pytorch")]
         if None in sides:
