@@ -40,6 +40,9 @@ public enum MissingValues
 
     /// <summary>The column's last value is taken; rows before a column's first value are dropped. Both are counted and reported.</summary>
     Previous,
+
+    /// <summary>Windows that read or predict such a cell are left out, and rows before a column's first value are dropped. Both are counted and reported.</summary>
+    Drop,
 }
 
 /// <summary>Where the data comes from and how it is cut.</summary>
@@ -53,6 +56,7 @@ public enum MissingValues
 [JsonDerivedType(typeof(MackeyGlassData), "mackey-glass")]
 [JsonDerivedType(typeof(SeasonalData), "seasonal")]
 [JsonDerivedType(typeof(RandomWalkData), "random-walk")]
+[JsonDerivedType(typeof(AirData), "air")]
 [JsonDerivedType(typeof(CopyData), "copy")]
 [JsonDerivedType(typeof(AddingData), "adding")]
 [JsonDerivedType(typeof(DigitsData), "digits")]
@@ -264,7 +268,7 @@ public abstract record SeriesData : DataConfig
     public string Separator { get; init; } = ",";
 
     /// <summary>What happens with missing cells.</summary>
-    [Description("What happens with an empty, NA or NaN cell: error, or previous (the column's last value is taken).")]
+    [Description("What happens with an empty, NA or NaN cell: error, previous (the column's last value is taken), or drop (windows that read or predict one are left out). What was done is counted and printed.")]
     public MissingValues Missing { get; init; }
 
     /// <summary>The period of the seasonal-naive forecast shown beside the model's; null: none.</summary>
@@ -354,6 +358,10 @@ public sealed record RandomWalkData : GeneratedSeriesData
     [Range(0.0, 0.5)]
     public double Volatility { get; init; } = 0.01;
 }
+
+/// <summary>Air by the hour: hour, temperature, wind, rain, pollution.</summary>
+[Description("Air by the hour: hour of the day, temperature, wind, rain, and the pollution that traffic makes, wind carries off and rain washes out.")]
+public sealed record AirData : GeneratedSeriesData;
 
 /// <summary>Generated examples, each a sequence with its answer.</summary>
 public abstract record ExamplesData : DataConfig

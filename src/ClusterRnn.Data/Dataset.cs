@@ -182,9 +182,17 @@ public sealed record Dataset
                 $"{table.Name}: {table.Rows} rows, {split.Training.Rows} to train, {split.Validation.Rows} to validate and {split.Test.Rows} to test on; "
                 + $"{string.Join(", ", split.Features.Select(column => table.Columns[column]))} -> {string.Join(", ", split.Targets.Select(column => table.Columns[column]))}",
                 .. table.Notes,
+                .. LeftOut(split),
             ],
         };
     }
+
+    private static IEnumerable<string> LeftOut(SeriesSplit split) =>
+        from part in new[] { (Rows: split.Training, Name: "training"), (Rows: split.Validation, Name: "validation"), (Rows: split.Test, Name: "test") }
+        where part.Rows.Rows > 0
+        let windows = split.Windows(part.Rows)
+        where windows.LeftOut > 0
+        select $"{split.Table.Name}: left out {windows.LeftOut} of {windows.LeftOut + windows.Count} windows of the {part.Name} part, for a cell they read or predict is missing";
 
     private static Dataset OpenExamples(ExamplesData config, Batching batching)
     {

@@ -98,7 +98,7 @@ internal sealed partial class TrainingRun(
         RecomputedShards = result.RecomputedShards,
         ResumedFromStep = first,
         Counters = result.Counters,
-        Figures = outcome.Figures.ToDictionary(f => f.Key, f => f.Value),
+        Figures = outcome.Figures.Concat(outcome.Details).ToDictionary(f => f.Key, f => f.Value),
     };
 
     private void Show(EngineResult result, RunSummary summary, TaskOutcome outcome)

@@ -66,7 +66,8 @@ public sealed class Download : IDisposable
         string part = target + PartSuffix;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(deadline, cancellation);
         bool wasJoined = false;
-        for (int attempt = 1, failures = 0; ; attempt++)
+        int failures = 0; // since something came
+        while (true)
         {
             long before = Length(part);
             string fault;

@@ -13,6 +13,7 @@ internal static class GeneratorLayer
     public const uint Digits = 8;
     public const uint DigitStrings = 9;
     public const uint Translation = 10;
+    public const uint Air = 11;
     public const uint Sentiment = 30;
     public const uint Tagging = 31;
     public const uint SpokenWords = 32;

@@ -16,6 +16,7 @@ public static class SeriesGenerators
         NoisySineData sine => NoisySine(sine.Seed, sine.Rows, sine.Step, sine.Noise),
         MackeyGlassData glass => MackeyGlass(glass.Seed, glass.Rows, glass.Delay),
         SeasonalData seasonal => Seasonal(seasonal.Seed, seasonal.Rows, seasonal.Period, seasonal.Trend, seasonal.Amplitude, seasonal.Noise),
+        AirData air => Air(air.Seed, air.Rows),
         RandomWalkData walk => RandomWalk(walk.Seed, walk.Rows, walk.Price, walk.Volatility),
         _ => throw new ArgumentException($"No generator for {config?.GetType().Name}.", nameof(config)),
     };
@@ -92,6 +93,37 @@ public static class SeriesGenerators
         }
 
         return SeriesTable.Generated("seasonal series", ["value"], [values]);
+    }
+
+    /// <summary>
+    /// Air by the hour. Temperature follows the day and slow noise; wind and rain come and go. What is in the air stays there but for what wind
+    /// carries off and rain washes out, and traffic adds to it, most of all at eight and at eighteen o'clock. The target, pollution, is the last
+    /// column.
+    /// </summary>
+    public static SeriesTable Air(ulong seed, int rows)
+    {
+        const int day = 24;
+        var key = new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.Air, 0);
+        string[] names = ["hour", "temperature", "wind", "rain", "pollution"];
+        double[][] columns = [.. names.Select(_ => new double[rows])];
+        double warmth = 0, wind = 3, clouds = 0, pollution = 80;
+        for (int row = 0; row < rows; row++)
+        {
+            double hour = row % day;
+            warmth = (0.98 * warmth) + (0.5 * key.NormalDeviateDouble(0, row, 0));
+            wind = Math.Max(0.2, (0.9 * wind) + 0.3 + (0.5 * key.NormalDeviateDouble(0, row, 1)));
+            clouds = (0.9 * clouds) + (0.4 * key.NormalDeviateDouble(0, row, 2));
+            double rain = Math.Max(0, clouds - 1);
+            double traffic = 3 + (12 * Math.Max(0, 1 - (Math.Abs(hour - 8) / 4))) + (12 * Math.Max(0, 1 - (Math.Abs(hour - 18) / 4)));
+            pollution = (pollution * Math.Max(0.4, 1 - (0.04 * wind) - (0.15 * rain))) + (traffic * Math.Max(0, 1 + (0.2 * key.NormalDeviateDouble(0, row, 3))));
+            columns[0][row] = hour;
+            columns[1][row] = 10 - (5 * ScalarMath.CosTurns(hour / day)) + warmth;
+            columns[2][row] = wind;
+            columns[3][row] = rain;
+            columns[4][row] = pollution;
+        }
+
+        return SeriesTable.Generated("air by the hour", names, columns);
     }
 
     /// <summary>

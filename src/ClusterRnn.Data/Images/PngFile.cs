@@ -118,20 +118,24 @@ public sealed record PngFile(int Width, int Height, byte[] Pixels)
 
     private static byte[] Unpack(string name, MemoryStream packed, int length)
     {
-        byte[] rows = new byte[length];
+        // As much as there is, not as the header says: a few bytes may call themselves a picture of any size.
+        using var rows = new MemoryStream();
+        byte[] buffer = new byte[1 << 16];
         packed.Position = 0;
-        int read;
         try
         {
             using var zlib = new ZLibStream(packed, CompressionMode.Decompress);
-            read = zlib.ReadAtLeast(rows, length, throwOnEndOfStream: false);
+            for (int read; rows.Length < length && (read = zlib.Read(buffer, 0, (int)Math.Min(buffer.Length, length - rows.Length))) > 0;)
+            {
+                rows.Write(buffer, 0, read);
+            }
         }
         catch (InvalidDataException fault)
         {
             throw new DataException(name, "pixels packed by zlib", fault.Message.TrimEnd('.'), "Fetch or make the picture again", inner: fault);
         }
 
-        return read == length ? rows : throw new DataException(name, $"{length} bytes of unpacked pixels", $"{read}", "Fetch or make the picture again");
+        return rows.Length == length ? rows.ToArray() : throw new DataException(name, $"{length} bytes of unpacked pixels", $"{rows.Length}", "Fetch or make the picture again");
     }
 
     // Undoes each row's filter, in place; then the grey of a colour is its brightness (ITU-R BT.601), on white where it is see-through.

@@ -7,6 +7,9 @@ namespace ClusterRnn.Data;
 /// <summary>Reads sentences of words with tags.</summary>
 internal sealed class TaggingReader(TaggingData config) : ILabelledReader
 {
+    // A file without empty lines is one sentence, and would be one row of so many time steps.
+    private const int MostWords = 10_000;
+
     private static readonly string[] FirstNames = ["Anna", "Boris", "Clara", "David", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jonas"];
     private static readonly string[] Ambiguous = ["Hamilton", "Lincoln", "Jackson", "Austin", "Houston", "Dallas", "Sydney", "Florence", "Chester", "Preston", "Milton", "Clifton"];
     private static readonly string[] Syllables = ["ka", "lo", "mi", "ren", "sto", "var", "bel", "dun", "tor", "eli", "fos", "gri"];
@@ -65,6 +68,11 @@ internal sealed class TaggingReader(TaggingData config) : ILabelledReader
                 if (cells.Length != columns)
                 {
                     throw new DataException(file.Name, $"{columns} columns, as on line {firstLine}", $"{cells.Length}", "Complete the line; an empty line ends a sentence", line);
+                }
+
+                if (words.Count == MostWords)
+                {
+                    throw new DataException(file.Name, $"at most {MostWords} words in a sentence, an empty line behind each", "more", "Part the sentences by empty lines", line);
                 }
 
                 first = words.Count == 0 ? line : first;

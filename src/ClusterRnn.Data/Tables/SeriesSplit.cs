@@ -16,6 +16,8 @@ public sealed class SeriesSplit
 {
     private readonly float[] _features; // [rows, Features]
     private readonly float[] _targets; // [rows, Targets]
+    private readonly int[]? _featureGaps; // [rows + 1]: how many rows before this one lack a feature
+    private readonly int[]? _targetGaps; // the same of targets
 
     private SeriesSplit(SeriesTable table, SeriesData config, SeriesScaler scaler, int[] features, int[] targets, Cuts cuts)
     {
@@ -31,6 +33,8 @@ public sealed class SeriesSplit
         Test = new SeriesPart(cuts.TestStart, table.Rows);
         _features = Scaled(features);
         _targets = Scaled(targets);
+        _featureGaps = GapsOf(features);
+        _targetGaps = GapsOf(targets);
     }
 
     /// <summary>The table.</summary>
@@ -110,6 +114,31 @@ public sealed class SeriesSplit
 
     /// <summary>The windows whose targets lie in a part, in time order.</summary>
     public SeriesWindows Windows(SeriesPart part) => new(this, part, _features, _targets);
+
+    /// <summary>Whether the window that ends at a row reads no missing cell.</summary>
+    /// <param name="last">The window's last row; <see cref="Window"/> rows end there.</param>
+    public bool ReadsWhole(int last) => _featureGaps is null || _featureGaps[last + 1] == _featureGaps[last + 1 - Window];
+
+    /// <summary>Whether none of that window's targets is missing.</summary>
+    /// <param name="last">The window's last row; its targets follow, or with a target at each time step begin within it.</param>
+    public bool PredictsWhole(int last) =>
+        _targetGaps is null || _targetGaps[last + 1 + Horizon] == _targetGaps[EveryStep ? last + 2 - Window : last + 1];
+
+    private int[]? GapsOf(int[] columns)
+    {
+        if (Table.Gaps is not { } gaps)
+        {
+            return null;
+        }
+
+        int[] before = new int[Table.Rows + 1];
+        for (int row = 0; row < Table.Rows; row++)
+        {
+            before[row + 1] = before[row] + (columns.Any(column => gaps[column][row]) ? 1 : 0);
+        }
+
+        return before;
+    }
 
     private static Cuts Cut(SeriesTable table, SeriesData config)
     {

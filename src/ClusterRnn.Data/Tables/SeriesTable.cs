@@ -7,6 +7,7 @@ namespace ClusterRnn.Data;
 public sealed class SeriesTable
 {
     private const string LabelColumn = "date";
+    private const int ShownCharacters = 60; // of a cell, in a message
 
     private static readonly string[] MissingMarks = ["", "na", "nan", "n/a", "null", "?"];
 
@@ -41,6 +42,9 @@ public sealed class SeriesTable
 
     /// <summary>The SHA-256 of the file or generated text, lower-case hexadecimal.</summary>
     public string Sha256 { get; }
+
+    /// <summary>Of each column which cells are missing, where windows with them are to be left out; null: none are. What stands in their place is the column's last value.</summary>
+    public IReadOnlyList<bool[]>? Gaps { get; private init; } // [columns][rows]
 
     /// <summary>What was left out or filled in, and why.</summary>
     public IReadOnlyList<string> Notes { get; private init; } = [];
@@ -98,7 +102,8 @@ public sealed class SeriesTable
 
         int[] numeric = [.. Enumerable.Range(0, names.Length).Where(column => isNumeric[column])];
         int label = Array.IndexOf(isNumeric, false);
-        return Fill(name, sha256, rows, first, names, numeric, label, missing);
+        int[] unread = takeOthers ? [.. Enumerable.Range(1, names.Length - 1).Where(column => !isNumeric[column])] : []; // a first column of text names the rows
+        return Fill(name, sha256, rows, first, names, numeric, label, unread, missing);
     }
 
     /// <summary>Where a column of the file is among <see cref="Columns"/>: by name, by its number in the file from 1, or "last".</summary>
@@ -201,7 +206,7 @@ public sealed class SeriesTable
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value) && float.IsFinite((float)value);
 
     private static SeriesTable Fill(
-        string name, string sha256, IReadOnlyList<CsvCell[]> rows, int first, string[] names, int[] numeric, int label, MissingValues missing)
+        string name, string sha256, IReadOnlyList<CsvCell[]> rows, int first, string[] names, int[] numeric, int label, int[] unread, MissingValues missing)
     {
         int count = rows.Count - first;
         var values = Array.ConvertAll(numeric, _ => new double[count]);
@@ -219,7 +224,7 @@ public sealed class SeriesTable
                     values[i][row] = value;
                     known = true;
                 }
-                else if (IsMissing(text) && missing == MissingValues.Previous)
+                else if (IsMissing(text) && missing != MissingValues.Error)
                 {
                     values[i][row] = known ? values[i][row - 1] : 0;
                     filled[i] += known ? 1 : 0;
@@ -230,9 +235,9 @@ public sealed class SeriesTable
                     throw new DataException(
                         name,
                         $"a finite number in column '{names[numeric[i]]}'",
-                        text.Length == 0 ? "an empty cell" : $"'{text}'",
+                        text.Length == 0 ? "an empty cell" : text.Length <= ShownCharacters ? $"'{text}'" : $"'{text[..ShownCharacters]}…' ({text.Length} characters)",
                         IsMissing(text)
-                            ? "Fill it in, or set data.missing: previous to take the column's last value"
+                            ? "Fill it in, or set data.missing: previous to take the column's last value, or drop to leave out windows with such cells"
                             : "Correct it, or leave the column out of data.features",
                         cell.Line,
                         cell.Column);
@@ -248,6 +253,11 @@ public sealed class SeriesTable
         }
 
         var notes = new List<string>();
+        if (unread.Length > 0)
+        {
+            notes.Add($"{name}: not read, for they hold no numbers: {string.Join(", ", unread.Select(column => $"column '{names[column]}'"))}");
+        }
+
         for (int i = 0; i < numeric.Length; i++)
         {
             // What was filled in before the first whole row is dropped with it.
@@ -259,7 +269,7 @@ public sealed class SeriesTable
 
             if (kept > 0)
             {
-                notes.Add($"{name}: {kept} missing cells of column '{names[numeric[i]]}' took the column's last value");
+                notes.Add($"{name}: {kept} missing cells of column '{names[numeric[i]]}' {(missing == MissingValues.Drop ? "are left out, with every window that reads or predicts them" : "took the column's last value")}");
             }
         }
 
@@ -272,6 +282,7 @@ public sealed class SeriesTable
             name, Array.ConvertAll(numeric, column => names[column]), Array.ConvertAll(values, column => column[dropped..]), sha256)
         {
             Notes = notes,
+            Gaps = missing != MissingValues.Drop ? null : Array.ConvertAll(numeric, column => rows.Skip(first + dropped).Select(row => IsMissing(row[column].Text.Trim())).ToArray()),
             FileColumns = names,
             Labels = label < 0 ? null : [.. rows.Skip(first + dropped).Select(row => row[label].Text)],
         };

@@ -13,6 +13,8 @@ public sealed record CorpusFile(string Name, ReadOnlyMemory<byte> Bytes);
 /// <summary>The bytes a text job trains on.</summary>
 public sealed class Corpus
 {
+    private const int ShortestGzip = 18; // bytes: a header of 10, a checksum and a length of 4 each
+
     /// <summary>Takes files that are in order.</summary>
     /// <exception cref="DataException">There is no byte in them, or more than an array holds.</exception>
     public Corpus(string name, IReadOnlyList<CorpusFile> files)
@@ -120,8 +122,7 @@ public sealed class Corpus
                 file, $"a gzip file of at most {Array.MaxLength} bytes unpacked", $"more ({fault.Message.TrimEnd('.')})", "Split the file", inner: fault);
         }
 
-        uint stated = bytes.Length < 18 ? 0 : BitConverter.ToUInt32(bytes, bytes.Length - 4);
-        if (bytes.Length < 18 || stated > unpacked.Length || (stated != (uint)unpacked.Length && !HasSeveralMembers(bytes)))
+        if (bytes.Length < ShortestGzip || (BitConverter.ToUInt32(bytes, bytes.Length - 4) != (uint)unpacked.Length && !EndsWithWholeMember(bytes)))
         {
             throw new DataException(
                 file, "a whole gzip file", $"one that breaks off after {unpacked.Length} unpacked bytes", "Fetch or pack the file again");
@@ -130,6 +131,29 @@ public sealed class Corpus
         return unpacked.ToArray();
     }
 
-    // Members may be concatenated; the last four bytes then state the last member's length only.
-    private static bool HasSeveralMembers(byte[] bytes) => bytes.AsSpan(18).IndexOf([(byte)0x1F, (byte)0x8B, (byte)8]) >= 0;
+    // Members may be concatenated; the last four bytes then state the length of the last one, which begins somewhere behind the first.
+    private static bool EndsWithWholeMember(byte[] bytes)
+    {
+        ReadOnlySpan<byte> mark = [0x1F, 0x8B, 8];
+        uint stated = BitConverter.ToUInt32(bytes, bytes.Length - 4);
+        for (int at = bytes.AsSpan(0, bytes.Length - ShortestGzip + mark.Length).LastIndexOf(mark); at >= ShortestGzip; at = bytes.AsSpan(0, at).LastIndexOf(mark))
+        {
+            try
+            {
+                using var gzip = new GZipStream(new MemoryStream(bytes, at, bytes.Length - at), CompressionMode.Decompress);
+                using var last = new MemoryStream();
+                gzip.CopyTo(last);
+                if (last.Length == stated)
+                {
+                    return true;
+                }
+            }
+            catch (InvalidDataException)
+            {
+                // The mark stands within packed data by chance.
+            }
+        }
+
+        return false;
+    }
 }

@@ -53,6 +53,7 @@ public sealed record PairTexts(string Name, IReadOnlyList<string> Sources, IRead
     /// <exception cref="DataException">A line is not UTF-8.</exception>
     internal static string[] Lines(CorpusFile file)
     {
+        TokenizedText.RefuseNul(file);
         var lines = new List<string>();
         ReadOnlySpan<byte> rest = file.Bytes.Span;
         if (rest.StartsWith("\uFEFF"u8))

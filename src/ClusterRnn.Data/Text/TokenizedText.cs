@@ -102,6 +102,7 @@ public sealed class TokenizedText
         int length = 0;
         foreach (CorpusFile file in corpus.Files)
         {
+            RefuseNul(file);
             ReadOnlySpan<byte> rest = file.Bytes.Span;
             while (!rest.IsEmpty)
             {
@@ -236,6 +237,7 @@ public sealed class TokenizedText
     /// <exception cref="DataException">It is not, and the message has the byte's position; or it is longer than a string can be.</exception>
     internal static string DecodeUtf8(CorpusFile file)
     {
+        RefuseNul(file);
         ReadOnlySpan<byte> bytes = file.Bytes.Span;
         if (!System.Text.Unicode.Utf8.IsValid(bytes))
         {
@@ -256,6 +258,18 @@ public sealed class TokenizedText
         }
 
         return Encoding.UTF8.GetString(bytes);
+    }
+
+    /// <summary>A NUL is UTF-8, but in a text it means UTF-16, or a file that is none.</summary>
+    /// <exception cref="DataException">There is one.</exception>
+    internal static void RefuseNul(CorpusFile file)
+    {
+        int at = file.Bytes.Span.IndexOf((byte)0);
+        if (at >= 0)
+        {
+            throw new DataException(
+                file.Name, "UTF-8 text", "a NUL byte, as in UTF-16 or a file that is no text", "Convert the file to UTF-8 (iconv -f UTF-16 -t UTF-8), or use level: byte for what is no text", position: at);
+        }
     }
 
     private static DataException NotUtf8(CorpusFile file, int position)

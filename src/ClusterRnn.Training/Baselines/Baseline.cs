@@ -14,6 +14,38 @@ public sealed record BaselineError(string Name, double MeanSquaredError, double 
 {
     /// <summary>The root of <see cref="MeanSquaredError"/>, in the units of the targets.</summary>
     public double RootMeanSquaredError => Math.Sqrt(MeanSquaredError);
+
+    /// <summary>The root mean squared error of each row ahead, the first of them the next row.</summary>
+    public IReadOnlyList<double> RootMeanSquaredErrorsAhead { get; init; } = [];
+}
+
+/// <summary>Adds up how far forecasts are off.</summary>
+/// <param name="horizon">How many rows ahead are forecast.</param>
+internal sealed class ForecastErrors(int horizon)
+{
+    private readonly double[] _ahead = new double[horizon];
+    private double _squares, _absolutes, _scaledSquares;
+    private long _count;
+
+    /// <summary>Adds one forecast.</summary>
+    /// <param name="ahead">How many rows ahead it is, from 1.</param>
+    /// <param name="error">Forecast minus value.</param>
+    /// <param name="scale">What the column's values are divided by when they are scaled.</param>
+    public void Add(int ahead, double error, double scale)
+    {
+        double scaled = error / scale;
+        _squares += error * error;
+        _absolutes += Math.Abs(error);
+        _scaledSquares += scaled * scaled;
+        _ahead[ahead - 1] += error * error;
+        _count++;
+    }
+
+    /// <summary>The errors of what was added; as many of each row ahead.</summary>
+    public BaselineError Of(string name) => new(name, _squares / _count, _absolutes / _count, _scaledSquares / _count)
+    {
+        RootMeanSquaredErrorsAhead = Array.ConvertAll(_ahead, sum => Math.Sqrt(sum * horizon / _count)),
+    };
 }
 
 /// <summary>A simple forecast of one column from its own past.</summary>
@@ -61,8 +93,7 @@ public abstract class Baseline
     {
         ArgumentNullException.ThrowIfNull(split);
         SeriesWindows windows = split.Windows(part);
-        double squares = 0, absolutes = 0, scaledSquares = 0;
-        long count = 0;
+        var errors = new ForecastErrors(split.Horizon);
         for (long example = 0; example < windows.Count; example++)
         {
             int last = windows.LastInputRow(example);
@@ -76,17 +107,12 @@ public abstract class Baseline
                 double[] values = split.Table.Values[column];
                 for (int ahead = 1; ahead <= split.Horizon; ahead++)
                 {
-                    double error = Forecast(column, values, last, ahead) - values[last + ahead];
-                    double scaled = error / split.Scaler.Scales[column];
-                    squares += error * error;
-                    absolutes += Math.Abs(error);
-                    scaledSquares += scaled * scaled;
-                    count++;
+                    errors.Add(ahead, Forecast(column, values, last, ahead) - values[last + ahead], split.Scaler.Scales[column]);
                 }
             }
         }
 
-        return new BaselineError(Name, squares / count, absolutes / count, scaledSquares / count);
+        return errors.Of(Name);
     }
 }
 

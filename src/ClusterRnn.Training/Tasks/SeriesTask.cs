@@ -35,17 +35,27 @@ public sealed unsafe class SeriesTask : SequenceTask
         BaselineError own = ErrorOf(split, windows, predicted);
         figures.Add(new Figure($"{name}MeanSquaredError", $"Mean squared error, {name} part", own.ScaledMeanSquaredError, Show(own.ScaledMeanSquaredError), "scaled"));
         figures.Add(new Figure($"{name}RootMeanSquaredError", $"Root mean squared error, {name} part", own.RootMeanSquaredError, Show(own.RootMeanSquaredError), "in the series' units"));
-        var rows = new List<IReadOnlyList<string>> { RowOf(own, own) };
-        foreach (BaselineError baseline in Baseline.Compare(split, part, ((SeriesData)data.Config).Season))
-        {
-            rows.Add(RowOf(baseline, own));
-        }
-
+        List<BaselineError> all = [own, .. Baseline.Compare(split, part, ((SeriesData)data.Config).Season)];
         var table = new FigureTable(
             string.Create(CultureInfo.InvariantCulture, $"Forecasts of the {name} part, {split.Horizon} row{(split.Horizon == 1 ? "" : "s")} ahead, in the series' units"),
             ["forecast", "MAE", "RMSE", "model's RMSE / this"],
-            rows);
-        return new TaskOutcome(figures, [table], [ChartOf(split, windows, predicted, name)], null);
+            all.ConvertAll(error => (IReadOnlyList<string>)RowOf(error, own)));
+        Chart course = ChartOf(split, windows, predicted, name);
+        if (split.Horizon == 1)
+        {
+            return new TaskOutcome(figures, [table], [course], null);
+        }
+
+        int[] shown = RowsAhead(split.Horizon);
+        var ahead = new FigureTable(
+            $"RMSE by rows ahead, {name} part",
+            ["rows ahead", .. all.Select(error => error.Name)],
+            [.. shown.Select(rows => (IReadOnlyList<string>)[rows.ToString(CultureInfo.InvariantCulture), .. all.Select(error => Show(error.RootMeanSquaredErrorsAhead[rows - 1]))])]);
+        var chart = new Chart($"RMSE by rows ahead, {name} part", "rows ahead", "RMSE", all.ConvertAll(error => new ChartLine(error.Name, error.RootMeanSquaredErrorsAhead, 1)));
+        return new TaskOutcome(figures, [table, ahead], [course, chart], null)
+        {
+            Details = [.. shown.Select(rows => new Figure($"{name}RootMeanSquaredErrorAhead{rows}", $"RMSE, {rows} ahead", own.RootMeanSquaredErrorsAhead[rows - 1], Show(own.RootMeanSquaredErrorsAhead[rows - 1])))],
+        };
     }
 
     /// <inheritdoc/>
@@ -209,23 +219,17 @@ public sealed unsafe class SeriesTask : SequenceTask
 
     private static BaselineError ErrorOf(SeriesSplit split, SeriesWindows windows, double[][] predicted)
     {
-        double squares = 0, absolute = 0, scaledSquares = 0;
-        long count = 0;
+        var errors = new ForecastErrors(split.Horizon);
         for (int window = 0; window < predicted.Length; window++)
         {
             for (int i = 0; i < predicted[window].Length; i++)
             {
-                int column = split.Targets[i % split.Targets.Count];
-                double error = predicted[window][i] - split.Table.Values[column][windows.LastInputRow(window) + 1 + (i / split.Targets.Count)];
-                double scaled = error / split.Scaler.Scales[column];
-                squares += error * error;
-                absolute += Math.Abs(error);
-                scaledSquares += scaled * scaled;
-                count++;
+                int column = split.Targets[i % split.Targets.Count], ahead = 1 + (i / split.Targets.Count);
+                errors.Add(ahead, predicted[window][i] - split.Table.Values[column][windows.LastInputRow(window) + ahead], split.Scaler.Scales[column]);
             }
         }
 
-        return new BaselineError("this model", squares / count, absolute / count, scaledSquares / count);
+        return errors.Of("this model");
     }
 
     /// <summary>
@@ -244,6 +248,12 @@ public sealed unsafe class SeriesTask : SequenceTask
                 $"at most {split.Horizon} steps, the model's horizon",
                 steps.ToString(CultureInfo.InvariantCulture),
                 "The model reads columns it doesn't predict; train with a longer data.horizon, or predict all the columns it reads");
+        }
+
+        if (!split.ReadsWhole(split.Table.Rows - 1))
+        {
+            throw new DataException(
+                split.Table.Name, $"no missing cell in the last {split.Window} rows, from which the forecast goes on", "at least one", "Fill it in, or train with data.missing: previous");
         }
 
         GaussianMixture? mixture = GaussianMixture.Of(model.Model);
@@ -311,6 +321,18 @@ public sealed unsafe class SeriesTask : SequenceTask
         return forecast;
     }
 
+    // 1, 2, 3, then twice as many each time, and the last.
+    private static int[] RowsAhead(int horizon)
+    {
+        var rows = new List<int> { 1, 2 };
+        for (int next = 3; next < horizon; next *= 2)
+        {
+            rows.Add(next);
+        }
+
+        return [.. rows.Where(row => row < horizon), horizon];
+    }
+
     private static int IndexOf(IReadOnlyList<int> columns, int column)
     {
         int index = 0;
@@ -333,16 +355,14 @@ public sealed unsafe class SeriesTask : SequenceTask
     private static Chart ChartOf(SeriesSplit split, SeriesWindows windows, double[][] predicted, string part)
     {
         int column = split.Targets[0];
-        int first = Math.Max(0, predicted.Length - ChartRows);
-        double[] actual = new double[predicted.Length - first];
-        double[] model = new double[actual.Length];
-        for (int i = 0; i < actual.Length; i++)
+        int end = windows.LastInputRow(predicted.Length - 1) + 2, first = Math.Max(windows.LastInputRow(0) + 1, end - ChartRows);
+        double[] actual = split.Table.Values[column][first..end], model = new double[actual.Length];
+        Array.Fill(model, double.NaN); // where a window was left out
+        for (int i = predicted.Length - 1; i >= 0 && windows.LastInputRow(i) + 1 >= first; i--)
         {
-            actual[i] = split.Table.Values[column][windows.LastInputRow(first + i) + 1];
-            model[i] = predicted[first + i][0];
+            model[windows.LastInputRow(i) + 1 - first] = predicted[i][0];
         }
 
-        int x = windows.LastInputRow(first) + 1;
-        return new Chart($"The {part} part, one row ahead", "row", split.Table.Columns[column], [new ChartLine("actual", actual, x), new ChartLine("model", model, x)]);
+        return new Chart($"The {part} part, one row ahead", "row", split.Table.Columns[column], [new ChartLine("actual", actual, first), new ChartLine("model", model, first)]);
     }
 }

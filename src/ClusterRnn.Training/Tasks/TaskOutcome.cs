@@ -44,6 +44,9 @@ public sealed record TaskOutcome(
     IReadOnlyList<Chart> Charts,
     string? Sample)
 {
+    /// <summary>Figures for <c>summary.json</c> alone: tables and charts show them.</summary>
+    public IReadOnlyList<Figure> Details { get; init; } = [];
+
     /// <summary>Nothing to show.</summary>
     public static TaskOutcome Empty { get; } = new([], [], [], null);
 }

@@ -151,7 +151,8 @@ public sealed class CsvTests
         Assert.Equal(2, Assert.Throws<DataException>(() => Parse(text, "pm2.5")).Line);
         SeriesTable table = Parse(text, "pm2.5", MissingValues.Previous);
         Assert.Equal(43_800, table.Rows);
-        Assert.Equal(2, table.Notes.Count);
+        Assert.Equal(3, table.Notes.Count);
+        Assert.Contains(table.Notes, note => note.EndsWith("not read, for they hold no numbers: column 'cbwd'", StringComparison.Ordinal));
     }
 
     private static SeriesTable Parse(string text, string? required = null, MissingValues missing = MissingValues.Error) =>

@@ -138,6 +138,39 @@ public sealed unsafe class SeriesTests
         }
     }
 
+    /// <summary>With any cells missing, the windows are those that read and predict none of them.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Windows_with_missing_cells_are_left_out(bool everyStep) => Check.One(Config.QuickThrowOnFailure.WithMaxTest(60), Prop.ForAll(
+        Gen.Choose(1, 59).ArrayOf().ToArbitrary(),
+        Gen.Choose(0, 1).ToArbitrary(),
+        (gaps, gapColumn) =>
+        {
+            string text = "a,b\n" + string.Concat(Enumerable.Range(0, 60).Select(row => gaps.Contains(row) ? (gapColumn == 0 ? $"NA,{row}\n" : $"{row},NA\n") : $"{row},{row}\n"));
+            SeriesTable table = SeriesTable.Parse("t", text, "", header: true, ',', MissingValues.Drop, [], takeOthers: true);
+            var config = new TableData { Window = 4, Horizon = 3, Validation = 0, Test = 0.3, EveryStep = everyStep, Features = ["a"], Target = ["b"], Scale = Scaling.None };
+            SeriesSplit whole = SeriesSplit.Of(SeriesTable.Parse("t", text, "", header: true, ',', MissingValues.Previous, [], takeOthers: true), config);
+            (SeriesPart Part, int[] Ends)[] expected = [.. new[] { whole.Training, whole.Test }.Select(part => (part, Ends(whole.Windows(part)).Where(IsWhole).ToArray()))];
+            if (expected[0].Ends.Length == 0 || expected[1].Ends.Length == 0)
+            {
+                Assert.Contains("rows in the ", Assert.Throws<DataException>(() => SeriesSplit.Of(table, config)).Message);
+                return;
+            }
+
+            SeriesSplit split = SeriesSplit.Of(table, config);
+            Assert.All(expected, entry => Assert.Equal(entry.Ends, Ends(split.Windows(entry.Part))));
+            Assert.All(expected, entry => Assert.Equal(whole.Windows(entry.Part).Count, split.Windows(entry.Part).Count + split.Windows(entry.Part).LeftOut));
+
+            bool IsWhole(int last)
+            {
+                IEnumerable<int> read = Enumerable.Range(last - 3, 4), predicted = Enumerable.Range(everyStep ? last - 2 : last + 1, everyStep ? 6 : 3);
+                return !(gapColumn == 0 ? read : predicted).Any(gaps.Contains);
+            }
+
+            static int[] Ends(SeriesWindows windows) => [.. Enumerable.Range(0, (int)windows.Count).Select(i => windows.LastInputRow(i))];
+        }));
+
     [Fact]
     public void Scaling_knows_the_training_part_only()
     {
@@ -181,6 +214,7 @@ public sealed unsafe class SeriesTests
     [InlineData("mackey-glass")]
     [InlineData("seasonal")]
     [InlineData("random-walk")]
+    [InlineData("air")]
     public void A_config_opens_by_its_source_and_the_bytes_are_a_promise(string source)
     {
         var golden = new Dictionary<string, string>
@@ -189,12 +223,13 @@ public sealed unsafe class SeriesTests
             ["mackey-glass"] = "f4a0ab2414a22f41e018af1e45cb5c9a6fa0a19ecad7213f7ac6a58049784fbc",
             ["seasonal"] = "982df91f04f67921590ea393972c454e9f3bfc5fbedb098db6928824b1e501f1",
             ["random-walk"] = "b6297054fdbd986b33f8c596171e724a52e4003f4b110d9eb63dce1b845bdb0e",
+            ["air"] = "64b23778bd27d83b939668ccff886faa02a60e90564188f2237927e29bee9686",
         };
         DataConfig config = FromJson($"{{\"source\":\"{source}\",\"seed\":1,\"rows\":500,\"window\":8}}");
         Dataset dataset = Dataset.Open(config, Small, ".");
         Assert.Equal(golden[source], dataset.Sha256);
         Assert.Equal(dataset.Sha256, dataset.Training.DatasetSha256);
-        Assert.Equal(source == "random-walk" ? 5 : 1, dataset.FeatureWidth);
+        Assert.Equal(source is "random-walk" or "air" ? 5 : 1, dataset.FeatureWidth);
         Assert.Equal(1, dataset.OutputWidth);
         using var batch = Batch(dataset.Training);
         dataset.Training.Fill(dataset.Training.Plan(0), 0, 4, batch);

@@ -36,6 +36,8 @@ public sealed class BaselineTests
         BaselineError error = fit.Measure(split, split.Test);
         Assert.Equal((1 + 1 + 1.44) / 2, error.MeanSquaredError, 0.15);
         Assert.Equal(error.MeanSquaredError / (split.Scaler.Scales[0] * split.Scaler.Scales[0]), error.ScaledMeanSquaredError, 1e-9);
+        Assert.Equal(1, error.RootMeanSquaredErrorsAhead[0], 0.1);
+        Assert.Equal(Math.Sqrt(1 + 1.44), error.RootMeanSquaredErrorsAhead[1], 0.15);
         Assert.InRange(error.MeanAbsoluteError, 0.7 * error.RootMeanSquaredError, error.RootMeanSquaredError);
     }
 

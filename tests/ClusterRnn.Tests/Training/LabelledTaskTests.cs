@@ -143,7 +143,7 @@ public sealed class LabelledTaskTests
         }
     }
 
-    private static async Task<TaskModel> TrainAsync(string config, int workers, params string[] settings)
+    internal static async Task<TaskModel> TrainAsync(string config, int workers, params string[] settings)
     {
         JobConfig job = ConfigLoader.Load<JobConfig>(Path.Combine(Repository.Root, "configs", config), settings.Select(ConfigAssignment.Parse)).Value;
         ResolvedJob resolved = ResolvedJob.Open(job, Repository.Root);
