@@ -7,6 +7,9 @@ internal sealed class Axis
 {
     private const double LeastRatioOfLogarithms = 30;
 
+    // Far above what rounding leaves between equal values: steps of a double that small would lead nowhere.
+    private const double LeastShareOfSize = 1e-9;
+
     private readonly bool _isLogarithmic;
     private readonly double _first;
     private readonly double _last;
@@ -24,9 +27,9 @@ internal sealed class Axis
             (minimum, maximum) = (0, 1);
         }
 
-        if (maximum <= minimum)
+        if (maximum - minimum <= LeastShareOfSize * Math.Max(Math.Abs(minimum), Math.Abs(maximum)))
         {
-            // One value alone is shown against zero.
+            // One value alone, or several that no label could tell apart, are shown against zero.
             double margin = minimum == 0 ? 1 : Math.Abs(minimum) * 0.25;
             (minimum, maximum) = isTight ? (minimum, minimum + margin)
                 : minimum < 0 ? (minimum - margin, 0)

@@ -90,5 +90,16 @@ public class HtmlReportTests
         Assert.Contains("Nothing to draw.", html, StringComparison.Ordinal);
     }
 
+    // Steps between labels that small would lead nowhere: the axis would never end.
+    [Fact]
+    public void Values_that_rounding_alone_tells_apart_have_an_axis()
+    {
+        ReportData sample = Sample(30);
+        var chart = new Chart("nearly level", "step", "value", [new ChartLine("value", [0.9, Math.BitIncrement(0.9), 0.9])]);
+        string html = HtmlReport.Render(sample with { Outcome = sample.Outcome with { Charts = [chart] } });
+        Assert.Contains("nearly level", html, StringComparison.Ordinal);
+        Assert.True(html.Length < 400_000, $"the report has {html.Length} characters");
+    }
+
     private static int Count(string text, string part) => text.Split(part).Length - 1;
 }
