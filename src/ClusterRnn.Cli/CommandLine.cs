@@ -193,7 +193,7 @@ internal sealed class Interruption : IDisposable
             return;
         }
 
-        terminal.Say("stopping after this step; press Ctrl-C again to leave without saving");
+        terminal.Say("stopping once what is under way is finished or saved; press Ctrl-C again to leave at once");
         _source.Cancel();
     }
 }

@@ -57,12 +57,16 @@ public enum MissingValues
 [JsonDerivedType(typeof(SeasonalData), "seasonal")]
 [JsonDerivedType(typeof(RandomWalkData), "random-walk")]
 [JsonDerivedType(typeof(AirData), "air")]
+[JsonDerivedType(typeof(SensorData), "sensor")]
 [JsonDerivedType(typeof(CopyData), "copy")]
 [JsonDerivedType(typeof(AddingData), "adding")]
 [JsonDerivedType(typeof(DigitsData), "digits")]
 [JsonDerivedType(typeof(DigitStringsData), "digit-strings")]
 [JsonDerivedType(typeof(TranslationData), "translation")]
 [JsonDerivedType(typeof(SentimentData), "sentiment")]
+[JsonDerivedType(typeof(IntentData), "intent")]
+[JsonDerivedType(typeof(AnswerSelectionData), "answer-selection")]
+[JsonDerivedType(typeof(RecommendationData), "recommendation")]
 [JsonDerivedType(typeof(TaggingData), "tagging")]
 [JsonDerivedType(typeof(SpokenWordsData), "spoken-words")]
 [JsonDerivedType(typeof(AudioData), "audio")]
@@ -275,6 +279,10 @@ public abstract record SeriesData : DataConfig
     [Description("After how many rows the series repeats, for the seasonal-naive forecast shown beside the model's.")]
     [Range(1, 1_000_000)]
     public int? Season { get; init; }
+
+    /// <summary>The column that marks anomalies; null: none is.</summary>
+    [Description("The column that says which rows are anomalies (0: none), to judge alerts by: by name, by number from 1, or \"last\". It is neither read nor predicted. Default: none is.")]
+    public string? Anomalies { get; init; }
 }
 
 /// <summary>A series from a CSV file.</summary>
@@ -362,6 +370,31 @@ public sealed record RandomWalkData : GeneratedSeriesData
 /// <summary>Air by the hour: hour, temperature, wind, rain, pollution.</summary>
 [Description("Air by the hour: hour of the day, temperature, wind, rain, and the pollution that traffic makes, wind carries off and rain washes out.")]
 public sealed record AirData : GeneratedSeriesData;
+
+/// <summary>What a sensor measures: days, slow drift, noise, and now and then something that should not be.</summary>
+[Description("A sensor's values with the rhythm of days, and a column that says which of them are planted anomalies: jumps and spells at another level.")]
+public sealed record SensorData : GeneratedSeriesData
+{
+    /// <summary>Rows a day.</summary>
+    [Description("Rows a day.")]
+    [Range(2, 1_000_000)]
+    public int Period { get; init; } = 48;
+
+    /// <summary>The noise's standard deviation; a day's amplitude is 1.</summary>
+    [Description("The standard deviation of the noise, where a day's amplitude is 1.")]
+    [Range(0.0, 1000.0)]
+    public double Noise { get; init; } = 0.1;
+
+    /// <summary>The share of rows at which an anomaly begins, after those without.</summary>
+    [Description("The share of rows at which an anomaly begins, after the first ones.")]
+    [Range(0.0, 0.5)]
+    public double AnomalyRate { get; init; } = 0.02;
+
+    /// <summary>The share of rows at the start without anomalies.</summary>
+    [Description("The share of rows at the start that have no anomaly.")]
+    [Range(0.0, 1.0)]
+    public double Clean { get; init; } = 0.8;
+}
 
 /// <summary>Generated examples, each a sequence with its answer.</summary>
 public abstract record ExamplesData : DataConfig

@@ -301,11 +301,7 @@ public sealed record Dataset
                 : throw new DataException("data", "a path", "none", "Set data.path to a CSV file");
         }
 
-        if (config.Separator.Length != 1 || config.Separator is "\"" or "\n" or "\r")
-        {
-            throw new DataException("data.separator", "one character that is no quote and no line break", $"'{config.Separator}'", "Set data.separator to the character between two cells");
-        }
-
+        char separator = CsvReader.SeparatorOf(config.Separator);
         Corpus corpus = Corpus.OpenOne(config.Path, baseFolder, "CSV file");
         CorpusFile file = corpus.Files[0];
         return SeriesTable.Parse(
@@ -313,9 +309,9 @@ public sealed record Dataset
             TokenizedText.DecodeUtf8(file),
             corpus.Sha256,
             config.Header,
-            config.Separator[0],
+            separator,
             config.Missing,
-            [.. config.Features ?? [], .. config.Target ?? []],
+            [.. config.Features ?? [], .. config.Target ?? [], .. config.Anomalies is { } marks ? new[] { marks } : []],
             takeOthers: config.Features is null || config.Target is null);
     }
 }

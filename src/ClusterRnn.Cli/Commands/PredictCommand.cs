@@ -18,7 +18,7 @@ internal static class PredictCommand
         var input = new Argument<string?>("INPUT") { Description = "What to predict from: a prompt, a text to translate or to name (- reads the standard input), a recording, or the file that a forecast goes on from. Default: what the config says.", Arity = ArgumentArity.ZeroOrOne };
         var best = new Option<bool>("--best") { Description = "The checkpoint with the best validation loss instead of the newest." };
         var prompt = new Option<string?>("--prompt") { Description = "The text to go on from, the same as INPUT.", HelpName = "TEXT" };
-        Option<int?> length = NumberOption.Of<int>("--length", "How many tokens to write, or steps to forecast.", 1);
+        Option<int?> length = NumberOption.Of<int>("--length", "How many tokens to write, steps to forecast or items to recommend.", 1);
         length.Aliases.Add("--steps");
         Option<double?> temperature = NumberOption.Of<double>("--temperature", "Below 1 more certain, above 1 more varied; 0 always takes the likeliest.", 0, 100, "T");
         Option<int?> topK = NumberOption.Of<int>("--top-k", "Only so many of the likeliest tokens are considered; 0 considers all.", 0);
@@ -26,18 +26,23 @@ internal static class PredictCommand
         Option<ulong?> seed = NumberOption.Of<ulong>("--seed", "The seed of the draw.", 0);
         var output = new Option<string?>("--out") { Description = "Where a sound or picture that is written goes. Default: generated.wav or generated.png here, with a number if that is there already.", HelpName = "FILE" };
         var file = new Option<string?>("--file") { Description = "A file with one text a line to predict from, in place of INPUT.", HelpName = "FILE" };
+        var candidates = new Option<string?>("--candidates") { Description = "A file with one answer a line, to be ranked as answers to INPUT.", HelpName = "FILE" };
         Option<int?> beam = NumberOption.Of<int>("--beam", "Hypotheses that a translation is searched among; 1 takes the likeliest token each time.", 1);
+        var follow = new Option<bool>("--follow") { Description = "Watch a live series: read its rows from the standard input, or from the file INPUT as it grows, until the end or Ctrl-C; say of each what was expected and how far off it is, and which are alerts." };
+        Option<double?> threshold = NumberOption.Of<double>("--threshold", "With --follow: scores above it are alerts. Default: what 99.9 % of the validation part's values stay below.", 0, double.MaxValue, "SCORE");
         var json = new Option<bool>("--json") { Description = "Print the prediction as JSON." };
         var explain = new Option<bool>("--explain") { Description = "Say which inputs the prediction rests on (gradient x input of each time step), and write a page of it with the attention. INPUT is a prompt, a file, or an example's number." };
-        var command = new GroupedCommand("predict", "Use a trained model: write, translate, forecast, name classes.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, file, beam, output, json, explain };
+        var command = new GroupedCommand("predict", "Use a trained model: write, translate, forecast, name, rank, watch.", CommandGroup.Use) { run, input, best, prompt, length, temperature, topK, topP, seed, file, candidates, beam, output, follow, threshold, json, explain };
         command.Aliases.Add("generate");
         command.Aliases.Add("forecast");
         command.Examples.Add(("generate latest --prompt 'seven plus' --temperature 0.5", "Go on from a prompt."));
         command.Examples.Add(("predict latest 'the old man sees a dog today.'", "Translate a sentence."));
+        command.Examples.Add(("predict latest 'when does the pool open ?' --candidates answers.txt", "Rank answers to a question."));
         command.Examples.Add(("forecast runs/seasonal-1 --length 24", "Forecast the next 24 rows."));
+        command.Examples.Add(("predict latest --follow < values.txt", "Alerts on a live series."));
         command.Examples.Add(("predict latest 'seven plus ' --explain", "Which characters the next one rests on."));
         command.SetAction((parsed, cancellation) => Task.Run(
-            () =>
+            async () =>
             {
                 string? text = parsed.GetValue(input), also = parsed.GetValue(prompt);
                 if (text is not null && also is not null)
@@ -51,6 +56,22 @@ internal static class PredictCommand
                 if (parsed.GetValue(explain))
                 {
                     Explain(terminal, saved, trained, text ?? also);
+                    return ExitCode.Success;
+                }
+
+                if (parsed.GetValue(threshold) is not null && !parsed.GetValue(follow))
+                {
+                    throw new UsageException("--threshold is for --follow");
+                }
+
+                if (parsed.GetValue(follow))
+                {
+                    if (trained.Job.Data is not SeriesData)
+                    {
+                        throw new UsageException("--follow is for models of series; this one takes INPUT");
+                    }
+
+                    await FollowedSeries.FollowAsync(terminal, trained, Console.In, text, parsed.GetValue(threshold), parsed.GetValue(json), cancellation).ConfigureAwait(false);
                     return ExitCode.Success;
                 }
 
@@ -72,7 +93,7 @@ internal static class PredictCommand
                 var task = SequenceTask.Of(trained.Job.Data);
                 string? asked = InputOf(task, text ?? also, parsed.GetValue(file));
                 bool asJson = parsed.GetValue(json);
-                var request = new PredictionRequest(asked, generate, parsed.GetValue(length), asJson ? null : terminal.Write);
+                var request = new PredictionRequest(asked, generate, parsed.GetValue(length), asJson ? null : terminal.Write) { Candidates = CandidatesOf(task, parsed.GetValue(candidates)) };
                 Prediction prediction = task.Predict(trained, request, cancellation);
                 Show(terminal, prediction, asJson);
                 foreach (PredictedFile written in prediction.Files)
@@ -125,6 +146,9 @@ internal static class PredictCommand
 
         return task.ReadsLines && text == "-" ? Console.In.ReadToEnd() : text;
     }
+
+    private static IReadOnlyList<string>? CandidatesOf(SequenceTask task, string? file) => file is null ? null
+        : task.RanksCandidates ? PairTexts.LinesOf(file) : throw new UsageException("--candidates is for models that rank answers; this one takes INPUT alone");
 
     // The name, or with the first number that nothing has yet.
     private static string Free(string name)

@@ -19,4 +19,8 @@ internal static class GeneratorLayer
     public const uint SpokenWords = 32;
     public const uint Melodies = 33;
     public const uint Pictures = 34;
+    public const uint Intents = 35;
+    public const uint Answers = 36;
+    public const uint Sessions = 37;
+    public const uint Sensor = 38;
 }

@@ -17,6 +17,7 @@ public static class SeriesGenerators
         MackeyGlassData glass => MackeyGlass(glass.Seed, glass.Rows, glass.Delay),
         SeasonalData seasonal => Seasonal(seasonal.Seed, seasonal.Rows, seasonal.Period, seasonal.Trend, seasonal.Amplitude, seasonal.Noise),
         AirData air => Air(air.Seed, air.Rows),
+        SensorData sensor => Sensor(sensor.Seed, sensor.Rows, sensor.Period, sensor.Noise, sensor.AnomalyRate, (int)(sensor.Rows * sensor.Clean)),
         RandomWalkData walk => RandomWalk(walk.Seed, walk.Rows, walk.Price, walk.Volatility),
         _ => throw new ArgumentException($"No generator for {config?.GetType().Name}.", nameof(config)),
     };
@@ -124,6 +125,34 @@ public static class SeriesGenerators
         }
 
         return SeriesTable.Generated("air by the hour", names, columns);
+    }
+
+    /// <summary>
+    /// A day's rhythm, a drift that forgets slowly, and noise; from row <paramref name="clean"/> on anomalies as well: half of them a single
+    /// value, half a spell of 3 to 8 rows, off by 6 to 14 times the noise in either direction. The column <c>anomaly</c> is 1 there.
+    /// </summary>
+    public static SeriesTable Sensor(ulong seed, int rows, int period, double noise, double rate, int clean)
+    {
+        var key = new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.Sensor, 0);
+        double[] values = new double[rows], anomalies = new double[rows];
+        double drift = 0, offset = 0;
+        int left = 0;
+        for (int row = 0; row < rows; row++)
+        {
+            double turns = row % period / (double)period;
+            drift = (0.98 * drift) + (0.3 * noise * key.NormalDeviateDouble(0, row, 0));
+            if (left == 0 && row >= clean && key.UniformDouble(0, row, 1) < rate)
+            {
+                left = key.Below(0, row, 2, 2) == 0 ? 1 : 3 + (int)key.Below(0, row, 3, 6);
+                offset = noise * (6 + (8 * key.UniformDouble(0, row, 4))) * (key.Below(0, row, 5, 2) == 0 ? 1 : -1);
+            }
+
+            anomalies[row] = left > 0 ? 1 : 0;
+            values[row] = ScalarMath.SinTurns(turns) + drift + (noise * key.NormalDeviateDouble(0, row, 6)) + (left > 0 ? offset : 0);
+            left = Math.Max(0, left - 1);
+        }
+
+        return SeriesTable.Generated("sensor", ["value", "anomaly"], [values, anomalies]);
     }
 
     /// <summary>

@@ -1,5 +1,5 @@
-// The sections of data with labels: lines of text with a class, words with a tag each, recordings with a word. Each is generated
-// where no path is named.
+// The sections of data with labels: lines of text with a class, questions with answers, sessions of items, words with a tag each,
+// recordings with a word. Each is generated where no path is named.
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 
@@ -31,9 +31,8 @@ public abstract record LabelledData : DataConfig
     public string? TestPath { get; init; }
 }
 
-/// <summary>Lines of text with a class each: a judgement, a topic, an intent.</summary>
-[Description("Lines of text with a class each (TSV: text, tab, class), such as reviews and how they judge; generated reviews where no path is named.")]
-public sealed record SentimentData : LabelledData
+/// <summary>Lines of text with a class each.</summary>
+public abstract record ClassifiedTextData : LabelledData
 {
     /// <summary>What one token is.</summary>
     [Description("What one token is: word, character (a Unicode scalar value) or byte.")]
@@ -62,6 +61,78 @@ public sealed record SentimentData : LabelledData
     [Description("The most tokens that are read of a line; what comes after them is left out, and counted.")]
     [Range(1, 1_000_000)]
     public int MaximumLength { get; init; } = 200;
+}
+
+/// <summary>Lines of text with a class each: a judgement, a topic.</summary>
+[Description("Lines of text with a class each (TSV: text, tab, class), such as reviews and how they judge; generated reviews where no path is named.")]
+public sealed record SentimentData : ClassifiedTextData;
+
+/// <summary>Utterances with what their speaker wants.</summary>
+[Description("Utterances with what their speaker wants (TSV: utterance, tab, intent); generated requests to an assistant where no path is named.")]
+public sealed record IntentData : ClassifiedTextData;
+
+/// <summary>Questions with their answers, to be told from wrong ones.</summary>
+[Description("Questions with their answers, to be told from wrong ones (TSV: question, right answer, and wrong ones if the data has its own); generated questions about a town where no path is named.")]
+public sealed record AnswerSelectionData : LabelledData
+{
+    /// <summary>Words rarer than this become &lt;unk&gt;.</summary>
+    [Description("Words that occur less often in the training part become <unk>.")]
+    [Range(1, int.MaxValue)]
+    public int MinimumCount { get; init; } = 2;
+
+    /// <summary>Whether the first line names the columns.</summary>
+    [Description("Whether the first line of each file names the columns.")]
+    public bool Header { get; init; }
+
+    /// <summary>The most words that are read of a question or an answer.</summary>
+    [Description("The most words that are read of a question (its last ones) or an answer (its first ones); the others are left out, and counted.")]
+    [Range(1, 1_000_000)]
+    public int MaximumLength { get; init; } = 100;
+
+    /// <summary>Wrong answers to each question that trains.</summary>
+    [Description("Wrong answers to each question that trains, drawn from those to other questions unless the data has its own.")]
+    [Range(1, 1000)]
+    public int Wrong { get; init; } = 4;
+
+    /// <summary>N: answers that the right one is ranked among.</summary>
+    [Description("How many answers, the right one included, are ranked for each question that validates or tests; the wrong ones are drawn from those to other questions unless the data has its own.")]
+    [Range(2, 1000)]
+    public int Candidates { get; init; } = 10;
+}
+
+/// <summary>Sessions: the items that somebody looked at or bought, one after the other.</summary>
+[Description("Sessions of items, one after the other (CSV: session, item and maybe time, one item a row), to predict the next one; generated visits to a shop where no path is named.")]
+public sealed record RecommendationData : LabelledData
+{
+    /// <summary>The column of the session.</summary>
+    [Description("The column that says which session a row belongs to, by name, by number from 1, or \"last\".")]
+    public string SessionColumn { get; init; } = "1";
+
+    /// <summary>The column of the item.</summary>
+    [Description("The column of the item, by name, by number from 1, or \"last\".")]
+    public string ItemColumn { get; init; } = "2";
+
+    /// <summary>The column of the time; null: rows are in order.</summary>
+    [Description("The column of the time (numbers, or dates such as 2026-11-21T18:00:00Z): sessions are sorted by it, and the latest ones validate and test. Default: rows are in order, and sessions are drawn at random.")]
+    public string? TimeColumn { get; init; }
+
+    /// <summary>Whether the first line names the columns.</summary>
+    [Description("Whether the first line of each file names the columns.")]
+    public bool Header { get; init; } = true;
+
+    /// <summary>What stands between cells.</summary>
+    [Description("The character between two cells of a file.")]
+    public string Separator { get; init; } = ",";
+
+    /// <summary>Items rarer than this are left out.</summary>
+    [Description("Items that occur less often in the training part are left out, and counted.")]
+    [Range(1, int.MaxValue)]
+    public int MinimumCount { get; init; } = 2;
+
+    /// <summary>The most items that are read of a session.</summary>
+    [Description("The most items that are read of a session, its last ones; the others are left out, and counted.")]
+    [Range(2, 1_000_000)]
+    public int MaximumLength { get; init; } = 50;
 }
 
 /// <summary>Words with a tag each: names, parts of speech.</summary>
@@ -125,6 +196,10 @@ public sealed record SpokenWordsData : LabelledData
     [Description("Milliseconds from one spectrum to the next: the time steps.")]
     [Range(1.0, 1000.0)]
     public double HopMs { get; init; } = 10;
+
+    /// <summary>Whether each recording's mean is taken from each of its bands.</summary>
+    [Description("Take each recording's mean over time from each of its bands: what a microphone and part of a voice add is gone, and how loud it is.")]
+    public bool Center { get; init; }
 
     /// <summary>The most seconds that are read of a recording.</summary>
     [Description("The most seconds that are read of a recording; what comes after them is left out, and counted.")]

@@ -4,6 +4,9 @@ namespace ClusterRnn.Data;
 /// <summary>Reads what a model with labels is asked about.</summary>
 public static class LabelledInput
 {
+    /// <summary>The class of a right answer.</summary>
+    public const string RightAnswer = AnswerReader.Right;
+
     /// <summary>The words of a sentence, which spaces separate.</summary>
     public static string[] Words(string sentence)
     {
@@ -12,13 +15,46 @@ public static class LabelledInput
     }
 
     /// <summary>The tokens of a text.</summary>
-    public static int[] Tokens(string text, SentimentData config, DataArtefact artefact)
+    public static int[] Tokens(string text, ClassifiedTextData config, DataArtefact artefact)
     {
         ArgumentNullException.ThrowIfNull(text);
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(artefact);
-        string[] pieces = SentimentReader.PiecesOf(text, config.Level);
-        return ((ILabelledReader)new SentimentReader(config)).Encode(pieces[..Math.Min(pieces.Length, config.MaximumLength)], artefact.Vocabulary!);
+        string[] pieces = ClassifiedTextReader.PiecesOf(text, config.Level);
+        return ((ILabelledReader)new ClassifiedTextReader(config)).Encode(pieces[..Math.Min(pieces.Length, config.MaximumLength)], artefact.Vocabulary!);
+    }
+
+    /// <summary>The tokens of a question with an answer that may be to it.</summary>
+    public static int[] Tokens(string question, string answer, AnswerSelectionData config, DataArtefact artefact)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(artefact);
+        return [.. new AnswerReader(config).Pieces(question, answer, out _).Select(artefact.Vocabulary!.IdOf)];
+    }
+
+    /// <summary>The token between a question and an answer.</summary>
+    public static int MarkOf(DataArtefact artefact)
+    {
+        ArgumentNullException.ThrowIfNull(artefact);
+        return artefact.Vocabulary!.IdOf(AnswerReader.Mark);
+    }
+
+    /// <summary>The items of a session, in order: between commas where there are any, else between spaces.</summary>
+    /// <exception cref="DataException">An item is unknown; the message has the nearest one.</exception>
+    public static int[] Items(string session, RecommendationData config, DataArtefact artefact)
+    {
+        ArgumentNullException.ThrowIfNull(session);
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(artefact);
+        Vocabulary known = artefact.Vocabulary!;
+        string[] items = session.Contains(',', StringComparison.Ordinal) ? session.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) : Words(session);
+        if (items.Length == 0)
+        {
+            throw new DataException("predict", "items with commas or spaces between them", $"'{session}'", "Name the items of a session, the latest one last");
+        }
+
+        return [.. items.TakeLast(config.MaximumLength).Select(item => known.IdOf(item) is >= 0 and int id ? id : throw new DataException(
+            "predict", "items of the training data", $"'{item}'", NearestName.Of(item, known.Entries) is { } near ? $"Did you mean '{near}'" : "Leave it out; rare items are not known"))];
     }
 
     /// <summary>The spectra of recordings.</summary>

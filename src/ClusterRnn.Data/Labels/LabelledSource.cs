@@ -15,6 +15,9 @@ internal sealed record RawExample(string Name, int? Line, string[]? Pieces, floa
 {
     /// <summary>Whether it is for testing, whatever the shares say.</summary>
     public bool IsTest { get; init; }
+
+    /// <summary>Of a question the wrong answers that the data has, or none.</summary>
+    public IReadOnlyList<string[]> Wrong { get; init; } = [];
 }
 
 /// <summary>What was read of some files, or generated.</summary>
@@ -33,43 +36,60 @@ internal static class LabelledSource
     {
         ILabelledReader reader = config switch
         {
-            SentimentData sentiment => new SentimentReader(sentiment),
+            ClassifiedTextData text => new ClassifiedTextReader(text),
+            AnswerSelectionData answers => new AnswerReader(answers),
+            RecommendationData sessions => new SessionReader(sessions),
             TaggingData tagging => new TaggingReader(tagging),
             SpokenWordsData spoken => new SpokenWordsReader(spoken),
             _ => throw new ArgumentException($"No reader for {config.GetType().Name}.", nameof(config)),
         };
         RawExamples main = Read(config.Path);
         RawExamples? validation = config.ValidationPath is null ? null : Read(config.ValidationPath), test = config.TestPath is null ? null : Read(config.TestPath);
-        (List<RawExample> trained, List<RawExample> validated, List<RawExample> tested) = Split(config, main, validation, test);
-        artefact ??= new DataArtefact(reader.VocabularyOf(trained), reader.ScalerOf(trained)) { Labels = LabelsOf(trained) };
-        if (artefact.Labels is not { Count: > 0 } labels)
+        (List<RawExample> trained, List<RawExample> validated, List<RawExample> tested) = Split(config, reader.KeepsOrder, main, validation, test);
+        if (artefact is null)
+        {
+            Vocabulary? vocabulary = reader.VocabularyOf(trained);
+            artefact = new DataArtefact(vocabulary, reader.ScalerOf(trained)) { Labels = reader.LabelsOf(trained, vocabulary) };
+        }
+
+        if (artefact.Labels is not { } labels)
         {
             throw new DataException(main.Name, "labels in the data artefact", "none", "Take the artefact the training wrote");
         }
 
         string sha256 = string.Join('\0', new[] { main, validation, test }.OfType<RawExamples>().Select(part => part.Sha256));
         sha256 = sha256.Contains('\0') ? Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(sha256))) : sha256;
-        LabelledExamples? Part(List<RawExample> examples) => examples.Count == 0 ? null
-            : new LabelledExamples(examples.ConvertAll(example => Encode(reader, example, artefact, labels)), reader.FeatureWidth, reader.HasTags, sha256);
-        LabelledExamples training = Part(trained)!;
+        var indices = new Dictionary<string, int>(labels.Select((label, index) => new KeyValuePair<string, int>(label, index)), StringComparer.Ordinal);
+        var notes = new List<string>();
+        LabelledExamples? Part(List<RawExample> examples, string name, bool trains)
+        {
+            IReadOnlyList<RawExample> finished = reader.Finish(examples, trains, artefact, what => notes.Add($"{main.Name}, {name} part: {what}"));
+            return finished.Count == 0 ? null
+                : new LabelledExamples([.. finished.Select(example => Encode(reader, example, artefact, labels, indices))], reader.FeatureWidth, reader.HasTags, sha256);
+        }
+
+        LabelledExamples training = Part(trained, "training", trains: true)
+            ?? throw new DataException(main.Name, $"{reader.Unit}s to train on", $"none of {trained.Count} that can be used", "Take more data, or a smaller data.minimumCount");
         int evaluationRows = batching.EvaluationRows ?? batching.Rows;
-        WindowSource? Evaluated(List<RawExample> examples) => Part(examples) is { } part ? new WindowSource(part, evaluationRows, batching.Seed, shuffled: false) : null;
+        WindowSource? Evaluated(List<RawExample> examples, string name) => Part(examples, name, trains: false) is { } part ? new WindowSource(part, evaluationRows, batching.Seed, shuffled: false) : null;
         return new Dataset
         {
             Config = config,
             Training = training.DifferInLength && batching.Buckets ? new BucketSource(training, batching.Rows, batching.Seed) : new WindowSource(training, batching.Rows, batching.Seed, shuffled: true),
-            Validation = Evaluated(validated),
-            Test = Evaluated(tested),
+            Validation = Evaluated(validated, "validation"),
+            Test = Evaluated(tested, "test"),
             Sha256 = sha256,
             InputVocabulary = artefact.Vocabulary?.Size ?? 0,
             FeatureWidth = reader.FeatureWidth,
             OutputWidth = labels.Count,
+            PredictsNext = reader.PredictsNext,
             Artefact = artefact,
             Notes =
             [
                 $"{main.Name}: {trained.Count} {reader.Unit}s to train, {validated.Count} to validate and {tested.Count} to test on, up to {training.Time} time steps; "
                 + $"{labels.Count} {(reader.HasTags ? "tags" : "classes")}" + (artefact.Vocabulary is { } known ? $", {known.Size} different tokens" : ""),
                 .. new[] { main, validation, test }.OfType<RawExamples>().SelectMany(part => part.Notes),
+                .. notes,
             ],
         };
 
@@ -80,8 +100,8 @@ internal static class LabelledSource
         }
     }
 
-    // A keyed order, so that files sorted by class are no trouble: its end tests, what comes before validates.
-    private static (List<RawExample> Training, List<RawExample> Validation, List<RawExample> Test) Split(LabelledData config, RawExamples main, RawExamples? validation, RawExamples? test)
+    // A keyed order, so that files sorted by class are no trouble, or the examples' own: its end tests, what comes before validates.
+    private static (List<RawExample> Training, List<RawExample> Validation, List<RawExample> Test) Split(LabelledData config, bool keepsOrder, RawExamples main, RawExamples? validation, RawExamples? test)
     {
         List<RawExample> trained = [], validated = [.. validation?.Examples ?? []], tested = [.. test?.Examples ?? []];
         List<RawExample> dealt = [];
@@ -98,7 +118,7 @@ internal static class LabelledSource
         int[] part = new int[count]; // by example: 0 trains, 1 validates, 2 tests
         for (int place = 0; place < count; place++)
         {
-            part[order.At(place)] = place >= count - forTest ? 2 : place >= kept.Start.Value && place < kept.End.Value ? 1 : 0;
+            part[keepsOrder ? place : order.At(place)] = place >= count - forTest ? 2 : place >= kept.Start.Value && place < kept.End.Value ? 1 : 0;
         }
 
         for (int i = 0; i < count; i++)
@@ -110,20 +130,12 @@ internal static class LabelledSource
             main.Name, "examples to train on", $"{validated.Count} for validation and {tested.Count} for testing of {main.Examples.Count}", "Make data.validation and data.test smaller");
     }
 
-    private static List<string> LabelsOf(List<RawExample> examples)
-    {
-        List<string> labels = [.. examples.SelectMany(example => example.Labels).Distinct(StringComparer.Ordinal)];
-        labels.Sort(StringComparer.Ordinal);
-        return labels;
-    }
-
-    private static LabelledExample Encode(ILabelledReader reader, RawExample example, DataArtefact artefact, IReadOnlyList<string> labels)
+    private static LabelledExample Encode(ILabelledReader reader, RawExample example, DataArtefact artefact, IReadOnlyList<string> labels, Dictionary<string, int> indices)
     {
         int[] classes = new int[example.Labels.Length];
         for (int i = 0; i < classes.Length; i++)
         {
-            classes[i] = IndexOf(labels, example.Labels[i]);
-            if (classes[i] < 0)
+            if (!indices.TryGetValue(example.Labels[i], out classes[i]))
             {
                 throw new DataException(
                     example.Name, $"one of the {labels.Count} labels of the training part ({string.Join(", ", labels.Take(10))}{(labels.Count > 10 ? ", ..." : "")})", $"'{example.Labels[i]}'", "Correct it, or keep another part for validation", example.Line + (reader.HasTags ? i : 0));
@@ -135,19 +147,6 @@ internal static class LabelledSource
             example.Pieces is null ? null : reader.Encode(example.Pieces, artefact.Vocabulary!),
             example.Values is null ? null : Scaled(example.Values, artefact.Scaler!),
             classes);
-    }
-
-    internal static int IndexOf(IReadOnlyList<string> labels, string label)
-    {
-        for (int i = 0; i < labels.Count; i++)
-        {
-            if (string.Equals(labels[i], label, StringComparison.Ordinal))
-            {
-                return i;
-            }
-        }
-
-        return -1;
     }
 
     internal static float[] Scaled(float[] values, SeriesScaler scaler)
@@ -175,6 +174,12 @@ internal interface ILabelledReader
     /// <summary>Values a time step, 0 for tokens.</summary>
     int FeatureWidth => 0;
 
+    /// <summary>Whether the last examples validate and test, instead of some drawn at random.</summary>
+    bool KeepsOrder => false;
+
+    /// <summary>Whether each target is what the next time step reads.</summary>
+    bool PredictsNext => false;
+
     /// <summary>Reads files.</summary>
     /// <exception cref="DataException">They are not well formed.</exception>
     RawExamples Read(Corpus corpus);
@@ -187,6 +192,17 @@ internal interface ILabelledReader
 
     /// <summary>The scaler of the examples that train, or null.</summary>
     SeriesScaler? ScalerOf(IReadOnlyList<RawExample> examples) => null;
+
+    /// <summary>What the classes are called, from the examples that train.</summary>
+    IReadOnlyList<string> LabelsOf(IReadOnlyList<RawExample> examples, Vocabulary? vocabulary) =>
+        [.. examples.SelectMany(example => example.Labels).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+
+    /// <summary>Makes of a part what the model reads, once it is known what trains.</summary>
+    /// <param name="part">The examples as they were read.</param>
+    /// <param name="trains">Whether they train.</param>
+    /// <param name="artefact">What was computed from those that train.</param>
+    /// <param name="note">Takes what was left out, and why.</param>
+    IReadOnlyList<RawExample> Finish(IReadOnlyList<RawExample> part, bool trains, DataArtefact artefact, Action<string> note) => part;
 
     /// <summary>The ids of an example's tokens.</summary>
     int[] Encode(string[] pieces, Vocabulary vocabulary) => [.. pieces.Select(vocabulary.IdOf)];

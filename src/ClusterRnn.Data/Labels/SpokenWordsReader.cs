@@ -75,7 +75,25 @@ internal sealed class SpokenWordsReader(SpokenWordsData config) : ILabelledReade
 
         int most = (int)(config.MaximumSeconds * config.SampleRate);
         wasCut = recording.Samples.Length > most;
-        return _spectra.Of(recording.Samples.AsSpan(0, Math.Min(most, recording.Samples.Length)));
+        return Spectra(recording.Samples.AsSpan(0, Math.Min(most, recording.Samples.Length)));
+    }
+
+    private float[] Spectra(ReadOnlySpan<float> samples)
+    {
+        float[] values = _spectra.Of(samples);
+        double[] means = new double[config.Bands];
+        for (int i = 0; i < values.Length && config.Center; i++)
+        {
+            means[i % config.Bands] += values[i];
+        }
+
+        int steps = values.Length / config.Bands;
+        for (int i = 0; i < values.Length && config.Center; i++)
+        {
+            values[i] -= (float)(means[i % config.Bands] / steps);
+        }
+
+        return values;
     }
 
     /// <inheritdoc/>
@@ -86,11 +104,11 @@ internal sealed class SpokenWordsReader(SpokenWordsData config) : ILabelledReade
         for (int i = 0; i < count; i++)
         {
             string word = Words[key.Below(i, 0, 0, Words.Length)];
-            examples.Add(new RawExample($"generated recording {i + 1}", null, null, _spectra.Of(Say(word, key, i)), [word]));
+            examples.Add(new RawExample($"generated recording {i + 1}", null, null, Spectra(Say(word, key, i)), [word]));
         }
 
         return new RawExamples(
-            "generated recordings", examples, ExampleGenerators.Sha256($"spoken words 1 {seed} {count} {config.SampleRate} {config.Bands} {config.WindowMs:R} {config.HopMs:R}"), []);
+            "generated recordings", examples, ExampleGenerators.Sha256($"spoken words 1 {seed} {count} {config.SampleRate} {config.Bands} {config.WindowMs:R} {config.HopMs:R}{(config.Center ? " centered" : "")}"), []);
     }
 
     /// <inheritdoc/>

@@ -133,6 +133,12 @@ public static class CsvReader
         }
     }
 
+    /// <summary>The character that the setting <c>data.separator</c> names.</summary>
+    /// <exception cref="DataException">It is none that can stand between cells.</exception>
+    internal static char SeparatorOf(string setting) => setting is [not ('"' or '\n' or '\r') and char separator]
+        ? separator
+        : throw new DataException("data.separator", "one character that is no quote and no line break", $"'{setting}'", "Set data.separator to the character between two cells");
+
     private static int LineBreak(string text, int at) => text[at] switch
     {
         '\n' => 1,

@@ -49,6 +49,9 @@ public sealed class SeriesSplit
     /// <summary>The table's columns that are predicted.</summary>
     public IReadOnlyList<int> Targets { get; }
 
+    /// <summary>The table's column that marks anomalies, or null.</summary>
+    public int? Anomalies { get; private init; }
+
     /// <summary>Rows in a window.</summary>
     public int Window { get; }
 
@@ -76,8 +79,10 @@ public sealed class SeriesSplit
     {
         ArgumentNullException.ThrowIfNull(table);
         ArgumentNullException.ThrowIfNull(config);
-        int[] targets = config.Target is null ? [table.Columns.Count - 1] : [.. config.Target.Select(table.IndexOf)];
-        int[] features = config.Features is null ? [.. Enumerable.Range(0, table.Columns.Count)] : [.. config.Features.Select(table.IndexOf)];
+        int? anomalies = config.Anomalies is null ? null : table.IndexOf(config.Anomalies);
+        int[] values = [.. Enumerable.Range(0, table.Columns.Count).Where(column => column != anomalies)];
+        int[] targets = config.Target is null ? values[^Math.Min(1, values.Length)..] : [.. config.Target.Select(table.IndexOf)];
+        int[] features = config.Features is null ? values : [.. config.Features.Select(table.IndexOf)];
         foreach ((int[] columns, string key) in new[] { (targets, "target"), (features, "features") })
         {
             if (columns.Length == 0 || columns.Distinct().Count() < columns.Length)
@@ -85,6 +90,11 @@ public sealed class SeriesSplit
                 throw new DataException(
                     table.Name, $"different columns in data.{key}", columns.Length == 0 ? "none" : "one twice", $"Name each column once; the table has {string.Join(", ", table.Columns)}");
             }
+        }
+
+        if (anomalies is { } marks && (targets.Contains(marks) || features.Contains(marks)))
+        {
+            throw new DataException(table.Name, "a column for data.anomalies that is neither read nor predicted", $"'{table.Columns[marks]}' among data.features or data.target", "Leave it out there");
         }
 
         Cuts cuts = Cut(table, config);
@@ -95,7 +105,7 @@ public sealed class SeriesSplit
         }
 
         scaler ??= SeriesScaler.Measure(table, cuts.TrainEnd, config.Scale);
-        var split = new SeriesSplit(table, config, scaler, features, targets, cuts);
+        var split = new SeriesSplit(table, config, scaler, features, targets, cuts) { Anomalies = anomalies };
         foreach ((SeriesPart part, string name) in new[] { (split.Training, "training"), (split.Validation, "validation"), (split.Test, "test") })
         {
             if ((part.Rows > 0 || name == "training") && split.Windows(part).Count < 1)

@@ -157,7 +157,8 @@ public sealed class SeriesTable
         };
     }
 
-    private static int IndexOf(string file, IReadOnlyList<string> names, string column, int? line)
+    /// <summary>Where a column is among names: by name, by its number from 1, or "last".</summary>
+    internal static int IndexOf(string file, IReadOnlyList<string> names, string column, int? line)
     {
         for (int i = 0; i < names.Count; i++)
         {
@@ -200,9 +201,11 @@ public sealed class SeriesTable
         return false;
     }
 
-    private static bool IsMissing(string text) => Array.IndexOf(MissingMarks, text.ToLowerInvariant()) >= 0;
+    /// <summary>Whether a cell says that its value is not there.</summary>
+    internal static bool IsMissing(string text) => Array.IndexOf(MissingMarks, text.ToLowerInvariant()) >= 0;
 
-    private static bool TryNumber(string text, out double value) =>
+    /// <summary>Reads a finite number.</summary>
+    internal static bool TryNumber(string text, out double value) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value) && float.IsFinite((float)value);
 
     private static SeriesTable Fill(

@@ -19,7 +19,11 @@ public sealed record TaskModel(JobConfig Job, TrainedModel Model, DataArtefact A
 /// <param name="Generate">How text is drawn.</param>
 /// <param name="Steps">How many steps ahead, or null for the application's default.</param>
 /// <param name="OnText">Called with pieces of text as they are written, or null.</param>
-public sealed record PredictionRequest(string? Input, GenerateConfig Generate, int? Steps = null, Action<string>? OnText = null);
+public sealed record PredictionRequest(string? Input, GenerateConfig Generate, int? Steps = null, Action<string>? OnText = null)
+{
+    /// <summary>What is to be ranked, or null.</summary>
+    public IReadOnlyList<string>? Candidates { get; init; }
+}
 
 /// <summary>A prediction.</summary>
 /// <param name="Text">What was written, or null.</param>
@@ -41,6 +45,9 @@ public abstract class SequenceTask
 {
     /// <summary>Whether its input is text, one line for each thing to predict, that may also come from a file or the standard input.</summary>
     public virtual bool ReadsLines => false;
+
+    /// <summary>Whether it ranks given candidates: <see cref="PredictionRequest.Candidates"/>.</summary>
+    public virtual bool RanksCandidates => false;
 
     /// <summary>Shows what a trained model is worth: figures, tables, charts and a sample.</summary>
     /// <param name="trained">The model.</param>
@@ -69,7 +76,10 @@ public abstract class SequenceTask
         TranslationData => new TranslationTask(),
         AudioData => new AudioTask(),
         ImagesData => new ImageTask(),
-        SentimentData => new SentimentTask(),
+        SentimentData => new ClassifiedTextTask("text", "class", "classes", likeliest: 1),
+        IntentData => new ClassifiedTextTask("utterance", "intent", "intents", likeliest: 5),
+        AnswerSelectionData => new AnswerSelectionTask(),
+        RecommendationData => new RecommendationTask(),
         TaggingData => new TaggingTask(),
         SpokenWordsData => new SpokenWordsTask(),
         _ => throw new ArgumentException($"No task for {data?.GetType().Name}.", nameof(data)),

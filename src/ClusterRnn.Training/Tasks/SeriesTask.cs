@@ -40,10 +40,16 @@ public sealed unsafe class SeriesTask : SequenceTask
             string.Create(CultureInfo.InvariantCulture, $"Forecasts of the {name} part, {split.Horizon} row{(split.Horizon == 1 ? "" : "s")} ahead, in the series' units"),
             ["forecast", "MAE", "RMSE", "model's RMSE / this"],
             all.ConvertAll(error => (IReadOnlyList<string>)RowOf(error, own)));
+        var tables = new List<FigureTable> { table };
+        if (split.Anomalies is { } marks && split.Validation.Rows > 0)
+        {
+            tables.Add(AlertsOf(trained.Model, split, part, name, marks, figures));
+        }
+
         Chart course = ChartOf(split, windows, predicted, name);
         if (split.Horizon == 1)
         {
-            return new TaskOutcome(figures, [table], [course], null);
+            return new TaskOutcome(figures, tables, [course], null);
         }
 
         int[] shown = RowsAhead(split.Horizon);
@@ -52,10 +58,72 @@ public sealed unsafe class SeriesTask : SequenceTask
             ["rows ahead", .. all.Select(error => error.Name)],
             [.. shown.Select(rows => (IReadOnlyList<string>)[rows.ToString(CultureInfo.InvariantCulture), .. all.Select(error => Show(error.RootMeanSquaredErrorsAhead[rows - 1]))])]);
         var chart = new Chart($"RMSE by rows ahead, {name} part", "rows ahead", "RMSE", all.ConvertAll(error => new ChartLine(error.Name, error.RootMeanSquaredErrorsAhead, 1)));
-        return new TaskOutcome(figures, [table, ahead], [course, chart], null)
+        return new TaskOutcome(figures, [.. tables, ahead], [course, chart], null)
         {
             Details = [.. shown.Select(rows => new Figure($"{name}RootMeanSquaredErrorAhead{rows}", $"RMSE, {rows} ahead", own.RootMeanSquaredErrorsAhead[rows - 1], Show(own.RootMeanSquaredErrorsAhead[rows - 1])))],
         };
+    }
+
+    /// <summary>Opens a watch over a live series like the one the model was trained on.</summary>
+    /// <param name="trained">The model; it must outlive the watch.</param>
+    /// <param name="threshold">Scores above it are alerts, or null for the default.</param>
+    /// <param name="rows">Reads the live series' lines.</param>
+    /// <exception cref="DataException">The training data is not there any more, or has no validation part.</exception>
+    public static SeriesWatch Watch(TaskModel trained, double? threshold, out LiveRows rows)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        var config = (SeriesData)trained.Job.Data;
+        SeriesSplit split = SplitOf(OpenData(trained, config));
+        var watch = new SeriesWatch(trained.Model, split, threshold);
+        rows = new LiveRows(split.Table, watch.Columns, config.Separator);
+        return watch;
+    }
+
+    // Alerts over a part, beside the anomalies that its data marks: those found have an alert on one of their rows at least.
+    private static FigureTable AlertsOf(TrainedModel model, SeriesSplit split, SeriesPart part, string name, int marks, List<Figure> figures)
+    {
+        using var watch = new SeriesWatch(model, split, null);
+        double[] values = new double[watch.Columns.Count];
+        int alerts = 0, right = 0, anomalies = 0, found = 0;
+        bool isOpen = false, isFound = false;
+        for (int row = Math.Max(0, part.Start - split.Window); row < part.End; row++)
+        {
+            for (int i = 0; i < values.Length; i++)
+            {
+                int column = watch.Columns[i];
+                values[i] = split.Table.Gaps is { } gaps && gaps[column][row] ? double.NaN : split.Table.Values[column][row];
+            }
+
+            WatchedRow watched = watch.Observe(values);
+            bool isAnomaly = split.Table.Values[marks][row] != 0;
+            if (watched.Expected is null)
+            {
+                continue;
+            }
+
+            alerts += watched.IsAlert ? 1 : 0;
+            right += watched.IsAlert && isAnomaly ? 1 : 0;
+            anomalies += isAnomaly && !isOpen ? 1 : 0;
+            isFound &= isAnomaly;
+            found += isAnomaly && watched.IsAlert && !isFound ? 1 : 0;
+            isFound |= isAnomaly && watched.IsAlert;
+            isOpen = isAnomaly;
+        }
+
+        string precision = Share(right, alerts), recall = Share(found, anomalies);
+        if (alerts > 0)
+        {
+            figures.Add(new Figure($"{name}AlertPrecision", $"Alerts that are right, {name} part", right / (double)alerts, precision, $"{right} of {alerts}; scores above {Show(watch.Threshold)}"));
+        }
+
+        if (anomalies > 0)
+        {
+            figures.Add(new Figure($"{name}AlertRecall", $"Anomalies found, {name} part", found / (double)anomalies, recall, $"{found} of {anomalies}, an alert on one of its rows at least"));
+        }
+
+        return new FigureTable(
+            $"Alerts of the {name} part", ["series", "threshold", "alerts", "right", "precision", "anomalies", "found", "recall"],
+            [[string.Join(", ", split.Targets.Select(column => split.Table.Columns[column])), Show(watch.Threshold), $"{alerts}", $"{right}", precision, $"{anomalies}", $"{found}", recall]]);
     }
 
     /// <inheritdoc/>
@@ -70,10 +138,7 @@ public sealed unsafe class SeriesTask : SequenceTask
             config = config with { Path = Path.GetFullPath(request.Input), Validation = 0, Test = 0, TrainRows = null };
         }
 
-        BatchConfig batch = trained.Job.Batch;
-        Dataset data = Dataset.Open(
-            config, new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact);
-        SeriesSplit split = SplitOf(data);
+        SeriesSplit split = SplitOf(OpenData(trained, config));
         int steps = request.Steps ?? split.Horizon;
         double[][][] paths = Extend(trained, split, steps, request.Generate, cancellation); // [paths][steps][targets]
         string[] names = [.. split.Targets.Select(column => split.Table.Columns[column])];
@@ -140,9 +205,7 @@ public sealed unsafe class SeriesTask : SequenceTask
     {
         ArgumentNullException.ThrowIfNull(trained);
         DataConfig config = input is null ? trained.Job.Data : (SeriesData)trained.Job.Data with { Path = Path.GetFullPath(input), Validation = 0, Test = 0, TrainRows = null };
-        BatchConfig batching = trained.Job.Batch;
-        SeriesSplit split = SplitOf(Dataset.Open(
-            config, new Batching(batching.Size, batching.Span, batching.LookBack ?? batching.Span, batching.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact));
+        SeriesSplit split = SplitOf(OpenData(trained, config));
         int features = split.Features.Count, width = split.Horizon * split.Targets.Count, first = split.Table.Rows - split.Window;
         using var row = new SpanBatch(split.Window, 1, features, width) { Time = split.Window, TargetTime = 1, Rows = 1 };
         row.Lengths[0] = split.Window;
@@ -161,10 +224,16 @@ public sealed unsafe class SeriesTask : SequenceTask
             trained.Model, row, labels, outputs => $"{split.Table.Columns[split.Targets[0]]} {Show(split.Scaler.Unscale(split.Targets[0], outputs[0]))} in row {split.Table.Rows + 1}");
     }
 
+    private static Dataset OpenData(TaskModel trained, DataConfig config)
+    {
+        BatchConfig batch = trained.Job.Batch;
+        return Dataset.Open(config, new Batching(batch.Size, batch.Span, batch.LookBack ?? batch.Span, batch.CarryState, trained.Job.Seed), trained.BaseFolder, trained.Artefact);
+    }
+
     private static SeriesSplit SplitOf(Dataset data) => data.Series ?? throw new ArgumentException("The data is no series.", nameof(data));
 
     /// <summary>Predicts each window's targets at its last time step, in the series' units.</summary>
-    private static double[][] PredictWindows(TrainedModel model, SeriesSplit split, SeriesWindows windows)
+    internal static double[][] PredictWindows(TrainedModel model, SeriesSplit split, SeriesWindows windows)
     {
         int count = checked((int)windows.Count);
         double[][] predicted = new double[count][];
@@ -204,8 +273,8 @@ public sealed unsafe class SeriesTask : SequenceTask
         return predicted;
     }
 
-    // Values, or the expected ones of a distribution.
-    private static void Read(ReadOnlySpan<float> output, GaussianMixture? mixture, Span<float> values)
+    /// <summary>The values of an output, or the expected ones of a distribution.</summary>
+    internal static void Read(ReadOnlySpan<float> output, GaussianMixture? mixture, Span<float> values)
     {
         if (mixture is { } distribution)
         {

@@ -1,4 +1,4 @@
-// Data with labels: what is read of TSV, CoNLL and WAV files, what is dropped and counted, what is refused with its place, which
+// Data with labels: what is read of TSV, CSV, CoNLL and WAV files, what is dropped and counted, what is refused with its place, which
 // part an example falls into.
 using ClusterRnn.Data;
 using ClusterRnn.Kernels.Memory;
@@ -75,6 +75,93 @@ public sealed unsafe class LabelledTests : IDisposable
         Assert.Contains(what, error.Message);
     }
 
+    /// <summary>A question stands with its right answer first, then with wrong ones: the data's own, or those to other questions of its part.</summary>
+    [Fact]
+    public void QuestionsHaveWrongAnswers()
+    {
+        string path = Write("a.tsv", "q w\tright a\n\nq x\t \nq y\tright b b\nq z\tright a\n");
+        Dataset data = Open(new AnswerSelectionData { Path = path, Validation = 0, Test = 0, MinimumCount = 1, Wrong = 3, MaximumLength = 2 });
+        LabelledExamples examples = ExamplesOf(data.Training);
+        Vocabulary words = data.Artefact.Vocabulary!;
+        Assert.Equal(["right", "wrong"], data.Artefact.Labels!);
+        Assert.Equal(
+            [" q w<sep> right a 0", " q w<sep> right b 1", " q y<sep> right b 0", " q y<sep> right a 1", " q z<sep> right a 0", " q z<sep> right b 1"],
+            Enumerable.Range(0, (int)examples.Count).Select(i => $"{words.Decode(examples[i].Tokens!)} {examples[i].Classes[0]}"));
+        Assert.Equal(
+            ["dropped 1 of these: empty lines", "dropped 1 of these: lines without a question or a right answer", "cut 1 of these: questions and answers longer than 2 words",
+                "3 questions have fewer than 3 wrong answers, because the part has no more different ones"],
+            data.Notes.Skip(1).Select(note => note[(note.IndexOf(": ", StringComparison.Ordinal) + 2)..]));
+
+        string own = Write("own.tsv", "question\tright\twrong\twrong\nq\ta\tb\tc\nr\ta\tc\t \n");
+        Dataset given = Open(new AnswerSelectionData { Path = own, Header = true, Validation = 0, Test = 0, MinimumCount = 1 });
+        Assert.Equal([" q<sep> a", " q<sep> b", " q<sep> c", " r<sep> a", " r<sep> c"], Enumerable.Range(0, 5).Select(i => given.Artefact.Vocabulary!.Decode(ExamplesOf(given.Training)[i].Tokens!)));
+    }
+
+    /// <summary>What tests is ranked among as many as the config says, none of them twice, and none of them a question's that trains.</summary>
+    [Fact]
+    public void CandidatesAreDifferentAndOfTheirPart()
+    {
+        Dataset data = Open(new AnswerSelectionData { Examples = 400, Candidates = 6, Wrong = 2 });
+        LabelledExamples tested = ExamplesOf(data.Test!);
+        Assert.Equal([320 * 3L, 40 * 6L], new[] { ExamplesOf(data.Training).Count, tested.Count });
+        for (int question = 0; question < 40; question++)
+        {
+            LabelledExample[] candidates = [.. Enumerable.Range(6 * question, 6).Select(i => tested[i])];
+            Assert.Equal([0, 1, 1, 1, 1, 1], candidates.Select(candidate => candidate.Classes[0]));
+            Assert.Single(candidates.Select(candidate => candidate.Name).Distinct());
+            Assert.Equal(6, candidates.Select(candidate => string.Join(' ', candidate.Tokens!)).Distinct().Count());
+        }
+    }
+
+    [Fact]
+    public void SessionsAreRead()
+    {
+        // Rows of two sessions in turn, out of order; what is rare, single or too early is left out.
+        string path = Write("a.csv", "time,who,what\n3,a,z\n1,a,x\n2,a,y\n9,b,y\n8,b,x\n10,c,x\n11,b,rare\n12,b,z\n");
+        var config = new RecommendationData { Path = path, SessionColumn = "who", ItemColumn = "what", TimeColumn = "time", Validation = 0, Test = 0, MaximumLength = 3 };
+        Dataset data = Open(config);
+        LabelledExamples examples = ExamplesOf(data.Training);
+        string[] items = [.. data.Artefact.Labels!];
+        Assert.Equal(["y", "z"], items.Order()); // x and 'rare' occur once in what is left of the sessions
+        Assert.Equal(["y>z", "y>z"], Enumerable.Range(0, 2).Select(i => $"{items[examples[i].Tokens![0]]}>{items[examples[i].Classes[0]]}"));
+        Assert.Equal(["a.csv:2", "a.csv:5"], Enumerable.Range(0, 2).Select(i => Path.GetFileName(examples[i].Name)));
+        Assert.True(data.PredictsNext);
+        Assert.Equal(
+            ["dropped 1 of these: sessions of one item", "cut 1 of these: sessions longer than 3 items, the first of them", "2 rows left out whose item occurs less than 2 times in the training part, and 0 sessions of which less than two items are left"],
+            data.Notes.Skip(1).Select(note => note[(note.IndexOf(": ", StringComparison.Ordinal) + 2)..]));
+
+        // By time, the latest sessions test; what training doesn't know is left out there too.
+        string dated = Write("b.csv", string.Concat(Enumerable.Range(1, 10).Select(i => $"{i},k\t2026-01-{i:00}\n{i},l\t2026-01-{i:00}\n{i},{(i > 8 ? "new" : "m")}\t2026-01-{i:00}T09:00:00Z\n")).Replace(',', '\t'));
+        Dataset latest = Open(new RecommendationData { Path = dated, Header = false, Separator = "\t", TimeColumn = "last", Validation = 0, Test = 0.2 });
+        Assert.Equal(["b.csv:25", "b.csv:28"], Enumerable.Range(0, 2).Select(i => Path.GetFileName(ExamplesOf(latest.Test!)[i].Name)));
+        Assert.Contains(latest.Notes, note => note.Contains("test part: 2 rows left out", StringComparison.Ordinal));
+        Assert.Equal(24 - 8, ExamplesOf(latest.Training).Targets);
+    }
+
+    [Theory]
+    [InlineData("s,i\na,x\na\n", 3, "2 cells, as on line 1, found 1")]
+    [InlineData("s,i\na,x\n,y\n", 3, "a session, found an empty cell")]
+    [InlineData("s,i\na, \n", 2, "an item, found an empty cell")]
+    [InlineData("s,i,t\na,x,1\na,y,2026-01-01\n", 3, "a number or a date such as")]
+    [InlineData("s,i,t\na,x,2026-01-01\na,y,7\n", 3, "a date, as in the rows before, found '7'")]
+    [InlineData("s,i,t\na,x,soon\n", 2, "a number or a date such as")]
+    public void BrokenSessionsAreRefused(string text, int line, string what)
+    {
+        DataException error = Assert.Throws<DataException>(() => Open(new RecommendationData { Path = Write("a.csv", text), TimeColumn = text.StartsWith("s,i,t", StringComparison.Ordinal) ? "t" : null }));
+        Assert.Equal(line, error.Line);
+        Assert.Contains(what, error.Message);
+    }
+
+    [Fact]
+    public void SessionsThatDoNotFitAreRefused()
+    {
+        string path = Write("a.csv", "user,item\na,x\na,y\nb,z\nb,w\n");
+        Assert.Contains("Did you mean 'item'", Assert.Throws<DataException>(() => Open(new RecommendationData { Path = path, ItemColumn = "itm" })).Message);
+        Assert.Contains("one character that is no quote", Assert.Throws<DataException>(() => Open(new RecommendationData { Path = path, Separator = ";;" })).Message);
+        Assert.Contains("sessions to train on, found none of 2 that can be used", Assert.Throws<DataException>(() => Open(new RecommendationData { Path = path, Validation = 0, Test = 0 })).Message);
+        Assert.Contains("sessions with labels, found none", Assert.Throws<DataException>(() => Open(new RecommendationData { Path = Write("b.csv", "user,item\n") })).Message);
+    }
+
     [Theory]
     [InlineData(new byte[] { 0x61, 0xFF, 0x09, 0x31 }, "byte 1")]
     [InlineData(new byte[] { 0x1F, 0x8B, 0x08, 0x00 }, "gzip")]
@@ -83,6 +170,8 @@ public sealed unsafe class LabelledTests : IDisposable
         string path = _scratch.Write("a.tsv", bytes);
         Assert.Contains(what, Assert.Throws<DataException>(() => Open(new SentimentData { Path = path })).Message);
         Assert.Contains(what, Assert.Throws<DataException>(() => Open(new TaggingData { Path = path })).Message);
+        Assert.Contains(what, Assert.Throws<DataException>(() => Open(new AnswerSelectionData { Path = path })).Message);
+        Assert.Contains(what, Assert.Throws<DataException>(() => Open(new RecommendationData { Path = path })).Message);
     }
 
     [Fact]
@@ -144,6 +233,28 @@ public sealed unsafe class LabelledTests : IDisposable
             Assert.Equal(0.0, ofBand.Average(), 1e-4);
             Assert.Equal(1.0, ofBand.Average(v => v * v), 1e-2);
         }
+    }
+
+    /// <summary>Without its mean, a recording is the same however loud it is.</summary>
+    [Fact]
+    public void RecordingsAreCentered()
+    {
+        var config = new SpokenWordsData { Examples = 50, Bands = 12, HopMs = 20, Center = true };
+        Dataset data = Open(config);
+        Assert.NotEqual(Open(config with { Center = false }).Sha256, data.Sha256);
+        float[] first = ExamplesOf(data.Training)[0].Values!;
+        for (int band = 0; band < 12; band++)
+        {
+            Assert.Equal(0, data.Artefact.Scaler!.Offsets[band], 1e-5);
+            Assert.Equal(0, first.Where((_, i) => i % 12 == band).Average(), 1e-4);
+        }
+
+        string loud = _scratch.Write("x_1.wav", new WavFile(8000, [.. Enumerable.Range(0, 900).Select(i => (((i * 7919) % 101) - 50) / 60f)]).ToBytes());
+        string low = _scratch.Write("x_2.wav", new WavFile(8000, [.. Enumerable.Range(0, 900).Select(i => (((i * 7919) % 101) - 50) / 240f)]).ToBytes());
+        List<LabelledExample> centered = [.. new[] { loud, low }.SelectMany(path => LabelledInput.Recordings(path, config, data.Artefact))];
+        Assert.All(centered[0].Values!.Zip(centered[1].Values!), pair => Assert.Equal(pair.First, pair.Second, 0.05f));
+        List<LabelledExample> asTheyAre = [.. new[] { loud, low }.SelectMany(path => LabelledInput.Recordings(path, config with { Center = false }, data.Artefact))];
+        Assert.Contains(asTheyAre[0].Values!.Zip(asTheyAre[1].Values!), pair => Math.Abs(pair.First - pair.Second) > 0.5f);
     }
 
     [Fact]

@@ -1,22 +1,11 @@
-// Lines of text with a class: TSV files, or reviews from a small grammar in which a word alone doesn't decide: negations turn it
-// around, and of two clauses the one after "but" counts, or the one after that with "although".
+// Lines of text with a class: TSV files, or texts that a generator makes: reviews (Reviews), utterances (Utterances).
 using ClusterRnn.Kernels.Random;
 
 namespace ClusterRnn.Data;
 
 /// <summary>Reads lines of text with a class.</summary>
-internal sealed class SentimentReader(SentimentData config) : ILabelledReader
+internal sealed class ClassifiedTextReader(ClassifiedTextData config) : ILabelledReader
 {
-    private static readonly string[] Subjects = ["the film", "the plot", "the acting", "the music", "the ending", "the first hour", "the story", "this picture", "the cast", "the dialogue", "the camera work", "the humour"];
-    private static readonly string[][] Judgements =
-    [
-        ["dull", "clumsy", "predictable", "boring", "awful", "hollow", "tedious", "silly", "lifeless", "stale", "shallow", "confusing"],
-        ["wonderful", "moving", "clever", "funny", "gripping", "beautiful", "honest", "brilliant", "charming", "fresh", "subtle", "warm"],
-    ];
-
-    private static readonly string[] Adverbs = ["", "", " really", " quite", " truly", " rather", " so"];
-    private static readonly string[] Labels = ["negative", "positive"];
-
     /// <inheritdoc/>
     public string Unit => "text";
 
@@ -56,29 +45,18 @@ internal sealed class SentimentReader(SentimentData config) : ILabelledReader
     /// <inheritdoc/>
     public RawExamples Generate(ulong seed, int count)
     {
-        var key = new RandomKey(seed, RandomPurpose.Generate, GeneratorLayer.Sentiment, 0);
+        (string kind, uint layer, Func<RandomKey, int, (string Text, string Label)> make) = config is IntentData
+            ? ("utterances", GeneratorLayer.Intents, Utterances.Make)
+            : ("reviews", GeneratorLayer.Sentiment, (Func<RandomKey, int, (string Text, string Label)>)Reviews.Make);
+        var key = new RandomKey(seed, RandomPurpose.Generate, layer, 0);
         var examples = new List<RawExample>(count);
         for (int i = 0; i < count; i++)
         {
-            int first = (int)key.Below(i, 0, 0, 2), second = (int)key.Below(i, 0, 1, 2), form = (int)key.Below(i, 0, 2, 4);
-            (string text, int label) = form switch
-            {
-                0 => ($"{Clause(0, first)} .", first),
-                1 => ($"{Clause(0, first)} , but {Clause(1, second)} .", second),
-                2 => ($"although {Clause(0, first)} , {Clause(1, second)} .", second),
-                _ => ($"{Clause(0, first)} , and {Clause(1, first)} .", first),
-            };
-            examples.Add(new RawExample("generated reviews", i + 1, Pieces(text), null, [Labels[label]]));
-
-            string Clause(int number, int polarity)
-            {
-                bool isNegated = key.Below(i, 1 + number, 0, 3) == 0;
-                string Of(string[] words, int element) => words[key.Below(i, 1 + number, element, words.Length)];
-                return $"{Of(Subjects, 1)} is{(isNegated ? " not" : "")}{Of(Adverbs, 2)} {Of(Judgements[isNegated ? 1 - polarity : polarity], 3)}";
-            }
+            (string text, string label) = make(key, i);
+            examples.Add(new RawExample($"generated {kind}", i + 1, Pieces(text), null, [label]));
         }
 
-        return new RawExamples("generated reviews", examples, ExampleGenerators.Sha256($"reviews 1 {seed} {count}"), []);
+        return new RawExamples($"generated {kind}", examples, ExampleGenerators.Sha256($"{kind} 1 {seed} {count}"), []);
     }
 
     /// <inheritdoc/>
@@ -108,8 +86,8 @@ internal static class Dropped
 /// <summary>Vocabularies of pieces.</summary>
 internal static class WordCounts
 {
-    /// <summary>Pieces that occur often enough: the most frequent first, ties by scalar values; &lt;unk&gt; is id 0.</summary>
-    public static Vocabulary VocabularyOf(TokenLevel level, IReadOnlyList<RawExample> examples, int minimumCount)
+    /// <summary>Pieces that occur often enough: the most frequent first, ties by scalar values; &lt;unk&gt; is id 0 where there is one.</summary>
+    public static Vocabulary VocabularyOf(TokenLevel level, IReadOnlyList<RawExample> examples, int minimumCount, bool hasUnknown = true)
     {
         var counts = new Dictionary<string, long>(StringComparer.Ordinal);
         foreach (string piece in examples.SelectMany(example => example.Pieces!))
@@ -119,6 +97,6 @@ internal static class WordCounts
 
         List<string> entries = [.. counts.Where(pair => pair.Value >= minimumCount).Select(pair => pair.Key)];
         entries.Sort((a, b) => counts[a] != counts[b] ? counts[b].CompareTo(counts[a]) : TokenizedText.CompareScalars(a, b));
-        return new Vocabulary(level, entries, hasUnknown: true);
+        return new Vocabulary(level, entries, hasUnknown);
     }
 }

@@ -1,0 +1,94 @@
+// Rows of a series one by one, as they come in: the cells of a training file's line, or of a few of its columns that a first line
+// names, or the values that the model needs and nothing else. A line that is none of these is said to be so, and is no row.
+using System.Globalization;
+
+namespace ClusterRnn.Data;
+
+/// <summary>What a line of a live series is.</summary>
+public enum LiveLine
+{
+    /// <summary>Values.</summary>
+    Row,
+
+    /// <summary>The names of columns.</summary>
+    Header,
+
+    /// <summary>Nothing is on it.</summary>
+    Empty,
+
+    /// <summary>Neither.</summary>
+    Malformed,
+}
+
+/// <summary>Reads lines of a live series.</summary>
+public sealed class LiveRows
+{
+    private readonly SeriesTable _table;
+    private readonly IReadOnlyList<int> _columns;
+    private readonly char _separator;
+    private int[]? _places; // of each column the cell, where a header said so
+
+    /// <summary>Reads rows like those of a table.</summary>
+    /// <param name="table">What the model was trained on.</param>
+    /// <param name="columns">The table's columns that are needed, ascending.</param>
+    /// <param name="separator">What stands between cells.</param>
+    public LiveRows(SeriesTable table, IReadOnlyList<int> columns, string separator)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        ArgumentNullException.ThrowIfNull(columns);
+        (_table, _columns, _separator) = (table, columns, CsvReader.SeparatorOf(separator));
+    }
+
+    /// <summary>Reads a line.</summary>
+    /// <param name="line">The line, without its end.</param>
+    /// <param name="values">Of a row a value for each needed column, NaN where a cell says that it is missing.</param>
+    /// <param name="fault">Of a malformed line what was expected and found.</param>
+    public LiveLine Read(string line, Span<double> values, out string fault)
+    {
+        ArgumentNullException.ThrowIfNull(line);
+        fault = "";
+        if (string.IsNullOrWhiteSpace(line))
+        {
+            return LiveLine.Empty;
+        }
+
+        string[] cells;
+        try
+        {
+            cells = [.. CsvReader.Read("line", line, _separator)[0].Select(cell => cell.Text.Trim())];
+        }
+        catch (DataException error)
+        {
+            fault = $"expected {error.Expected}, found {error.Found}";
+            return LiveLine.Malformed;
+        }
+
+        string[] names = [.. _columns.Select(column => _table.Columns[column])];
+        if (names.All(cells.Contains) && !cells.Any(cell => SeriesTable.TryNumber(cell, out _)))
+        {
+            _places = [.. names.Select(name => Array.IndexOf(cells, name))];
+            return LiveLine.Header;
+        }
+
+        for (int i = 0; i < names.Length; i++)
+        {
+            int place = _places is not null ? _places[i] : cells.Length == _table.FileColumns.Count ? Array.IndexOf([.. _table.FileColumns], names[i]) : cells.Length == names.Length ? i : -1;
+            if (place < 0 || place >= cells.Length)
+            {
+                fault = string.Create(CultureInfo.InvariantCulture, $"expected {(names.Length == 1 ? "a value" : $"{names.Length} values")} ({string.Join(_separator, names)}), found {cells.Length} {(cells.Length == 1 ? "cell" : "cells")}");
+                return LiveLine.Malformed;
+            }
+
+            bool isNumber = SeriesTable.TryNumber(cells[place], out values[i]);
+            if (!isNumber && !SeriesTable.IsMissing(cells[place]))
+            {
+                fault = $"expected a finite number for '{names[i]}', found '{(cells[place].Length > 40 ? $"{cells[place][..40]}…" : cells[place])}'";
+                return LiveLine.Malformed;
+            }
+
+            values[i] = isNumber ? values[i] : double.NaN;
+        }
+
+        return LiveLine.Row;
+    }
+}
