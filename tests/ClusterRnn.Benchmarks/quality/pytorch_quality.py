@@ -129,7 +129,8 @@ def log_mel(samples, data):
         if not (filters[:, band] > 0).any():
             filters[:, band] = 0
             filters[min(size // 2, round(middle)), band] = 1
-    return numpy.log(numpy.maximum(1e-8, power @ filters))
+    spectra = numpy.log(numpy.maximum(1e-8, power @ filters))
+    return spectra - spectra.mean(0) if data["center"] else spectra
 
 
 def read_spoken_words(data, artefact):
