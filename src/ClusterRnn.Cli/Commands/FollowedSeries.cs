@@ -88,8 +88,8 @@ internal static class FollowedSeries
 
         terminal.Say(
             $"{seen} rows, {alerts} {(alerts == 1 ? "alert" : "alerts")}"
-            + (missing > 0 ? $", {missing} rows with missing values, for which what was expected stood in" : "")
-            + (malformed > 0 ? $", {malformed} malformed lines left out" : ""));
+            + (missing > 0 ? $", {missing} {(missing == 1 ? "row" : "rows")} with missing values, for which what was expected stood in" : "")
+            + (malformed > 0 ? $", {malformed} malformed {(malformed == 1 ? "line" : "lines")} left out" : ""));
     }
 
     private static void Write(Terminal terminal, long line, double[] values, WatchedRow row, bool asJson)

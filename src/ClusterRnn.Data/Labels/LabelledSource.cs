@@ -87,7 +87,7 @@ internal static class LabelledSource
             Notes =
             [
                 $"{main.Name}: {trained.Count} {reader.Unit}s to train, {validated.Count} to validate and {tested.Count} to test on, up to {training.Time} time steps; "
-                + $"{labels.Count} {(reader.HasTags ? "tags" : "classes")}" + (artefact.Vocabulary is { } known ? $", {known.Size} different tokens" : ""),
+                + $"{labels.Count} {reader.LabelUnits}" + (artefact.Vocabulary is { } known && !reader.PredictsNext ? $", {known.Size} different tokens" : ""),
                 .. new[] { main, validation, test }.OfType<RawExamples>().SelectMany(part => part.Notes),
                 .. notes,
             ],
@@ -170,6 +170,9 @@ internal interface ILabelledReader
 
     /// <summary>Whether each time step has a label.</summary>
     bool HasTags => false;
+
+    /// <summary>What labels are called.</summary>
+    string LabelUnits => HasTags ? "tags" : "classes";
 
     /// <summary>Values a time step, 0 for tokens.</summary>
     int FeatureWidth => 0;

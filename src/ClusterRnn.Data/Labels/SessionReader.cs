@@ -15,6 +15,9 @@ internal sealed class SessionReader(RecommendationData config) : ILabelledReader
     public bool HasTags => true;
 
     /// <inheritdoc/>
+    public string LabelUnits => "items";
+
+    /// <inheritdoc/>
     public bool KeepsOrder => config.TimeColumn is not null;
 
     /// <inheritdoc/>

@@ -23,6 +23,8 @@ public sealed class MalformedInputTests : IDisposable
         ["csv"] = (new TableData { Path = Name, Validation = 0, Test = 0, Window = 2 }, Utf8("day,\"value\"\n1,2.5\n2,-3e2\n3,4\n4,5\n5,6\n")),
         ["csv-drop"] = (new TableData { Path = Name, Validation = 0, Test = 0, Window = 2, Missing = MissingValues.Drop }, Utf8("day,value\nmon,2.5\ntue,NA\nwed,4\nthu,5\nfri,6\nsat,7\n")),
         ["tsv"] = (new SentimentData { Path = Name, Validation = 0, Test = 0 }, Utf8("a fine film\tgood\na dull film\tbad\n")),
+        ["tsv-answers"] = (new AnswerSelectionData { Path = Name, Validation = 0, Test = 0 }, Utf8("where is it ?\there .\twe do not know .\nwho can say ?\tAnna can .\tnobody .\n")),
+        ["csv-sessions"] = (new RecommendationData { Path = Name, TimeColumn = "when", Validation = 0, Test = 0, MinimumCount = 1 }, Utf8("who,what,when\na,x,1\nb,\"y\",2026\na,y,2\nb,x,7.5\n")),
         ["conll"] = (new TaggingData { Path = Name, Validation = 0, Test = 0 }, Utf8("Anna NNP B-PER\nworks VBZ O\n\nBoris NNP B-PER\n")),
         ["pairs"] = (new TranslationData { Path = Name, Target = "other.txt", Validation = 0, Test = 0 }, Utf8("one\ntwo words\nthree\n")),
         ["pairs-tab"] = (new TranslationData { Path = Name, Validation = 0, Test = 0 }, Utf8("one\teins\ntwo\tzwei\n")),
@@ -46,7 +48,7 @@ public sealed class MalformedInputTests : IDisposable
 
     public static TheoryData<string> Formats { get; } = [.. s_formats.Keys];
 
-    public static TheoryData<string> TextFormats { get; } = ["text", "words", "csv", "csv-drop", "tsv", "conll", "pairs", "pairs-tab"];
+    public static TheoryData<string> TextFormats { get; } = ["text", "words", "csv", "csv-drop", "tsv", "tsv-answers", "csv-sessions", "conll", "pairs", "pairs-tab"];
 
     public static TheoryData<string> BinaryFormats { get; } = ["gzip", "wav", "sound", "png", "idx", "labels"];
 

@@ -79,7 +79,7 @@ public sealed class SeriesWatchTests
         Assert.Equal(["8"], shown.Where(row => row.EndsWith("ALERT", StringComparison.Ordinal)).Select(row => row[..8].Trim()));
         Assert.Contains("warning: line 5: expected a finite number for 'value', found 'none'; left out (1 so far)", said, StringComparison.Ordinal);
         Assert.Contains("warning: line 9: expected a value (value), found 1 cell; left out (2 so far)", said, StringComparison.Ordinal);
-        Assert.EndsWith("8 rows, 1 alert, 1 rows with missing values, for which what was expected stood in, 2 malformed lines left out\n", said, StringComparison.Ordinal);
+        Assert.EndsWith("8 rows, 1 alert, 1 row with missing values, for which what was expected stood in, 2 malformed lines left out\n", said, StringComparison.Ordinal);
 
         (string json, _) = await FollowAsync(asJson: true);
         Assert.Equal("""{"line":2,"values":[0.1],"alert":false}""", json.Split('\n')[0]);
