@@ -173,7 +173,7 @@ def scaler(artefact, offsets, scales):
 
 
 def read_translation(data, artefact):
-    """Pairs of lines: (ids, ids with <eos>), and the references of the test part as text."""
+    """Pairs of lines: (ids, ids with <eos>); what tests is sources with references as text, and the pairs that validate."""
     def lines(path):
         return pathlib.Path(path).read_bytes().decode("utf-8").removesuffix("\n").split("\n")
 
@@ -188,10 +188,11 @@ def read_translation(data, artefact):
         agree(name, artefact[name]["entries"], entries)
         ids.append({entry: i for i, entry in enumerate(entries)})
     encode = lambda text, side: [ids[side].get(piece, UNK) for piece in words(" " + text)]
-    examples = [(torch.tensor(encode(source, 0)), torch.tensor(encode(target, 1) + [EOS])) for source, target in train]
-    entries = list(ids[1])
-    tested = [(torch.tensor(encode(source, 0)), target, entries) for source, target in test]
-    return examples, tested, len(ids[0]), len(ids[1])
+    encoded = lambda part: [(torch.tensor(encode(source, 0)), torch.tensor(encode(target, 1) + [EOS])) for source, target in part]
+    tested = {
+        "sources": [torch.tensor(encode(source, 0)) for source, _ in test], "references": [target for _, target in test],
+        "entries": list(ids[1]), "validation": encoded(pairs(data["validationPath"], data["validationTarget"]))}
+    return encoded(train), tested, len(ids[0]), len(ids[1])
 
 
 def read_digits(data, artefact):
@@ -559,15 +560,28 @@ def bleu_score(texts, references):
 
 def bleu(model, tested, generate):
     """BLEU of the test part; sources of about the same length are translated together."""
-    order = sorted(range(len(tested)), key=lambda i: len(tested[i][0]))
-    written, entries = [""] * len(tested), tested[0][2]
+    sources, references = tested["sources"], tested["references"]
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    written = [""] * len(sources)
     for first in range(0, len(order), 16):
         group = order[first: first + 16]
-        found = translate(model, [tested[i][0] for i in group], generate["beam"], generate["maximumLength"], generate["lengthPenalty"])
+        found = translate(model, [sources[i] for i in group], generate["beam"], generate["maximumLength"], generate["lengthPenalty"])
         for i, ids in zip(group, found):
-            written[i] = "".join(entries[token] for token in ids).removeprefix(" ")
-    print("\n".join(f"{reference}\n    {text}" for text, (_, reference, _) in list(zip(written, tested))[:5]))
-    return bleu_score(written, [reference for _, reference, _ in tested])
+            written[i] = "".join(tested["entries"][token] for token in ids).removeprefix(" ")
+    print("\n".join(f"{reference}\n    {text}" for text, reference in list(zip(written, references))[:5]))
+    return bleu_score(written, references)
+
+
+def pair_losses(model, part):
+    """The loss of each target token of some pairs: the true tokens before it are known."""
+    targets = nn.utils.rnn.pad_sequence([target for _, target in part], padding_value=-1)
+    inputs = torch.cat([torch.full((1, len(part)), BOS), targets[:-1].clamp(min=0)])
+    logits = model(*padded([x for x, _ in part]), inputs)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="none")[targets.flatten() >= 0]
+
+
+def pair_nats(model, pairs):
+    return torch.cat([pair_losses(model, pairs[first: first + 64]) for first in range(0, len(pairs), 64)]).double().mean().item()
 
 
 # Training.
@@ -587,10 +601,7 @@ def losses(model, config, train):
                 yield F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
     elif source == "translation":
         for part in batches(train, batch["size"], batch["buckets"], lambda example: max(map(len, example))):
-            targets = nn.utils.rnn.pad_sequence([target for _, target in part], padding_value=-1)
-            inputs = torch.cat([torch.full((1, len(part)), BOS), targets[:-1].clamp(min=0)])
-            logits = model(*padded([x for x, _ in part]), inputs)
-            yield F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+            yield pair_losses(model, part).mean()
     else:
         ragged = len({len(example[0]) for example in train}) > 1
         is_value = torch.is_tensor(train[0][1])
@@ -625,15 +636,17 @@ def train_model(model, config, train, steps):
 
 
 def measure(model, config, test):
-    """The figure of the table, on the part that is held out."""
+    """The figure of the table, on the part that is held out; for pairs also the loss of those that validate."""
     model.eval()
     with torch.no_grad():
         source = config["data"]["source"]
         if source == "text":
-            return nats(model, test, config["batch"])
+            return {"value": nats(model, test, config["batch"])}
         if source == "translation":
-            return bleu(model, test, config["generate"])
-        return rmse(model, test) if isinstance(test, tuple) else accuracy(model, test)
+            return {"value": bleu(model, test, config["generate"]), "validationLoss": pair_nats(model, test["validation"])}
+        if isinstance(test, tuple):
+            return {"value": rmse(model, test), "baselines": baselines(test)}
+        return {"value": accuracy(model, test)}
 
 
 def checkpoint_of(run):
@@ -664,10 +677,8 @@ def main():
     if not arguments.evaluate:
         result["steps"] = json.loads((arguments.run / "summary.json").read_text())["steps"]
         result["losses"] = train_model(model, config, train, result["steps"])
-    result["value"] = measure(model, config, test)
+    result.update(measure(model, config, test))
     result["seconds"] = round(time.monotonic() - started, 1)
-    if isinstance(test, tuple):
-        result["baselines"] = baselines(test)
     arguments.json.write_text(json.dumps(result) + "\n")
     print(json.dumps(result))
 
