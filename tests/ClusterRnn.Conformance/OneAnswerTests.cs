@@ -86,6 +86,16 @@ public sealed class OneAnswerTests
         await ExpectTheSame(Job.BothWays, Job.BothWays.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = set }, "--workers", "3"));
     }
 
+    /// <summary>Layer normalisation within recurrent cells, of units that fill no vector.</summary>
+    [Theory]
+    [InlineData("avx2")]
+    [InlineData("scalar")]
+    public async Task InstructionSetsChangeNoBitOfNormalizedCells(string set)
+    {
+        Assert.SkipUnless(set != "avx2" || (Avx2.IsSupported && Fma.IsSupported), "needs AVX2 and FMA");
+        await ExpectTheSame(Job.Normalized, Job.Normalized.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = set }, "--workers", "2"));
+    }
+
     [Theory]
     [InlineData("DOTNET_EnableAVX512", "0")]
     [InlineData("DOTNET_EnableAVX2", "0")]

@@ -27,7 +27,7 @@ public static unsafe class KernelRegistry
     [
         .. Products(), .. Gates(), .. ElementwiseFunctions.Kernels.Select(Elementwise), Dropout(), Softmax(),
         Regression(BinaryCrossEntropy.Kernel, OperandKind.Shares), Regression(MeanSquaredError.Kernel, OperandKind.Floats), Dot(), .. Optimizers(),
-        .. LayerNorms(), Elementwise(Gelu.ExactKernel), Elementwise(Gelu.TanhKernel), Attention(ScaledAttention.ForwardKernel), Attention(ScaledAttention.BackwardKernel),
+        .. LayerNorms(), .. GateNorms(), Elementwise(Gelu.ExactKernel), Elementwise(Gelu.TanhKernel), Attention(ScaledAttention.ForwardKernel), Attention(ScaledAttention.BackwardKernel),
         Additive(AdditiveAttention.ForwardKernel), Additive(AdditiveAttention.BackwardKernel),
     ];
 
@@ -83,13 +83,14 @@ public static unsafe class KernelRegistry
         [
             Lstm.ForwardKernel, Lstm.BackwardKernel, PeepholeLstm.ForwardKernel, PeepholeLstm.BackwardKernel, Gru.ForwardKernel, Gru.BackwardKernel, Gru.ResetForwardKernel, Gru.CandidateForwardKernel,
             Gru.CandidateBackwardKernel, Gru.ResetBackwardKernel, .. Rnn.ForwardKernels, .. Rnn.BackwardKernels,
+            NormalizedLstm.CellForwardKernel, NormalizedLstm.OutputForwardKernel, NormalizedLstm.OutputBackwardKernel, NormalizedLstm.CellBackwardKernel,
         ];
         return kernels.Select(kernel => new KernelEntry(
             kernel,
             [
                 Floats("gates", s => 4 * Padded(s)), Floats("hidden before", Padded), Floats("hidden", Padded), Floats("cell before", Padded), Floats("cell", Padded),
                 Floats("gradient above", Padded), Floats("hidden gradient", Padded), Floats("cell gradient", Padded), new("lengths", OperandKind.Lengths, s => s.Rows),
-                Floats("peepholes", s => 3L * ColumnGroups.Pad(s.Columns)),
+                Floats("peepholes", s => 3L * ColumnGroups.Pad(s.Columns)), Floats("normals", Padded), Floats("normal parameters", s => 2L * ColumnGroups.Pad(s.Columns)), Floats("normal gradient", Padded),
             ],
             s => Padded(s),
             (set, s, p) =>
@@ -104,6 +105,9 @@ public static unsafe class KernelRegistry
                 tile.HiddenGradient = (float*)p[6];
                 tile.CellGradient = (float*)p[7];
                 tile.Peepholes = (float*)p[9];
+                tile.Normals = (float*)p[10];
+                tile.NormalParameters = (float*)p[11];
+                tile.NormalGradient = (float*)p[12];
                 kernel.Run(set, tile);
             }));
     }
@@ -158,6 +162,37 @@ public static unsafe class KernelRegistry
             SourceGradient = s.Depth % 3 == 0 ? null : (float*)p[5],
             Around = s.Depth % 2 == 0 ? null : (float*)p[5],
         })));
+
+    // One to four gates; of the shapes some add to what is there, some only normalise, some in place.
+    private static IEnumerable<KernelEntry> GateNorms()
+    {
+        static int Gates(KernelShape s) => 1 + (s.Depth % 4);
+        static long Cells(KernelShape s) => Gates(s) * Padded(s);
+        return ((Kernel<GateNormArguments>[])[GateNorm.ForwardKernel, GateNorm.BackwardKernel]).Select(kernel => new KernelEntry(
+            kernel,
+            [
+                Floats("source", Cells), Floats("normals", Cells), Floats("inverses", s => s.Rows), Floats("gain", s => (long)Gates(s) * s.Columns), Floats("bias", s => (long)Gates(s) * s.Columns),
+                Floats("target", Cells), Floats("gradient", Cells), Floats("source gradient", Cells),
+            ],
+            s => (double)s.Rows * Gates(s) * s.Columns,
+            (set, s, p) => kernel.Run(set, new()
+            {
+                Rows = s.Rows,
+                Gates = Gates(s),
+                Width = s.Columns,
+                Stride = Gates(s) * ColumnGroups.Pad(s.Columns),
+                Source = s.Rows % 3 == 0 ? (float*)p[1] : (float*)p[0],
+                Normals = (float*)p[1],
+                Inverses = (float*)p[2],
+                Gain = (float*)p[3],
+                Bias = (float*)p[4],
+                Target = s.Rows % 2 == 0 ? null : (float*)p[5],
+                Adds = s.Columns % 8 < 4,
+                Epsilon = 1e-5f,
+                Gradient = (float*)p[6],
+                SourceGradient = (float*)p[7],
+            })));
+    }
 
     // Up to 33 keys; values are as wide as there are columns, queries and keys up to 8 wide.
     private static KernelEntry Additive(Kernel<AdditiveArguments> kernel)

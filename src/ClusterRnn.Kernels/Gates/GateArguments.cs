@@ -57,6 +57,15 @@ public unsafe struct GateArguments
     /// <summary>The weights with which input, forget and output gate see the cell state (LSTM with peepholes).</summary>
     public float* Peepholes; // [3, HP]
 
+    /// <summary>The normalised cell states (LSTM with layer normalisation).</summary>
+    public float* Normals; // [rows, HP]
+
+    /// <summary>Gain and bias of the normalised cell states (LSTM with layer normalisation).</summary>
+    public float* NormalParameters; // [2, HP]
+
+    /// <summary>Backward: the gradient of what gain and bias make of the normalised cell states (LSTM with layer normalisation).</summary>
+    public float* NormalGradient; // [rows, HP]
+
     /// <summary>Whether <paramref name="row"/> has ended before this step.</summary>
     public readonly bool IsFinished(int row) => Lengths is not null && Time >= Lengths[row];
 
@@ -87,6 +96,8 @@ public unsafe struct GateArguments
         part.GradientAbove = At(GradientAbove, state);
         part.HiddenGradient = At(HiddenGradient, state);
         part.CellGradient = At(CellGradient, state);
+        part.Normals = At(Normals, state);
+        part.NormalGradient = At(NormalGradient, state);
         return part;
 
         static float* At(float* pointer, nint offset) => pointer is null ? null : pointer + offset;

@@ -55,13 +55,13 @@ public static unsafe class Gru
     /// <param name="hidden">H.</param>
     /// <param name="gates">[B, 4 x HP]: in slots r, z, n the input's part with its biases (b_ir + b_hr, b_iz + b_hz, b_in); out the activations and the recurrent part of n.</param>
     /// <param name="hiddenBefore">[B, HP].</param>
-    /// <param name="recurrent">weight_hh: inner Padded(H), columns <see cref="RecurrentGates"/>(H), bias of group 2 = b_hn.</param>
+    /// <param name="recurrent">weight_hh: inner Padded(H), columns <see cref="RecurrentGates"/>(H), bias of group 2 = b_hn. Null: the gates hold the recurrent part already, n's in the fourth slot.</param>
     /// <param name="hiddenAfter">[B, HP], out.</param>
     /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
     /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
     /// <param name="left">[B, HP]: what is multiplied with weight_hh where it is not <paramref name="hiddenBefore"/> (dropout of the state), or null.</param>
-    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix recurrent, float* hiddenAfter, int* lengths, int time, Workspace workspace, float* left = null)
+    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* hiddenAfter, int* lengths, int time, Workspace workspace, float* left = null)
     {
         var tile = ForwardTile(rows, hidden, gates, hiddenBefore, hiddenAfter, lengths, time);
         RecurrentStep.Forward(ForwardKernel, tile, left is null ? hiddenBefore : left, tile.Stride, recurrent, freshGroup: 2, workspace);

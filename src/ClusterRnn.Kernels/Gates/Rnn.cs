@@ -29,12 +29,12 @@ public static unsafe class Rnn
     /// <param name="hidden">H.</param>
     /// <param name="gates">[B, HP]: the input's part of the pre-activations with all biases; the recurrent part is added to it.</param>
     /// <param name="hiddenBefore">[B, HP].</param>
-    /// <param name="recurrent">weight_hh: inner Padded(H), columns Padded(H).</param>
+    /// <param name="recurrent">weight_hh: inner Padded(H), columns Padded(H). Null: the gates hold the recurrent part already.</param>
     /// <param name="hiddenAfter">[B, HP], out; may be <paramref name="gates"/>.</param>
     /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
     /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepForward(Activation activation, int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix recurrent, float* hiddenAfter, int* lengths, int time, Workspace workspace)
+    public static void StepForward(Activation activation, int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* hiddenAfter, int* lengths, int time, Workspace workspace)
     {
         var tile = GateArguments.Tile(rows, hidden, 1, lengths, time);
         tile.Gates = gates;

@@ -431,6 +431,10 @@ public abstract record RecurrentConfig : LayerConfig
     [Description("Add each layer's input to its output, x + layer(x); both must have the same width.")]
     public bool Residual { get; init; }
 
+    /// <summary>Whether both parts of the gates are normalised before they are added, and what an LSTM's output sees of its cell (Ba, Kiros and Hinton 2016).</summary>
+    [Description("Normalise within the layer, at each step: the input's and the state's part of the gates, each by itself, and what an LSTM's output sees of its cell.")]
+    public bool LayerNorm { get; init; }
+
     /// <summary>Whether sequences start from a state that is learned, instead of zero.</summary>
     [Description("Start sequences from a learned state instead of zero.")]
     public bool LearnedInitialState { get; init; }

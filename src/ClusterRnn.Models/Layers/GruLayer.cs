@@ -39,22 +39,26 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
     }
 
     /// <inheritdoc/>
-    protected override void PackCell(float* parameters, PackedMatrix input)
+    protected override void PackCell(float* parameters)
     {
         float* candidateWeight = parameters + StateWeight.Offset + 2L * Hidden * Hidden;
+        state.PackTransposed(parameters + StateWeight.Offset, Hidden);
+        stateBack?.Pack(parameters + StateWeight.Offset, Hidden);
+        candidate?.PackTransposed(candidateWeight, Hidden);
+        candidateBack?.Pack(candidateWeight, Hidden);
+    }
+
+    /// <inheritdoc/>
+    protected override void PackBiases(float* parameters, PackedMatrix input)
+    {
         float* bias = parameters + InputBias.Offset, biasOfState = parameters + StateBias.Offset;
         input.SetBias(0, bias, biasOfState);
         input.SetBias(1, bias + Hidden, biasOfState + Hidden);
         input.SetBias(2, bias + 2 * Hidden, resetBefore ? biasOfState + 2 * Hidden : null);
-        state.PackTransposed(parameters + StateWeight.Offset, Hidden);
         if (!resetBefore)
         {
             state.SetBias(2, biasOfState + 2 * Hidden);
         }
-
-        stateBack?.Pack(parameters + StateWeight.Offset, Hidden);
-        candidate?.PackTransposed(candidateWeight, Hidden);
-        candidateBack?.Pack(candidateWeight, Hidden);
     }
 
     /// <inheritdoc/>
@@ -66,7 +70,7 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
         }
         else
         {
-            Gru.StepForward(rows, Hidden, GatesAt(time), StateBefore(time), state, StateAfter(time), null, time, workspace, ProductInput(time));
+            Gru.StepForward(rows, Hidden, GatesAt(time), StateBefore(time), Recurrent(time, rows, state, workspace), StateAfter(time), null, time, workspace, ProductInput(time));
         }
     }
 
@@ -80,12 +84,12 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
         else
         {
             Gru.StepBackward(rows, Hidden, GatesAt(time), StateBefore(time), GradientAbove(time), StateGradient, Way(time, stateBack), null, time, workspace);
-            PassDropped(time, rows, stateBack, workspace);
+            PassOn(time, rows, stateBack, workspace);
         }
     }
 
     /// <inheritdoc/>
-    protected override void BackwardTensors(TrainingStep step, bool hasInputTensors)
+    protected override void GateTensors(TrainingStep step, bool hasInputTensors)
     {
         if (resetBefore)
         {

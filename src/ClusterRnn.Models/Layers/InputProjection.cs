@@ -38,12 +38,12 @@ internal abstract unsafe class InputProjection
     /// <param name="step">The step.</param>
     /// <param name="gateGradients">[T, B, stride]: the gradients of the gates.</param>
     /// <param name="recurrent">The recurrent weight, where it sees the gates in the same columns.</param>
-    /// <param name="bias">The bias of the gates in the input's columns.</param>
+    /// <param name="bias">The bias of the gates in the input's columns, or null where its gradient is not the sum of these.</param>
     /// <returns>
     /// Whether the gates' gradients were read: then the bias's gradient was formed along with the weight's, and the recurrent
-    /// weight's, where it was given.
+    /// weight's, where they were given.
     /// </returns>
-    public abstract bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent, ParameterTensor bias);
+    public abstract bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent, ParameterTensor? bias);
 }
 
 /// <summary>What the gradient of a recurrent weight is formed from beside the gates' gradients.</summary>
@@ -100,17 +100,17 @@ internal sealed unsafe class ProductProjection(LayerPlan plan, Signal input, Par
     }
 
     /// <inheritdoc/>
-    public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent, ParameterTensor bias)
+    public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent, ParameterTensor? bias)
     {
         if (recurrent.States is not null)
         {
             WeightGradient.ComputePair(
                 step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, weight.Offset,
-                recurrent.States, recurrent.Stride, recurrent.Columns, recurrent.Offset, step.SubtreeGradients, step.Workspace, !step.IsEnd, bias.Offset);
+                recurrent.States, recurrent.Stride, recurrent.Columns, recurrent.Offset, step.SubtreeGradients, step.Workspace, !step.IsEnd, bias?.Offset);
         }
         else
         {
-            WeightGradient.Compute(step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd, bias.Offset);
+            WeightGradient.Compute(step.Merge, input.Scope.Shards, gateGradients, gateStride, columns, input.Values, input.Stride, input.Columns, step.SubtreeGradients, weight.Offset, step.Workspace, !step.IsEnd, bias?.Offset);
         }
 
         if (back is not null)
@@ -227,7 +227,7 @@ internal sealed unsafe class TokenProjection : InputProjection
     }
 
     /// <inheritdoc/>
-    public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent, ParameterTensor bias)
+    public override bool EndBackward(TrainingStep step, float* gateGradients, in RecurrentOperand recurrent, ParameterTensor? bias)
     {
         if (!step.IsStart)
         {

@@ -325,6 +325,16 @@ internal static class LayerFactory
             throw new ModelException($"{path}.longestLag", $"{name} has both forgetBias and longestLag, which set the same biases. Remove one of them.");
         }
 
+        if (config is LstmConfig { LayerNorm: true, Peepholes: true })
+        {
+            throw new ModelException($"{path}.peepholes", $"{name} normalises its gates, and peepholes would be added to them unnormalised: the two are not defined together. Remove one of them.");
+        }
+
+        if (config is GruConfig { ResetGate: GruResetGate.Before, LayerNorm: true })
+        {
+            throw new ModelException($"{path}.layerNorm", $"{name} applies its reset gate before the recurrent product; normalised is the form with the gate after it. Set resetGate: after, or layerNorm: false.");
+        }
+
         if (config is GruConfig { ResetGate: GruResetGate.Before, RecurrentDropout: > 0.0 })
         {
             throw new ModelException($"{path}.recurrentDropout", $"{name} applies its reset gate before the recurrent product, where a dropped state is not defined. Set resetGate: after, or recurrentDropout: 0.");

@@ -20,6 +20,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     private float* initial; // [H], in the flat vector; null: zero
     private ParameterTensor? peepholeWeight;
     private float* peepholes; // [3, HiddenStride]: input, forget, output; null without
+    private readonly CellNormalization? cellNorm = config.LayerNorm ? new CellNormalization(place.Name, place.Suffix, config.Units) : null;
 
     /// <inheritdoc/>
     public override int StateWidth => 2 * Hidden;
@@ -45,6 +46,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
             declarations.Add($"{Name}.initial_c_{Place.Suffix}", new Initializer(InitializerKind.Zeros, Hidden, Hidden), Hidden);
         }
 
+        cellNorm?.Declare(declarations);
         if (config.Peepholes)
         {
             // Each cell sees one number, its own: fan in and fan out say nothing, so the bound is that of the other weights.
@@ -58,6 +60,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     {
         base.Bind(layout);
         initialCell = layout.Find($"{Name}.initial_c_{Place.Suffix}");
+        cellNorm?.Bind(layout);
         peepholeWeight = layout.Find($"{Name}.weight_peephole_{Place.Suffix}");
     }
 
@@ -65,6 +68,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     public override void Pack(float* parameters)
     {
         base.Pack(parameters);
+        cellNorm?.Pack(parameters);
         initial = initialCell is null ? null : parameters + initialCell.Offset;
         for (int gate = 0; peepholeWeight is not null && gate < 3; gate++)
         {
@@ -113,22 +117,30 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
             begunCells = plan.IsTraining && initialCell is not null ? plan.Arena.Floats(plan.MaximumCells * HiddenStride) : null;
         }
 
+        cellNorm?.Plan(plan);
         peepholes = config.Peepholes ? plan.Arena.Floats(3L * HiddenStride) : null;
     }
 
     /// <inheritdoc/>
-    protected override void PackCell(float* parameters, PackedMatrix input)
+    protected override void PackCell(float* parameters)
     {
-        input.SetBias(parameters + InputBias.Offset, parameters + StateBias.Offset);
         state.PackTransposed(parameters + StateWeight.Offset, Hidden);
         stateBack?.Pack(parameters + StateWeight.Offset, Hidden);
     }
 
     /// <inheritdoc/>
+    protected override void PackBiases(float* parameters, PackedMatrix input) => input.SetBias(parameters + InputBias.Offset, parameters + StateBias.Offset);
+
+    /// <inheritdoc/>
     protected override void StepForward(int time, int rows, Workspace workspace)
     {
         float* before = CellsBefore(time), after = CellsAt(SlotAfter(time));
-        if (peepholes is null)
+        if (cellNorm is not null)
+        {
+            Recurrent(time, rows, state, workspace);
+            NormalizedLstm.StepForward(rows, Hidden, GatesAt(time), before, after, cellNorm.At(CellAt(time)), StateAfter(time));
+        }
+        else if (peepholes is null)
         {
             Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), state, before, after, StateAfter(time), null, time, workspace);
         }
@@ -178,7 +190,12 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     {
         float* before = CellsBefore(time), after = CellsAt(SlotAfter(time));
         PackedMatrix? way = Way(time, stateBack);
-        if (peepholes is null)
+        if (cellNorm is not null)
+        {
+            long cell = CellAt(time);
+            NormalizedLstm.StepBackward(rows, Hidden, GatesAt(time), before, cellNorm.At(cell), cellNorm.GradientAt(cell), GradientAbove(time), StateGradient, cellGradient);
+        }
+        else if (peepholes is null)
         {
             Lstm.StepBackward(rows, Hidden, GatesAt(time), before, after, GradientAbove(time), StateGradient, cellGradient, way, null, time, workspace);
         }
@@ -187,14 +204,14 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
             PeepholeLstm.StepBackward(rows, Hidden, GatesAt(time), peepholes, before, after, GradientAbove(time), StateGradient, cellGradient, way, workspace);
         }
 
-        PassDropped(time, rows, stateBack, workspace);
+        PassOn(time, rows, stateBack, workspace);
     }
 
     /// <inheritdoc/>
     protected override bool SharesGateColumns => true;
 
     /// <inheritdoc/>
-    protected override void BackwardTensors(TrainingStep step, bool hasInputTensors)
+    protected override void GateTensors(TrainingStep step, bool hasInputTensors)
     {
         if (!hasInputTensors)
         {
@@ -202,6 +219,12 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         }
 
         step.CopyGradient(InputBias, StateBias);
+    }
+
+    /// <inheritdoc/>
+    protected override void CellTensors(TrainingStep step)
+    {
+        cellNorm?.Tensors(step, Window.Shards);
         if (initialCell is not null)
         {
             InitialGradient(step, initialCell, cellGradient, begunCells);

@@ -19,8 +19,12 @@
 //
 // Variational dropout of the state (Gal and Ghahramani 2016): one mask a row for all time steps of a window; what goes into
 // the recurrent product is the masked state, what a GRU carries on is the state itself.
+//
+// With layer normalisation (GateNormalization) the projection and the recurrent product end in buffers of their own, from which
+// the gates' pre-activations are formed, and on the way back the gradients of both products from those of the gates.
 using System.Runtime.InteropServices;
 using ClusterRnn.Kernels.Elementwise;
+using ClusterRnn.Kernels.Gates;
 using ClusterRnn.Kernels.Products;
 using ClusterRnn.Kernels.Random;
 
@@ -49,6 +53,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     private const uint RecurrentMask = 1u << 20;
     private const uint ReverseMask = 1u << 21;
 
+    private readonly GateNormalization? norm = config.LayerNorm ? NormOf(place, config.Units, gateCount, gateSlots) : null;
     private InputProjection projection = null!;
     private ParameterTensor? initialState;
     private float* initial; // [H], in the flat vector; null: zero
@@ -138,6 +143,9 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>The gradient of the cell states before the first step, once the way back has come there; null without cells.</summary>
     protected virtual float* FirstCellGradient => null;
 
+    /// <summary>Whether both parts of the gates are normalised before they are added.</summary>
+    protected bool IsNormalized => norm is not null;
+
     private bool HasDropout => config.RecurrentDropout > 0.0;
 
     /// <summary>Floats from a step's cells to the states before it.</summary>
@@ -157,6 +165,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             declarations.Add($"{Name}.initial_h_{place.Suffix}", new Initializer(InitializerKind.Zeros, Hidden, Hidden), Hidden);
         }
 
+        norm?.Declare(declarations);
         Bridge?.Declare(declarations);
     }
 
@@ -168,6 +177,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         InputBias = layout[$"{Name}.bias_ih_{place.Suffix}"];
         StateBias = layout[$"{Name}.bias_hh_{place.Suffix}"];
         initialState = layout.Find($"{Name}.initial_h_{place.Suffix}");
+        norm?.Bind(layout, InputBias, StateBias);
         Bridge?.Bind(layout);
     }
 
@@ -206,6 +216,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             Output.ReserveGradient(plan);
         }
 
+        norm?.Plan(plan);
         Bridge?.Plan(plan);
         PlanCell(plan);
     }
@@ -214,8 +225,14 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     public override void Pack(float* parameters)
     {
         initial = initialState is null ? null : parameters + initialState.Offset;
+        norm?.Pack(parameters);
         Bridge?.Pack(parameters);
-        PackCell(parameters, projection.Weight);
+        PackCell(parameters);
+        if (!IsNormalized)
+        {
+            PackBiases(parameters, projection.Weight);
+        }
+
         projection.Pack(parameters);
     }
 
@@ -237,13 +254,14 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
             DrawMask(step);
         }
 
-        projection.BeginForward(Gates, step.Workspace);
+        float* inputPart = norm is null ? Gates : norm.Input;
+        projection.BeginForward(inputPart, step.Workspace);
         for (int i = 0; i < Window.Time; i++)
         {
             int time = place.IsReverse ? Window.Time - 1 - i : i, rows = Window.RowsAt(time);
             if (rows > 0)
             {
-                projection.Forward(time, GatesAt(time));
+                projection.Forward(time, GatesOf(inputPart, time));
                 if (step.DocumentTokens is not null)
                 {
                     BeginDocuments(step, time, rows);
@@ -288,7 +306,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
         }
 
         ClearBegun();
-
+        float* inputGradient = norm is null ? Gates : norm.InputGradient;
         for (int i = 0; i < Window.Time; i++)
         {
             int time = place.IsReverse ? i : Window.Time - 1 - i, rows = Window.RowsAt(time);
@@ -301,13 +319,22 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
                     EndDocuments(step, time, rows);
                 }
 
-                projection.Backward(time, GatesAt(time));
+                projection.Backward(time, GatesOf(inputGradient, time));
             }
         }
 
-        var recurrent = SharesGateColumns ? StatesBefore : default;
-        bool hasInputTensors = projection.EndBackward(step, Gates, recurrent, InputBias);
-        BackwardTensors(step, hasInputTensors);
+        if (norm is null)
+        {
+            var recurrent = SharesGateColumns ? StatesBefore : default;
+            bool hasInputTensors = projection.EndBackward(step, Gates, recurrent, InputBias);
+            GateTensors(step, hasInputTensors);
+        }
+        else
+        {
+            NormalizedTensors(step, norm);
+        }
+
+        CellTensors(step);
         if (initialState is not null)
         {
             InitialGradient(step, initialState, StateGradient, begun);
@@ -334,8 +361,11 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>Takes the cell's own buffers and packed weights.</summary>
     protected abstract void PlanCell(LayerPlan plan);
 
-    /// <summary>Packs the cell's own weights, and sets the biases from which the input's part starts.</summary>
-    protected abstract void PackCell(float* parameters, PackedMatrix input);
+    /// <summary>Packs the cell's own weights.</summary>
+    protected abstract void PackCell(float* parameters);
+
+    /// <summary>Sets the biases from which the input's part starts, and the cell's own products; with normalisation they come after it.</summary>
+    protected abstract void PackBiases(float* parameters, PackedMatrix input);
 
     /// <summary>From the input's part of the gates and the states before <paramref name="time"/>: the gates and the states after.</summary>
     protected abstract void StepForward(int time, int rows, Workspace workspace);
@@ -360,17 +390,41 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>Whether weight_hh is one product of the states with the gates' gradients in the columns that weight_ih has.</summary>
     protected virtual bool SharesGateColumns => false;
 
-    /// <summary>Computes the gradients of weight_hh and both biases.</summary>
+    /// <summary>Computes the gradients of weight_hh and both biases, without normalisation.</summary>
     /// <param name="step">The step.</param>
     /// <param name="hasInputTensors">Whether that of bias_ih was formed along with weight_ih, and that of weight_hh where it <see cref="SharesGateColumns"/>.</param>
-    protected abstract void BackwardTensors(TrainingStep step, bool hasInputTensors);
+    protected abstract void GateTensors(TrainingStep step, bool hasInputTensors);
+
+    /// <summary>Computes the gradients of what is the cell's own beside them.</summary>
+    protected virtual void CellTensors(TrainingStep step)
+    {
+    }
 
     /// <summary>The right operand of weight_hh's gradient: what went into the recurrent product, by cell.</summary>
     protected RecurrentOperand StatesBefore =>
         new(isDropping ? dropped : entering is not null ? entering : States + BeforeOffset, HiddenStride, HiddenColumns, StateWeight.Offset);
 
     /// <summary>The gates of one time step.</summary>
-    protected float* GatesAt(int time) => Gates + (long)time * Rows * GateStride;
+    protected float* GatesAt(int time) => GatesOf(Gates, time);
+
+    /// <summary>One time step of what lies as the gates do.</summary>
+    private float* GatesOf(float* gates, int time) => gates + (long)time * Rows * GateStride;
+
+    /// <summary>The first cell of a time step.</summary>
+    protected long CellAt(int time) => (long)time * Rows;
+
+    /// <summary>The weight that a step multiplies and adds to its gates by itself; null where they are normalised: then that is done here.</summary>
+    protected PackedMatrix? Recurrent(int time, int rows, PackedMatrix state, Workspace workspace)
+    {
+        if (norm is null)
+        {
+            return state;
+        }
+
+        Product.Multiply(rows, ProductInput(time), HiddenStride, state, GatesOf(norm.StateProduct, time), GateStride, ProductStart.Zero, workspace);
+        norm.Forward(CellAt(time), rows, Gates);
+        return null;
+    }
 
     /// <summary>The states before time step <paramref name="time"/>.</summary>
     protected float* StateBefore(int time) => entering is null ? StateAt(SlotBefore(time)) : CellsOf(entering, time);
@@ -387,19 +441,27 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>What goes into the recurrent product of time step <paramref name="time"/>: the states before it, masked where states are dropped.</summary>
     protected float* ProductInput(int time) => isDropping ? DroppedAt(time) : StateBefore(time);
 
-    /// <summary>The weight through which a time step's gradient goes on to the states before it, or null where nobody asks, or where <see cref="PassDropped"/> does it.</summary>
-    protected PackedMatrix? Way(int time, PackedMatrix? stateBack) => isDropping || IsFirst(time) ? null : stateBack;
+    /// <summary>The weight through which a time step's gradient goes on to the states before it, or null where nobody asks, or where <see cref="PassOn"/> does it.</summary>
+    protected PackedMatrix? Way(int time, PackedMatrix? stateBack) => isDropping || IsNormalized || IsFirst(time) ? null : stateBack;
 
-    /// <summary>Where states are dropped: adds to <see cref="StateGradient"/> what the gates' gradients send back through the weight and the mask.</summary>
-    protected void PassDropped(int time, int rows, PackedMatrix? stateBack, Workspace workspace)
+    /// <summary>Where states are dropped, or gates normalised: adds to <see cref="StateGradient"/> what the gates' gradients send back through normalisation, weight and mask.</summary>
+    protected void PassOn(int time, int rows, PackedMatrix? stateBack, Workspace workspace)
     {
-        if (!isDropping || IsFirst(time))
+        norm?.Backward(CellAt(time), rows, Gates);
+        if ((!isDropping && norm is null) || IsFirst(time))
         {
             return;
         }
 
+        float* gradients = GatesOf(norm is null ? Gates : norm.StateGradient, time);
+        if (!isDropping)
+        {
+            Product.Multiply(rows, gradients, GateStride, stateBack!, StateGradient, HiddenStride, ProductStart.Accumulate, workspace);
+            return;
+        }
+
         long count = (long)rows * HiddenStride;
-        Product.Multiply(rows, GatesAt(time), GateStride, stateBack!, droppedGradient, HiddenStride, ProductStart.Zero, workspace);
+        Product.Multiply(rows, gradients, GateStride, stateBack!, droppedGradient, HiddenStride, ProductStart.Zero, workspace);
         ElementwiseFunctions.Multiply(count, droppedGradient, mask, droppedGradient);
         ElementwiseFunctions.Add(count, StateGradient, droppedGradient, StateGradient);
     }
@@ -541,6 +603,22 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     private float* StateAt(int slot) => States + (long)slot * Rows * HiddenStride;
 
     private float* DroppedAt(int time) => dropped + (long)time * Rows * HiddenStride;
+
+    // Of an LSTM all gates share mean and variance; of a GRU reset and update gate do, the candidate has its own.
+    private static GateNormalization NormOf(RecurrentPlace place, int hidden, int gateCount, int gateSlots)
+    {
+        ColumnGroups gates = ColumnGroups.Gates(gateCount, hidden), ofState = gateCount == 3 ? Gru.RecurrentGates(hidden) : gates;
+        return new(place.Name, place.Suffix, gates, ofState, gateSlots * ColumnGroups.Pad(hidden), gateCount == 3 ? [2, 1] : [gateCount]);
+    }
+
+    private void NormalizedTensors(TrainingStep step, GateNormalization norm)
+    {
+        projection.EndBackward(step, norm.InputGradient, default, null);
+        RecurrentOperand states = StatesBefore;
+        WeightGradient.Compute(
+            step.Merge, Window.Shards, norm.StateGradient, GateStride, norm.State, states.States, states.Stride, states.Columns, step.SubtreeGradients, states.Offset, step.Workspace, !step.IsEnd);
+        norm.Tensors(step, Window.Shards, Gates);
+    }
 
     // Whether nobody asks for the gradient of the states before a time step.
     private bool IsFirst(int time) => isStart && ((initialState is null && Bridge is null) || (!isReset && begun is null)) && time == (place.IsReverse ? Window.Time - 1 : 0);

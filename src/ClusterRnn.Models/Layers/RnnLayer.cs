@@ -18,29 +18,31 @@ internal sealed unsafe class RnnLayer(RecurrentPlace place, RnnConfig config) : 
     }
 
     /// <inheritdoc/>
-    protected override void PackCell(float* parameters, PackedMatrix input)
+    protected override void PackCell(float* parameters)
     {
-        input.SetBias(parameters + InputBias.Offset, parameters + StateBias.Offset);
         state.PackTransposed(parameters + StateWeight.Offset, Hidden);
         stateBack?.Pack(parameters + StateWeight.Offset, Hidden);
     }
 
     /// <inheritdoc/>
+    protected override void PackBiases(float* parameters, PackedMatrix input) => input.SetBias(parameters + InputBias.Offset, parameters + StateBias.Offset);
+
+    /// <inheritdoc/>
     protected override void StepForward(int time, int rows, Workspace workspace) =>
-        Rnn.StepForward(activation, rows, Hidden, GatesAt(time), ProductInput(time), state, StateAfter(time), null, time, workspace);
+        Rnn.StepForward(activation, rows, Hidden, GatesAt(time), ProductInput(time), Recurrent(time, rows, state, workspace), StateAfter(time), null, time, workspace);
 
     /// <inheritdoc/>
     protected override void StepBackward(int time, int rows, Workspace workspace)
     {
         Rnn.StepBackward(activation, rows, Hidden, GatesAt(time), StateAfter(time), GradientAbove(time), StateGradient, Way(time, stateBack), null, time, workspace);
-        PassDropped(time, rows, stateBack, workspace);
+        PassOn(time, rows, stateBack, workspace);
     }
 
     /// <inheritdoc/>
     protected override bool SharesGateColumns => true;
 
     /// <inheritdoc/>
-    protected override void BackwardTensors(TrainingStep step, bool hasInputTensors)
+    protected override void GateTensors(TrainingStep step, bool hasInputTensors)
     {
         if (!hasInputTensors)
         {

@@ -1,5 +1,5 @@
 // The cases of layers.json and training.json, as make_golden.py wrote them, and of attention.json,
-// convolution.json, density.json and pairs.json, as make_attention_golden.py and its like did.
+// convolution.json, density.json, layer_norm.json and pairs.json, as make_attention_golden.py and its like did.
 using System.Text.Json;
 using ClusterRnn.Models;
 
@@ -46,7 +46,7 @@ internal static class GoldenFiles
     private static readonly JsonSerializerOptions Options = new(JsonSerializerDefaults.Web);
 
     public static IReadOnlyDictionary<string, GoldenCase> Layers { get; } =
-        new[] { "layers", "attention", "convolution", "density", "pairs" }.SelectMany(name => Read<GoldenCase>($"{name}.json")).ToDictionary();
+        new[] { "layers", "attention", "convolution", "density", "layer_norm", "pairs" }.SelectMany(name => Read<GoldenCase>($"{name}.json")).ToDictionary();
 
     public static IReadOnlyDictionary<string, GoldenTraining> Training { get; } = Read<GoldenTraining>("training.json");
 

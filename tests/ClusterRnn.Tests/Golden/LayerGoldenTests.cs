@@ -4,7 +4,10 @@ using ClusterRnn.Tests.Models;
 namespace ClusterRnn.Tests.Golden;
 
 /// <summary>Outputs, states, losses and every named gradient against PyTorch 1.13 (make_golden.py), to 1e-4 relative.</summary>
-/// <remarks>Models of an encoder and a decoder are twice as deep: there values below a hundredth of a tensor's largest have that one's rounding.</remarks>
+/// <remarks>
+/// Models of an encoder and a decoder are twice as deep, and the gradients of normalised gates sum to nothing: there values below
+/// a hundredth of a tensor's largest have that one's rounding.
+/// </remarks>
 public sealed class LayerGoldenTests
 {
     private const double Tolerance = 1e-4;
@@ -47,7 +50,7 @@ public sealed class LayerGoldenTests
             ParameterTensor tensor = harness.Model.Layout[tensorName];
             Assert.Equal(expected.Shape, tensor.Shape.ToArray().Select(d => (int)d));
             double[] actual = [.. step.Gradient.AsSpan((int)tensor.Offset, (int)tensor.Count).ToArray().Select(g => (double)g / step.Count)];
-            Close(expected.Values, actual, tensorName, golden.Model.Decoder is null ? 1e-3 : 1e-2);
+            Close(expected.Values, actual, tensorName, golden.Model.Decoder is null && !golden.Model.Layers.Any(layer => layer is RecurrentConfig { LayerNorm: true }) ? 1e-3 : 1e-2);
         }
     }
 

@@ -13,6 +13,8 @@ public sealed unsafe class DocumentTests
         { "lstm", new LstmConfig { Units = 17, LearnedInitialState = true } },
         { "peepholes", new LstmConfig { Units = 5, Peepholes = true, Layers = 2 } },
         { "gru", new GruConfig { Units = 6, LearnedInitialState = true } },
+        { "normalized-lstm", new LstmConfig { Units = 17, LayerNorm = true, LearnedInitialState = true } },
+        { "normalized-gru", new GruConfig { Units = 6, LayerNorm = true } },
         { "gru-before", new GruConfig { Units = 6, ResetGate = GruResetGate.Before } },
     };
 

@@ -146,6 +146,43 @@ public sealed unsafe class RecurrentOptionsTests
         Assert.NotEqual(a.Train().Loss, a.Train(version: 1).Loss);
     }
 
+    /// <summary>Normalised gates don't depend on the scale of the weights before them, once it is far above epsilon; plain ones do.</summary>
+    [Theory]
+    [InlineData("rnn")]
+    [InlineData("gru")]
+    [InlineData("lstm")]
+    public void ANormalizedCellForgetsTheScaleOfItsWeights(string kind)
+    {
+        foreach (bool layerNorm in new[] { true, false })
+        {
+            RecurrentConfig recurrent = kind switch
+            {
+                "rnn" => new RnnConfig { Units = 21, LayerNorm = layerNorm },
+                "gru" => new GruConfig { Units = 21, LayerNorm = layerNorm },
+                _ => new LstmConfig { Units = 21, LayerNorm = layerNorm },
+            };
+            Model model = Model.Build(new ModelConfig { Layers = [recurrent], Loss = LossKind.MeanSquaredError }, InputKind.Features, 3, 21);
+            Assert.Equal(layerNorm ? kind == "lstm" ? 4 : 2 : 0, model.Layout.Tensors.Count(tensor => tensor.Name.Contains("gain") || tensor.Name.Contains("bias_c")));
+            using ModelHarness harness = new ModelHarness(model, 5, 5, 2).Fill(4, 5, 3);
+            float[] before = Scaled(), after = Scaled();
+            double difference = before.Zip(after, (a, b) => (double)Math.Abs(a - b)).Max();
+            Assert.True(layerNorm ? difference < 0.002 : difference > 0.1, $"{kind}, normalised {layerNorm}: {difference}");
+
+            float[] Scaled()
+            {
+                foreach (string weight in new[] { "weight_ih_l0", "weight_hh_l0" })
+                {
+                    foreach (ref float value in harness.Tensor($"{kind}.{weight}"))
+                    {
+                        value *= 10;
+                    }
+                }
+
+                return harness.Predict();
+            }
+        }
+    }
+
     /// <summary>Tied weights are one tensor, and its gradient is the sum of what two would have.</summary>
     [Fact]
     public void TiedWeightsAreOneTensor()
@@ -190,6 +227,7 @@ public sealed unsafe class RecurrentOptionsTests
     {
         { "residual", "layers[0].residual" }, { "residual-last", "layers[0].residual" }, { "bidirectional-residual", "layers[0].residual" }, { "dropped-reset", "layers[0].recurrentDropout" },
         { "tied-nothing", "layers[1].tied" }, { "tied-width", "layers[2].tied" }, { "tied-twice", "layers[3].tied" }, { "rate", "layers[0].recurrentDropout" }, { "two-biases", "layers[0].longestLag" },
+        { "normalized-reset", "layers[0].layerNorm" }, { "normalized-peepholes", "layers[0].peepholes" },
     };
 
     [Theory, MemberData(nameof(Mistakes))]
@@ -201,6 +239,8 @@ public sealed unsafe class RecurrentOptionsTests
             "residual-last" => TestModels.Values(LossKind.MeanSquaredError, new LstmConfig { Units = 3, Residual = true, ReturnSequences = false }, new DenseConfig()),
             "bidirectional-residual" => TestModels.Values(LossKind.MeanSquaredError, new LstmConfig { Units = 3, Residual = true, Bidirectional = true }, new DenseConfig()),
             "dropped-reset" => TestModels.Values(LossKind.MeanSquaredError, new GruConfig { Units = 3, RecurrentDropout = 0.1, ResetGate = GruResetGate.Before }, new DenseConfig()),
+            "normalized-reset" => TestModels.Values(LossKind.MeanSquaredError, new GruConfig { Units = 3, LayerNorm = true, ResetGate = GruResetGate.Before }, new DenseConfig()),
+            "normalized-peepholes" => TestModels.Values(LossKind.MeanSquaredError, new LstmConfig { Units = 3, LayerNorm = true, Peepholes = true }, new DenseConfig()),
             "tied-nothing" => TestModels.Values(LossKind.MeanSquaredError, new LstmConfig { Units = 4 }, new DenseConfig { Tied = true }),
             "tied-width" => TestModels.Tokens(new EmbeddingConfig { Units = 4 }, new LstmConfig { Units = 5 }, new DenseConfig { Tied = true }),
             "tied-twice" => TestModels.Tokens(new EmbeddingConfig { Units = 11 }, new LstmConfig { Units = 11 }, new DenseConfig { Tied = true }, new DenseConfig { Tied = true }),

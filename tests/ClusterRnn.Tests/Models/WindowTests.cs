@@ -199,7 +199,7 @@ public sealed unsafe class WindowTests
         Assert.Contains(plain.Predict(logits: true), value => value < 0);
     }
 
-    [Theory, InlineData("stacks-with-dropout"), InlineData("transformer-dropout"), InlineData("convolution-plane-dropout")]
+    [Theory, InlineData("stacks-with-dropout"), InlineData("normalized-dropout"), InlineData("transformer-dropout"), InlineData("convolution-plane-dropout")]
     public void AllocatesNothing(string name)
     {
         using ModelHarness harness = TestModels.Harness(name, 5, 6).Fill(18, 5, 4);

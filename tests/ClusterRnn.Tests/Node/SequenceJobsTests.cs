@@ -40,6 +40,22 @@ public sealed class SequenceJobsTests
         stop: { steps: 25 }
         """;
 
+    private const string Normalized = """
+        data: { source: sums, characters: 1500, validation: 0.2 }
+        model:
+          layers:
+            - { type: embedding, units: 6 }
+            - { type: lstm, units: 6, layers: 2, residual: true, dropout: 0.1, recurrentDropout: 0.2, learnedInitialState: true, layerNorm: true }
+            - { type: gru, units: 5, layerNorm: true }
+            - { type: rnn, units: 6, recurrentDropout: 0.1, layerNorm: true }
+            - { type: dense, tied: true }
+        batch: { size: 7, span: 9, lookBack: 14, shards: 5 }
+        optimizer: { name: adam, learningRate: 0.02 }
+        clip: { norm: 0.3 }
+        evaluate: { every: 7 }
+        stop: { steps: 13 }
+        """;
+
     private const string Pairs = """
         data: { source: translation, examples: 200, validation: 0.2, test: 0 }
         model:
@@ -61,13 +77,13 @@ public sealed class SequenceJobsTests
         stop: { steps: 13 }
         """;
 
-    public static TheoryData<string> Jobs => ["both", "streams", "pairs"];
+    public static TheoryData<string> Jobs => ["both", "streams", "normalized", "pairs"];
 
     [Theory, MemberData(nameof(Jobs))]
     public async Task TheClusterChangesNoBit(string name)
     {
         TrainingJob job = Open(name);
-        Assert.Equal(name == "streams", job.CarriesState);
+        Assert.Equal(name is "streams" or "normalized", job.CarriesState);
         using var trainer = new SmallTrainer(job);
         trainer.Run((int)job.Settings.MaximumSteps);
         string expected = trainer.StateSha256();
@@ -83,11 +99,13 @@ public sealed class SequenceJobsTests
         Assert.NotEqual(expected, await NodeJobs.HashOf(other));
     }
 
-    [Fact]
-    public async Task RecomputingChangesNoBit()
+    [Theory]
+    [InlineData("streams")]
+    [InlineData("normalized")]
+    public async Task RecomputingChangesNoBit(string name)
     {
-        string expected = await NodeJobs.HashOf(Open("streams"));
-        Assert.Equal(expected, await NodeJobs.HashOf(Open("streams") with { RecomputeEvery = 4 }, workers: 2));
+        string expected = await NodeJobs.HashOf(Open(name));
+        Assert.Equal(expected, await NodeJobs.HashOf(Open(name) with { RecomputeEvery = 4 }, workers: 2));
     }
 
     [Theory]
@@ -114,5 +132,5 @@ public sealed class SequenceJobsTests
     }
 
     private static TrainingJob Open(string name) =>
-        ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(name switch { "both" => Both, "pairs" => Pairs, _ => Streams }, "test").Value, ".").Job;
+        ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(name switch { "both" => Both, "pairs" => Pairs, "normalized" => Normalized, _ => Streams }, "test").Value, ".").Job;
 }
