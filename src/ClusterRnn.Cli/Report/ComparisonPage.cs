@@ -2,6 +2,7 @@
 using System.Globalization;
 using System.Text;
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Models;
 using ClusterRnn.Training.Insight;
 using ClusterRnn.Training.Runs;
 
@@ -53,9 +54,11 @@ internal static class ComparisonPage
         var series = new List<ChartSeries>();
         foreach ((string name, IReadOnlyList<LagLine> lines) in runs)
         {
-            foreach (LagLine line in lines)
+            // An encoder's lags are counted from another end; its lines are in the run's own report.
+            LagLine[] shown = [.. lines.Any(line => line.Side == SequenceSide.Target) ? lines.Where(line => line.Side == SequenceSide.Target) : lines];
+            foreach (LagLine line in shown)
             {
-                series.Add(InsightSection.LineOf(line, lines.Count == 1 ? name : $"{name}, {line.Name} ({line.Layer})", series.Count));
+                series.Add(InsightSection.LineOf(line, shown.Length == 1 ? name : $"{name}, {line.Name} ({line.Layer})", series.Count));
             }
         }
 

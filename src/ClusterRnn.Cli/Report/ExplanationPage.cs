@@ -25,8 +25,8 @@ internal static class ExplanationPage
         html.Append("</section>\n");
         if (explanation.Attention.Count > 0)
         {
-            html.Append("<section><h2>Attention</h2>\n<p>Each row is a time step, and the darker a cell, the more it attends to the time step of that column. Each row is scaled to its largest weight.</p>\n");
-            HeatMap.Write(html, explanation.Labels, explanation.Attention);
+            html.Append("<section><h2>Attention</h2>\n<p>").Append(HeatMap.HowToRead(explanation.Attention)).Append("</p>\n");
+            HeatMap.Write(html, explanation.Labels, explanation.Written, explanation.Attention);
             html.Append("</section>\n");
         }
 

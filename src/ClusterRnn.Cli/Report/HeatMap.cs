@@ -1,4 +1,4 @@
-// A square of weights as inline SVG: the cells are one small picture of the page's own colour, so that thousands of them cost
+// Weights as inline SVG: the cells are one small picture of the page's own colour, so that thousands of them cost
 // little, with what each row and column stands for beside it.
 using System.Buffers.Binary;
 using System.Globalization;
@@ -13,54 +13,69 @@ internal static class HeatMap
 {
     private const int Cell = 14;
     private const int MostLabels = 48;
+    private const int MostLetters = 10;
 
-    /// <summary>Writes all maps of a model, a row of figures for each layer.</summary>
+    /// <summary>What to say above the maps.</summary>
+    public static string HowToRead(IReadOnlyList<AttentionMap> maps) =>
+        (maps.Any(map => map.QuerySide == SequenceSide.Target)
+            ? "The darker a cell, the more the token of its row rests on that of its column: where rows are the target's tokens, each as it is written, and columns the source's, it is what each token was made from."
+            : "Each row is a time step, and the darker a cell, the more it attends to the time step of that column.")
+        + " Each row is scaled to its largest weight.";
+
+    /// <summary>Writes all maps of a model, a row of figures for each layer; those from target to source first.</summary>
     /// <param name="html">The page.</param>
-    /// <param name="labels">What each time step reads.</param>
+    /// <param name="read">What each time step of the source reads.</param>
+    /// <param name="written">What each time step of the target writes.</param>
     /// <param name="maps">The maps.</param>
-    public static void Write(StringBuilder html, IReadOnlyList<string> labels, IReadOnlyList<AttentionMap> maps)
+    public static void Write(StringBuilder html, IReadOnlyList<string> read, IReadOnlyList<string> written, IReadOnlyList<AttentionMap> maps)
     {
-        foreach (IGrouping<string, AttentionMap> layer in maps.GroupBy(map => map.Layer))
+        string[] readAgain = written.Count == 0 ? [] : ["<bos>", .. written.SkipLast(1)];
+        foreach (IGrouping<(string Layer, bool IsAcross), AttentionMap> layer in maps.GroupBy(map => (map.Layer, map.QuerySide != map.KeySide)).OrderBy(layer => !layer.Key.Item2))
         {
             html.Append("<div class=\"pair\">\n");
             foreach (AttentionMap map in layer)
             {
-                Write(html, $"{map.Layer}, head {map.Head + 1}", labels, map);
+                string head = layer.Count() > 1 ? $", head {map.Head + 1}" : "", sides = layer.Key.IsAcross ? ": from target to source" : "";
+                Write(html, $"{map.Layer}{head}{sides}", map.QuerySide == SequenceSide.Source ? read : written, map.KeySide == SequenceSide.Source ? read : readAgain, map);
             }
 
             html.Append("</div>\n");
         }
     }
 
-    private static void Write(StringBuilder html, string title, IReadOnlyList<string> labels, AttentionMap map)
+    private static void Write(StringBuilder html, string title, IReadOnlyList<string> rows, IReadOnlyList<string> columns, AttentionMap map)
     {
-        int side = map.Time * Cell;
-        bool isLabelled = map.Time <= MostLabels;
-        int margin = isLabelled ? 14 + (7 * labels.Max(label => Shorten(label).Length)) : 8;
+        int width = map.Keys * Cell, height = map.Queries * Cell;
+        int left = MarginOf(rows), top = MarginOf(columns);
         html.Append("<figure><figcaption>").Append(Html.Text(title)).Append("</figcaption>\n");
-        html.Append(CultureInfo.InvariantCulture, $"<svg class=\"map\" viewBox=\"0 0 {side + margin + 4} {side + margin + 4}\" role=\"img\" aria-label=\"{Html.Attribute(title)}\">\n");
-        html.Append(CultureInfo.InvariantCulture, $"<rect class=\"frame\" x=\"{margin}\" y=\"{margin}\" width=\"{side}\" height=\"{side}\"/>\n");
-        html.Append(CultureInfo.InvariantCulture, $"<image x=\"{margin}\" y=\"{margin}\" width=\"{side}\" height=\"{side}\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{Convert.ToBase64String(Picture(map))}\"/>\n");
-        for (int time = 0; time < map.Time && isLabelled; time++)
+        html.Append(CultureInfo.InvariantCulture, $"<svg class=\"map\" viewBox=\"0 0 {width + left + 4} {height + top + 4}\" role=\"img\" aria-label=\"{Html.Attribute(title)}\">\n");
+        html.Append(CultureInfo.InvariantCulture, $"<rect class=\"frame\" x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\"/>\n");
+        html.Append(CultureInfo.InvariantCulture, $"<image x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{Convert.ToBase64String(Picture(map))}\"/>\n");
+        for (int row = 0; row < map.Queries && rows.Count <= MostLabels; row++)
         {
-            int at = margin + (time * Cell) + (Cell / 2);
-            string label = Html.Text(Shorten(labels[time]));
-            html.Append(CultureInfo.InvariantCulture, $"<text class=\"y\" x=\"{margin - 6}\" y=\"{at}\">{label}</text><text class=\"y\" transform=\"translate({at} {margin - 6}) rotate(90)\">{label}</text>\n");
+            html.Append(CultureInfo.InvariantCulture, $"<text class=\"y\" x=\"{left - 6}\" y=\"{top + (row * Cell) + (Cell / 2)}\">{Html.Text(Shorten(rows[row]))}</text>\n");
+        }
+
+        for (int column = 0; column < map.Keys && columns.Count <= MostLabels; column++)
+        {
+            html.Append(CultureInfo.InvariantCulture, $"<text class=\"y\" transform=\"translate({left + (column * Cell) + (Cell / 2)} {top - 6}) rotate(90)\">{Html.Text(Shorten(columns[column]))}</text>\n");
         }
 
         html.Append("</svg></figure>\n");
     }
 
-    private static string Shorten(string label) => label == " " ? "␣" : label.Length <= 6 ? label : label[..5] + "…";
+    private static int MarginOf(IReadOnlyList<string> labels) => labels.Count <= MostLabels ? 14 + (7 * labels.Max(label => Shorten(label).Length)) : 8;
+
+    private static string Shorten(string label) => label == " " ? "␣" : label.Length <= MostLetters ? label : label[..(MostLetters - 1)] + "…";
 
     // A PNG of one pixel a weight: the line colour, as opaque as the weight is large beside its row's largest.
     private static byte[] Picture(AttentionMap map)
     {
         var raw = new MemoryStream();
-        for (int query = 0; query < map.Time; query++)
+        for (int query = 0; query < map.Queries; query++)
         {
             raw.WriteByte(0); // no filter
-            ReadOnlySpan<float> row = map.Weights.AsSpan(query * map.Time, map.Time);
+            ReadOnlySpan<float> row = map.Weights.AsSpan(query * map.Keys, map.Keys);
             float largest = 0;
             foreach (float weight in row)
             {
@@ -80,8 +95,8 @@ internal static class HeatMap
         }
 
         byte[] head = new byte[13];
-        BinaryPrimitives.WriteInt32BigEndian(head, map.Time);
-        BinaryPrimitives.WriteInt32BigEndian(head.AsSpan(4), map.Time);
+        BinaryPrimitives.WriteInt32BigEndian(head, map.Keys);
+        BinaryPrimitives.WriteInt32BigEndian(head.AsSpan(4), map.Queries);
         (head[8], head[9]) = (8, 6); // eight bits of red, green, blue and alpha
         var png = new MemoryStream();
         png.Write([0x89, (byte)'P', (byte)'N', (byte)'G', 0x0d, 0x0a, 0x1a, 0x0a]);

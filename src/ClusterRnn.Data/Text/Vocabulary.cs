@@ -127,6 +127,14 @@ public sealed class Vocabulary
         return _bytes[id];
     }
 
+    /// <summary>What a token is called in a table or a figure: as it is shown, a word without the space before it.</summary>
+    /// <param name="id">The token.</param>
+    public string NameOf(int id)
+    {
+        string text = Show(id);
+        return text.Length > 1 && text[0] == ' ' ? text[1..] : text;
+    }
+
     /// <summary>How one token is shown in a table: its text, with control characters and stray bytes as escapes.</summary>
     public string Show(int id)
     {

@@ -46,7 +46,7 @@ internal sealed unsafe class AttentionLayer(string name, int width, AttentionCon
     public override void Forward(TrainingStep step) => Attention.Forward(step, Input.Scope, Input.Values, Input.Stride, Output.Scope, Output.Values);
 
     /// <inheritdoc/>
-    public override void ReadAttention(ICollection<AttentionMap> maps) => Attention.ReadMaps(Name, Input.Scope, Output.Scope, maps);
+    public override void ReadAttention(TrainingStep step, ICollection<AttentionMap> maps) => Attention.ReadMaps(this, step, Input.Scope, Output.Scope, maps);
 
     /// <inheritdoc/>
     public override void Backward(TrainingStep step)

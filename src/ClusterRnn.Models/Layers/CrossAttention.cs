@@ -6,7 +6,6 @@
 // Keys and values are formed once for all time steps, when the encoder has run. On the way back queries, keys and values are
 // overwritten with their gradients.
 using ClusterRnn.Kernels.Attention;
-using ClusterRnn.Kernels.Elementwise;
 using ClusterRnn.Kernels.Products;
 
 namespace ClusterRnn.Models;
@@ -17,20 +16,14 @@ internal sealed unsafe class CrossAttention : ICellMap
     private readonly LinearPart query;
     private readonly LinearPart memoryProjection;
     private readonly LinearPart output;
-    private readonly DropoutPart dropout;
+    private readonly AttentionHeads heads;
     private readonly int width;
     private readonly int memoryWidth;
     private readonly int stride;
-    private readonly int heads;
     private readonly int headWidth;
-    private readonly float scale;
     private EncodedMemory memory = null!;
-    private AttentionScratch scratch = null!;
     private float* queries; // [T, B, stride]
     private float* pairs; // [S, B, 2 stride]: keys and values
-    private float* results; // [T, B, stride]
-    private float* resultGradients; // [T, B, stride]
-    private float* statistics; // [T, B, heads, 2]
 
     /// <summary>Names the tensors.</summary>
     /// <param name="layer">The layer whose index keys the dropout.</param>
@@ -45,11 +38,9 @@ internal sealed unsafe class CrossAttention : ICellMap
     {
         this.width = width;
         this.memoryWidth = memoryWidth;
-        this.heads = heads;
+        this.heads = new AttentionHeads(width, heads, new DropoutPart(layer, dropoutPart, dropoutRate));
         stride = ColumnGroups.Pad(width);
         headWidth = width / heads;
-        scale = (float)(1.0 / Math.Sqrt(headWidth));
-        dropout = new DropoutPart(layer, dropoutPart, dropoutRate);
         InitializerKind joint = kernelInitializer == InitializerKind.PyTorch ? InitializerKind.GlorotUniform : kernelInitializer;
         var zero = new Initializer(InitializerKind.Zeros, width, width);
 
@@ -81,18 +72,15 @@ internal sealed unsafe class CrossAttention : ICellMap
     }
 
     /// <inheritdoc/>
-    public void Plan(LayerPlan plan, ColumnGroups inputs)
+    public void Plan(LayerPlan plan, ColumnGroups inputs, bool hasInputGradient)
     {
         memory = plan.Memory!;
-        query.Plan(plan, inputs, plan.IsTraining);
+        query.Plan(plan, inputs, hasInputGradient);
         memoryProjection.Plan(plan, memory.Output.Columns, memory.Output.HasGradient);
         output.Plan(plan, ColumnGroups.Padded(width), plan.IsTraining);
-        scratch = new AttentionScratch(plan.Arena, memory.Output.MaximumTime, headWidth, plan.IsTraining);
+        heads.Plan(plan, memory.Output.MaximumTime);
         queries = plan.Arena.Floats(plan.MaximumCells * stride);
         pairs = plan.Arena.Floats((long)memory.Output.MaximumTime * plan.MaximumRows * PairStride);
-        results = plan.Arena.Floats(plan.MaximumCells * stride);
-        resultGradients = plan.IsTraining ? plan.Arena.Floats(plan.MaximumCells * stride) : null;
-        statistics = plan.Arena.Floats(plan.MaximumCells * heads * 2);
     }
 
     /// <inheritdoc/>
@@ -108,7 +96,7 @@ internal sealed unsafe class CrossAttention : ICellMap
         memoryProjection.Forward(memory.Scope, memory.Output.Values, memory.Output.Stride, pairs, PairStride, step.Workspace);
 
     /// <inheritdoc/>
-    public void Forward(TrainingStep step, StepScope scope, float* x, int xStride, float* y)
+    public void Forward(TrainingStep step, StepScope input, float* x, int xStride, StepScope scope, float* y)
     {
         query.Forward(scope, x, xStride, queries, stride, step.Workspace);
         for (int place = 0; place < scope.Rows; place++)
@@ -124,27 +112,27 @@ internal sealed unsafe class CrossAttention : ICellMap
                 continue;
             }
 
-            for (int head = 0; head < heads; head++)
+            for (int head = 0; head < heads.Count; head++)
             {
-                ScaledAttention.Forward(Head(step, scope, place, head), scratch);
+                ScaledAttention.Forward(Head(step, scope, place, head), heads.Scratch);
             }
         }
 
-        output.Forward(scope, results, stride, y, stride, step.Workspace);
+        output.Forward(scope, heads.Results, stride, y, stride, step.Workspace);
     }
 
     /// <inheritdoc/>
-    public void Backward(TrainingStep step, StepScope scope, float* x, int xStride, float* dy, float* dx, bool accumulates)
+    public void Backward(TrainingStep step, StepScope input, float* x, int xStride, StepScope scope, float* dy, float* dx, bool accumulates)
     {
-        output.Gradients(step, scope, dy, stride, results, stride);
-        output.Backward(scope, dy, stride, resultGradients, stride, accumulates: false, step.Workspace);
+        output.Gradients(step, scope, dy, stride, heads.Results, stride);
+        output.Backward(scope, dy, stride, heads.ResultGradients, stride, accumulates: false, step.Workspace);
         for (int place = 0; place < scope.Rows; place++)
         {
             int source = memory.LengthOf(place);
             bool attends = scope.Lengths[place] > 0 && source > 0;
-            for (int head = 0; head < heads && attends; head++)
+            for (int head = 0; head < heads.Count && attends; head++)
             {
-                ScaledAttention.Backward(Head(step, scope, place, head), scratch);
+                ScaledAttention.Backward(Head(step, scope, place, head), heads.Scratch);
             }
 
             for (int time = 0; time < source && !attends; time++)
@@ -166,44 +154,39 @@ internal sealed unsafe class CrossAttention : ICellMap
         }
 
         query.Gradients(step, scope, queries, stride, x, xStride);
-        query.Backward(scope, queries, stride, dx, stride, accumulates, step.Workspace);
+        if (dx is not null)
+        {
+            query.Backward(scope, queries, stride, dx, stride, accumulates, step.Workspace);
+        }
+    }
+
+    /// <summary>After <see cref="Forward"/>, before the way back: the weights of the first row.</summary>
+    public void ReadMaps(string layer, TrainingStep step, StepScope scope, ICollection<AttentionMap> maps)
+    {
+        for (int head = 0; head < heads.Count && scope.Lengths[0] > 0 && memory.LengthOf(0) > 0; head++)
+        {
+            maps.Add(AttentionMap.Of(layer, head, SequenceSide.Target, SequenceSide.Source, Head(step, scope, 0, head)));
+        }
     }
 
     private void Nothing(StepScope scope, int place)
     {
         for (int time = 0; time < scope.Lengths[place]; time++)
         {
-            new Span<float>(results + ((((nint)time * scope.Rows) + place) * stride), stride).Clear();
+            new Span<float>(heads.Results + ((((nint)time * scope.Rows) + place) * stride), stride).Clear();
         }
     }
 
     private AttentionArguments Head(TrainingStep step, StepScope scope, int place, int head)
     {
         float* pair = pairs + ((nint)memory.PlaceOf(place) * PairStride) + (head * headWidth);
-        nint cell = place;
-        bool drops = dropout.IsActive(step);
-        return new AttentionArguments
-        {
-            Queries = scope.Lengths[place],
-            Keys = memory.LengthOf(place),
-            HeadWidth = headWidth,
-            Query = queries + (cell * stride) + (head * headWidth),
-            QueryStride = (nint)scope.Rows * stride,
-            Key = pair,
-            Value = pair + stride,
-            KeyStride = (nint)memory.Scope.Rows * PairStride,
-            Scale = scale,
-            Result = results + (cell * stride) + (head * headWidth),
-            ResultGradient = resultGradients + (cell * stride) + (head * headWidth),
-            ResultStride = (nint)scope.Rows * stride,
-            Statistics = statistics + (((cell * heads) + head) * 2),
-            StatisticsStride = (nint)scope.Rows * heads * 2,
-            DropThreshold = drops ? Dropout.ThresholdOf(dropout.Rate) : 0,
-            KeptScale = Dropout.ScaleOf(dropout.Rate),
-            DropKey = drops ? dropout.Key(step).Key : 0,
-            Slot = scope.SlotOf(place),
-            Time = scope.StartTime,
-            FirstElement = head << 20,
-        };
+        AttentionArguments arguments = heads.Arguments(step, scope, place, head, first: 0);
+        arguments.Keys = memory.LengthOf(place);
+        arguments.Query = queries + ((nint)place * stride) + (head * headWidth);
+        arguments.QueryStride = (nint)scope.Rows * stride;
+        arguments.Key = pair;
+        arguments.Value = pair + stride;
+        arguments.KeyStride = (nint)memory.Scope.Rows * PairStride;
+        return arguments;
     }
 }

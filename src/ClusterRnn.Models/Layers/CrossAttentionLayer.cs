@@ -216,6 +216,30 @@ internal sealed unsafe class CrossAttentionLayer : Layer
     }
 
     /// <inheritdoc/>
+    public override void ReadAttention(TrainingStep step, ICollection<AttentionMap> maps)
+    {
+        if (Output.Scope.Lengths[0] == 0 || memory.LengthOf(0) == 0)
+        {
+            return;
+        }
+
+        if (key is null)
+        {
+            maps.Add(AttentionMap.Of(Name, 0, SequenceSide.Target, SequenceSide.Source, Scaled(Output.Scope, 0)));
+            return;
+        }
+
+        int queryCount = Output.Scope.Lengths[0], keyCount = memory.LengthOf(0);
+        float[] copy = new float[queryCount * keyCount];
+        for (int time = 0; time < queryCount; time++)
+        {
+            new ReadOnlySpan<float>(weights + ((nint)time * Output.Scope.Rows * weightStride), keyCount).CopyTo(copy.AsSpan(time * keyCount));
+        }
+
+        maps.Add(new AttentionMap(Name, 0, SequenceSide.Target, SequenceSide.Source, queryCount, keyCount, copy));
+    }
+
+    /// <inheritdoc/>
     public override void Backward(TrainingStep step)
     {
         StepScope scope = Output.Scope;

@@ -60,9 +60,9 @@ internal sealed unsafe class FeedForwardPart : ICellMap
     }
 
     /// <inheritdoc/>
-    public void Plan(LayerPlan plan, ColumnGroups inputs)
+    public void Plan(LayerPlan plan, ColumnGroups inputs, bool hasInputGradient)
     {
-        first.Plan(plan, inputs, plan.IsTraining);
+        first.Plan(plan, inputs, hasInputGradient);
         second.Plan(plan, ColumnGroups.Padded(innerWidth), plan.IsTraining);
         inner = Cells();
         active = config.Activation == TransformerActivation.Relu ? inner : Cells();
@@ -79,7 +79,7 @@ internal sealed unsafe class FeedForwardPart : ICellMap
     }
 
     /// <inheritdoc/>
-    public void Forward(TrainingStep step, StepScope scope, float* x, int xStride, float* y)
+    public void Forward(TrainingStep step, StepScope input, float* x, int xStride, StepScope scope, float* y)
     {
         bool drops = innerDropout.IsActive(step);
         for (int time = scope.From, next; time < scope.Time; time = next)
@@ -106,7 +106,7 @@ internal sealed unsafe class FeedForwardPart : ICellMap
     }
 
     /// <inheritdoc/>
-    public void Backward(TrainingStep step, StepScope scope, float* x, int xStride, float* dy, float* dx, bool accumulates)
+    public void Backward(TrainingStep step, StepScope input, float* x, int xStride, StepScope scope, float* dy, float* dx, bool accumulates)
     {
         bool drops = innerDropout.IsActive(step);
         second.Gradients(step, scope, dy, stride, active, innerStride);
@@ -129,7 +129,10 @@ internal sealed unsafe class FeedForwardPart : ICellMap
                 }
 
                 BackThroughActivation(cell, cells);
-                first.Backward(cell, cells, innerGradient, innerStride, dx, stride, accumulates, step.Workspace);
+                if (dx is not null)
+                {
+                    first.Backward(cell, cells, innerGradient, innerStride, dx, stride, accumulates, step.Workspace);
+                }
             }
         }
 

@@ -185,6 +185,9 @@ internal abstract unsafe class Layer(string name)
     /// <summary>Whether it is one of an encoder's layers.</summary>
     public bool IsEncoder { get; set; }
 
+    /// <summary>Whether it is one of a decoder's layers.</summary>
+    public bool IsDecoder { get; set; }
+
     /// <summary>The output's width.</summary>
     public abstract int OutputWidth { get; }
 
@@ -252,7 +255,7 @@ internal abstract unsafe class Layer(string name)
     }
 
     /// <summary>After a forward pass: what the first row's time steps attend to, one map a head.</summary>
-    public virtual void ReadAttention(ICollection<AttentionMap> maps)
+    public virtual void ReadAttention(TrainingStep step, ICollection<AttentionMap> maps)
     {
     }
 

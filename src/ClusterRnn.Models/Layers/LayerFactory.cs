@@ -20,7 +20,13 @@ internal static class LayerFactory
             }
 
             var shape = new EncoderShape(layers[^1].OutputWidth, LevelsOf(encoder));
-            layers.AddRange(Chain(model, new ChainPlace("decoder", decoder, HasTokens: true, model.OutputWidth) { Encoder = shape }));
+            List<Layer> writing = Chain(model, new ChainPlace("decoder", decoder, HasTokens: true, model.OutputWidth) { Encoder = shape });
+            foreach (Layer layer in writing)
+            {
+                layer.IsDecoder = true;
+            }
+
+            layers.AddRange(writing);
         }
         else
         {

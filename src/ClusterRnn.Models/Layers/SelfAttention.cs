@@ -8,10 +8,7 @@
 // A context (ModelExecutor.Continue) keeps keys and values of the time steps computed before, head by head: a new time
 // step attends to them with the operations, in the order, of the whole window.
 using ClusterRnn.Kernels.Attention;
-using ClusterRnn.Kernels.Elementwise;
-using ClusterRnn.Kernels.Numerics;
 using ClusterRnn.Kernels.Products;
-using ClusterRnn.Kernels.Reduction;
 
 namespace ClusterRnn.Models;
 
@@ -20,18 +17,12 @@ internal sealed unsafe class SelfAttention : ICellMap
 {
     private readonly LinearPart projection;
     private readonly LinearPart output;
-    private readonly DropoutPart dropout;
+    private readonly AttentionHeads heads;
     private readonly int width;
     private readonly int stride;
-    private readonly int heads;
     private readonly int headWidth;
     private readonly bool isCausal;
-    private readonly float scale;
-    private AttentionScratch scratch = null!;
     private float* projected; // [T, B, 3 stride]: query, key and value; after the way back their gradients
-    private float* results; // [T, B, stride]
-    private float* resultGradients; // [T, B, stride]
-    private float* statistics; // [T, B, heads, 2]
     private float* pastKeys; // [B, heads, context, head width]
     private float* pastValues; // [B, heads, context, head width]
     private float* rearranged; // [B, heads, context, head width]: room to reorder either
@@ -48,12 +39,10 @@ internal sealed unsafe class SelfAttention : ICellMap
     public SelfAttention(Layer layer, string prefix, int width, int heads, bool isCausal, double dropoutRate, InitializerKind kernelInitializer)
     {
         this.width = width;
-        this.heads = heads;
         this.isCausal = isCausal;
+        this.heads = new AttentionHeads(width, heads, new DropoutPart(layer, 1, dropoutRate));
         stride = ColumnGroups.Pad(width);
         headWidth = width / heads;
-        scale = (float)(1.0 / Math.Sqrt(headWidth));
-        dropout = new DropoutPart(layer, 1, dropoutRate);
 
         // PyTorch draws the joint projection by Glorot's rule and leaves both biases at zero.
         InitializerKind joint = kernelInitializer == InitializerKind.PyTorch ? InitializerKind.GlorotUniform : kernelInitializer;
@@ -78,45 +67,33 @@ internal sealed unsafe class SelfAttention : ICellMap
         output.Bind(layout);
     }
 
-    /// <summary>Takes the buffers.</summary>
-    /// <param name="plan">Where they come from.</param>
-    /// <param name="inputs">How E lies in a row of the input.</param>
-    /// <param name="hasInputGradient">Whether anybody asks for the input's gradient.</param>
+    /// <inheritdoc/>
     public void Plan(LayerPlan plan, ColumnGroups inputs, bool hasInputGradient)
     {
         projection.Plan(plan, inputs, hasInputGradient);
         output.Plan(plan, ColumnGroups.Padded(width), plan.IsTraining);
         contextTime = plan.ContextTime;
-        scratch = new AttentionScratch(plan.Arena, Math.Max(plan.MaximumTime, contextTime), headWidth, plan.IsTraining);
+        heads.Plan(plan, Math.Max(plan.MaximumTime, contextTime));
         projected = plan.Arena.Floats(plan.MaximumCells * ProjectedStride);
-        results = plan.Arena.Floats(plan.MaximumCells * stride);
-        resultGradients = plan.IsTraining ? plan.Arena.Floats(plan.MaximumCells * stride) : null;
-        statistics = plan.Arena.Floats(plan.MaximumCells * heads * 2);
         pastKeys = plan.Arena.Floats((long)plan.MaximumRows * contextTime * width);
         pastValues = plan.Arena.Floats((long)plan.MaximumRows * contextTime * width);
         rearranged = plan.Memory is null ? null : plan.Arena.Floats((long)plan.MaximumRows * contextTime * width);
     }
 
-    /// <summary>Packs new parameters.</summary>
+    /// <inheritdoc/>
     public void Pack(float* parameters)
     {
         projection.Pack(parameters);
         output.Pack(parameters);
     }
 
-    /// <summary>y = attention(x).</summary>
-    /// <param name="step">The step.</param>
-    /// <param name="input">The input's time axis: the whole window.</param>
-    /// <param name="x">[T, B, stride].</param>
-    /// <param name="xStride">Floats from one x to the next.</param>
-    /// <param name="target">The output's time axis.</param>
-    /// <param name="y">[T, B, stride], overwritten in the target's [From, T).</param>
+    /// <inheritdoc/>
     public void Forward(TrainingStep step, StepScope input, float* x, int xStride, StepScope target, float* y)
     {
         projection.Forward(input, x, xStride, projected, ProjectedStride, step.Workspace);
         for (int row = 0; row < input.Rows; row++)
         {
-            for (int head = 0; head < heads; head++)
+            for (int head = 0; head < heads.Count; head++)
             {
                 if (step.HasContext)
                 {
@@ -125,33 +102,25 @@ internal sealed unsafe class SelfAttention : ICellMap
 
                 if (input.Lengths[row] > target.From)
                 {
-                    ScaledAttention.Forward(Head(step, input, target, row, head), scratch);
+                    ScaledAttention.Forward(Head(step, input, target, row, head), heads.Scratch);
                 }
             }
         }
 
-        output.Forward(target, results, stride, y, stride, step.Workspace);
+        output.Forward(target, heads.Results, stride, y, stride, step.Workspace);
     }
 
-    /// <summary>All gradients.</summary>
-    /// <param name="step">The step.</param>
-    /// <param name="input">The input's time axis: the whole window.</param>
-    /// <param name="x">[T, B, stride].</param>
-    /// <param name="xStride">Floats from one x, and its gradient, to the next.</param>
-    /// <param name="target">The output's time axis.</param>
-    /// <param name="dy">[T, B, stride]: dL/dy.</param>
-    /// <param name="dx">[T, B, stride]: dL/dx, overwritten or added to in the input's [From, T), or null.</param>
-    /// <param name="accumulates">Whether it is added.</param>
+    /// <inheritdoc/>
     public void Backward(TrainingStep step, StepScope input, float* x, int xStride, StepScope target, float* dy, float* dx, bool accumulates)
     {
-        output.Gradients(step, target, dy, stride, results, stride);
-        output.Backward(target, dy, stride, resultGradients, stride, accumulates: false, step.Workspace);
+        output.Gradients(step, target, dy, stride, heads.Results, stride);
+        output.Backward(target, dy, stride, heads.ResultGradients, stride, accumulates: false, step.Workspace);
         for (int row = 0; row < input.Rows; row++)
         {
             bool attends = input.Lengths[row] > target.From;
-            for (int head = 0; head < heads && attends; head++)
+            for (int head = 0; head < heads.Count && attends; head++)
             {
-                ScaledAttention.Backward(Head(step, input, target, row, head), scratch);
+                ScaledAttention.Backward(Head(step, input, target, row, head), heads.Scratch);
             }
 
             for (int time = 0; time < Math.Min(target.From, input.Lengths[row]); time++)
@@ -169,40 +138,13 @@ internal sealed unsafe class SelfAttention : ICellMap
         }
     }
 
-    /// <summary>After <see cref="Forward"/>, before the way back: the weights of the first row, computed again for people.</summary>
-    public void ReadMaps(string layer, StepScope input, StepScope target, ICollection<AttentionMap> maps)
+    /// <summary>After <see cref="Forward"/>, before the way back: the weights of the first row.</summary>
+    public void ReadMaps(Layer layer, TrainingStep step, StepScope input, StepScope target, ICollection<AttentionMap> maps)
     {
-        int length = input.Lengths[0];
-        nint rowStride = (nint)input.Rows * ProjectedStride;
-        for (int head = 0; head < heads; head++)
+        SequenceSide side = layer.IsDecoder ? SequenceSide.Target : SequenceSide.Source;
+        for (int head = 0; head < heads.Count && input.Lengths[0] > target.From; head++)
         {
-            float[] weights = new float[length * length]; // [queries, keys]
-            for (int query = target.From; query < length; query++)
-            {
-                float* q = projected + (query * rowStride) + (head * headWidth);
-                int keys = isCausal ? query + 1 : length;
-                double greatest = double.NegativeInfinity, sum = 0;
-                double[] scores = new double[keys];
-                for (int key = 0; key < keys; key++)
-                {
-                    float* k = projected + (key * rowStride) + (head * headWidth) + stride;
-                    scores[key] = Sums.Dot(headWidth, q, k) * scale;
-                    greatest = Math.Max(greatest, scores[key]);
-                }
-
-                for (int key = 0; key < keys; key++)
-                {
-                    scores[key] = ScalarMath.Exp(scores[key] - greatest);
-                    sum += scores[key];
-                }
-
-                for (int key = 0; key < keys; key++)
-                {
-                    weights[(query * length) + key] = (float)(scores[key] / sum);
-                }
-            }
-
-            maps.Add(new AttentionMap(layer, head, length, weights));
+            maps.Add(AttentionMap.Of(layer.Name, head, side, side, Head(step, input, target, 0, head)));
         }
     }
 
@@ -216,7 +158,7 @@ internal sealed unsafe class SelfAttention : ICellMap
         {
             for (int row = 0; row < rows; row++)
             {
-                for (int head = 0; head < heads; head++)
+                for (int head = 0; head < heads.Count; head++)
                 {
                     int floats = time * headWidth;
                     new ReadOnlySpan<float>(pastKeys + Past(from[row], head), floats).CopyTo(new Span<float>(rearranged + Past(row, head), floats));
@@ -230,44 +172,21 @@ internal sealed unsafe class SelfAttention : ICellMap
         }
     }
 
-    void ICellMap.Plan(LayerPlan plan, ColumnGroups inputs) => Plan(plan, inputs, plan.IsTraining);
-
-    void ICellMap.Forward(TrainingStep step, StepScope scope, float* x, int xStride, float* y) => Forward(step, scope, x, xStride, scope, y);
-
-    void ICellMap.Backward(TrainingStep step, StepScope scope, float* x, int xStride, float* dy, float* dx, bool accumulates) => Backward(step, scope, x, xStride, scope, dy, dx, accumulates);
-
     // The operands of a row's head.
     private AttentionArguments Head(TrainingStep step, StepScope input, StepScope target, int row, int head)
     {
         int first = target.From, length = input.Lengths[row];
-        nint rowStride = (nint)input.Rows * ProjectedStride, cell = ((nint)first * input.Rows) + row;
+        nint rowStride = (nint)input.Rows * ProjectedStride;
         float* query = projected + ((nint)row * ProjectedStride) + (head * headWidth);
-        bool drops = dropout.IsActive(step);
-        var arguments = new AttentionArguments
-        {
-            Queries = length - first,
-            Keys = length,
-            HeadWidth = headWidth,
-            IsCausal = isCausal,
-            FirstQuery = first,
-            Query = query + (first * rowStride),
-            QueryStride = rowStride,
-            Key = query + stride,
-            Value = query + (2 * stride),
-            KeyStride = rowStride,
-            Scale = scale,
-            Result = results + (cell * stride) + (head * headWidth),
-            ResultGradient = resultGradients + (cell * stride) + (head * headWidth),
-            ResultStride = (nint)input.Rows * stride,
-            Statistics = statistics + (((cell * heads) + head) * 2),
-            StatisticsStride = (nint)input.Rows * heads * 2,
-            DropThreshold = drops ? Dropout.ThresholdOf(dropout.Rate) : 0,
-            KeptScale = Dropout.ScaleOf(dropout.Rate),
-            DropKey = drops ? dropout.Key(step).Key : 0,
-            Slot = input.SlotOf(row),
-            Time = input.StartTime + first,
-            FirstElement = head << 20,
-        };
+        AttentionArguments arguments = heads.Arguments(step, input, row, head, first);
+        arguments.Keys = length;
+        arguments.IsCausal = isCausal;
+        arguments.FirstQuery = first;
+        arguments.Query = query + (first * rowStride);
+        arguments.QueryStride = rowStride;
+        arguments.Key = query + stride;
+        arguments.Value = query + (2 * stride);
+        arguments.KeyStride = rowStride;
         if (step.HasContext)
         {
             arguments.Keys += step.PastTime;
@@ -280,7 +199,7 @@ internal sealed unsafe class SelfAttention : ICellMap
         return arguments;
     }
 
-    private nint Past(int row, int head) => (((nint)row * heads) + head) * contextTime * headWidth;
+    private nint Past(int row, int head) => (((nint)row * heads.Count) + head) * contextTime * headWidth;
 
     // Adds a row's new keys and values to the context.
     private void Remember(TrainingStep step, StepScope input, int row, int head)

@@ -86,12 +86,10 @@ internal sealed unsafe class TransformerDecoderLayer : Layer
     public override void Plan(LayerPlan plan)
     {
         Output.Reserve(plan);
-        ColumnGroups inputs = Input.Columns;
-        foreach (CellBranch branch in branches)
-        {
-            branch.Plan(plan, inputs);
-            inputs = ColumnGroups.Padded(width);
-        }
+        var scratch = new BranchScratch(plan, width);
+        branches[0].Plan(plan, Input.Columns, Input.HasGradient, scratch);
+        branches[1].Plan(plan, ColumnGroups.Padded(width), hasInputGradient: true, scratch);
+        branches[2].Plan(plan, ColumnGroups.Padded(width), hasInputGradient: true, scratch);
 
         attended = Cells(true);
         crossed = Cells(true);
@@ -120,18 +118,25 @@ internal sealed unsafe class TransformerDecoderLayer : Layer
     public override void Forward(TrainingStep step)
     {
         StepScope scope = Output.Scope;
-        branches[0].Forward(step, scope, Input.Values, Input.Stride, attended);
-        branches[1].Forward(step, scope, attended, stride, crossed);
-        branches[2].Forward(step, scope, crossed, stride, Output.Values);
+        branches[0].Forward(step, scope, Input.Values, Input.Stride, scope, attended);
+        branches[1].Forward(step, scope, attended, stride, scope, crossed);
+        branches[2].Forward(step, scope, crossed, stride, scope, Output.Values);
+    }
+
+    /// <inheritdoc/>
+    public override void ReadAttention(TrainingStep step, ICollection<AttentionMap> maps)
+    {
+        selfAttention.ReadMaps(this, step, Output.Scope, Output.Scope, maps);
+        crossAttention.ReadMaps(Name, step, Output.Scope, maps);
     }
 
     /// <inheritdoc/>
     public override void Backward(TrainingStep step)
     {
         StepScope scope = Output.Scope;
-        branches[2].Backward(step, scope, crossed, stride, Output.Gradient, crossedGradient);
-        branches[1].Backward(step, scope, attended, stride, crossedGradient, attendedGradient);
-        branches[0].Backward(step, scope, Input.Values, Input.Stride, attendedGradient, Input.HasGradient ? Input.Gradient : crossedGradient);
+        branches[2].Backward(step, scope, crossed, stride, scope, Output.Gradient, crossedGradient);
+        branches[1].Backward(step, scope, attended, stride, scope, crossedGradient, attendedGradient);
+        branches[0].Backward(step, scope, Input.Values, Input.Stride, scope, attendedGradient, Input.HasGradient ? Input.Gradient : null);
         if (Input.HasGradient)
         {
             scope.ClearEnded(Input.Gradient, Input.Stride);

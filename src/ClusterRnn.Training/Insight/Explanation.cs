@@ -16,6 +16,9 @@ namespace ClusterRnn.Training.Insight;
 /// <param name="Attention">What the time steps attend to, layer by layer and head by head.</param>
 public sealed record Explanation(string Predicted, string Quantity, IReadOnlyList<string> Labels, IReadOnlyList<double> Parts, IReadOnlyList<AttentionMap> Attention)
 {
+    /// <summary>What a decoder wrote, token by token; empty in a model without one.</summary>
+    public IReadOnlyList<string> Written { get; init; } = [];
+
     /// <summary>Explains what a model predicts for one row.</summary>
     /// <param name="trained">The model.</param>
     /// <param name="row">One row; its targets are overwritten with the prediction.</param>
@@ -50,18 +53,35 @@ public sealed record Explanation(string Predicted, string Quantity, IReadOnlyLis
         }
 
         ModelView view = glass.Look(row);
-        double[] parts = new double[row.Time];
-        double sign = model.Loss == LossKind.MeanSquaredError ? 1 : -1; // of -log p the slope is turned round
-        for (int time = 0; time < row.Time; time++)
-        {
-            for (int i = time * view.Width; i < (time + 1) * view.Width; i++)
-            {
-                parts[time] += sign * view.Values[i] * view.ValueGradients[i];
-            }
-        }
-
+        double[] parts = PartsOf(view, row.Time, model.Loss == LossKind.MeanSquaredError ? 1 : -1); // of -log p the slope is turned round
         string quantity = model.Loss == LossKind.MeanSquaredError ? "the first predicted value, as scaled" : "the logarithm of its probability";
         return new Explanation(say(outputs), quantity, labels, parts, view.Attention);
+    }
+
+    /// <summary>Explains what a model with an encoder and a decoder wrote: the parts are those of its source in the logarithm of all of its target's probability.</summary>
+    /// <param name="trained">The model.</param>
+    /// <param name="row">One source, and what was written as its targets, with the end.</param>
+    /// <param name="labels">The source token by token.</param>
+    /// <param name="written">What was written, token by token, with the end.</param>
+    /// <param name="predicted">What was written, in words.</param>
+    public static unsafe Explanation OfPair(TrainedModel trained, SpanBatch row, IReadOnlyList<string> labels, IReadOnlyList<string> written, string predicted)
+    {
+        ArgumentNullException.ThrowIfNull(row);
+        using var glass = new GlassModel(trained);
+        ModelView view = glass.Look(row);
+        return new Explanation(predicted, "the logarithm of the translation's probability", labels, PartsOf(view, row.Lengths[0], -1), view.Attention) { Written = written };
+    }
+
+    // Gradient x input of each time step.
+    private static double[] PartsOf(ModelView view, int time, double sign)
+    {
+        double[] parts = new double[time];
+        for (int i = 0; i < time * view.Width; i++)
+        {
+            parts[i / view.Width] += sign * view.Values[i] * view.ValueGradients[i];
+        }
+
+        return parts;
     }
 
     /// <summary>The largest output, the lowest of equals.</summary>

@@ -1,6 +1,6 @@
 // A trained model made ready to be looked into: the same parameters and layers, with its first layer's output where it can be
-// seen. Where it reads values, an identity goes before the first layer, so that dL/dx is the gradient of that one's output;
-// where it reads tokens, the embedding (or one-hot) is the first layer and gives its vectors as they are.
+// seen. Where it, or its encoder, reads values, an identity goes before the first layer, so that dL/dx is the gradient of that
+// one's output; where it reads tokens, the embedding (or one-hot) is the first layer and gives its vectors as they are.
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Tasks;
@@ -23,7 +23,8 @@ public sealed unsafe class GlassModel : IDisposable
         _before = Original.Input == InputKind.Features ? 1 : 0;
         if (_before > 0)
         {
-            config = config with { Layers = [new DenseConfig { Name = "identity of the input", Units = Original.InputWidth }, .. config.Layers] };
+            LayerConfig identity = new DenseConfig { Name = "identity of the input", Units = Original.InputWidth };
+            config = config.Encoder is { } encoder ? config with { Encoder = [identity, .. encoder] } : config with { Layers = [identity, .. config.Layers] };
         }
 
         // Each token through the embedding by itself: no table of projected tokens, which has no vectors.
@@ -47,13 +48,14 @@ public sealed unsafe class GlassModel : IDisposable
 
     /// <summary>Reads one row from the beginning, and goes back from its loss.</summary>
     /// <param name="row">One row with its targets.</param>
+    /// <param name="lastTargetAlone">Whether the loss looked at is that of the row's last target, and not the sum over all of them.</param>
     /// <returns>What there is to be seen; layers have the numbers of <see cref="Original"/>.</returns>
-    public ModelView Look(SpanBatch row)
+    public ModelView Look(SpanBatch row, bool lastTargetAlone = false)
     {
         ArgumentNullException.ThrowIfNull(row);
         using var executor = new ModelExecutor(_seen, row.Time, row.TargetTime, 1, training: true, maximumShards: 1);
         executor.LoadParameters(_parameters.Pointer);
-        ModelView view = executor.Look(row);
+        ModelView view = executor.Look(row, lastTargetAlone);
         string[] names = [.. _seen.LayerNames];
         return view with
         {

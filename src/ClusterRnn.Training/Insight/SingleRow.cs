@@ -30,9 +30,14 @@ internal static unsafe class SingleRow
         return single;
     }
 
-    /// <summary>One row, its last target alone (of the loss ctc: all of its labels); null when it has no target.</summary>
+    /// <summary>One row, its last target alone (of the loss ctc: all of its labels; of a pair: all of both sequences); null when it has no target.</summary>
     public static SpanBatch? Cut(Model model, SpanBatch from, int row, int most)
     {
+        if (model.IsEncoderDecoder)
+        {
+            return Pair(from, row);
+        }
+
         int firstTarget = from.Time - from.TargetTime, length = from.Lengths[row], end = length;
         bool isCtc = model.Loss == LossKind.Ctc;
         if (!model.ReturnsLast && !isCtc)
@@ -54,14 +59,13 @@ internal static unsafe class SingleRow
         cut.RowIds[0] = from.RowIds[row];
         for (int i = 0; i < time; i++)
         {
-            long cell = ((long)(start + i) * from.Rows) + row;
             if (from.Tokens is not null)
             {
-                cut.Tokens[i] = from.Tokens[cell];
+                cut.Tokens[i] = from.Tokens[((long)(start + i) * from.Rows) + row];
             }
             else
             {
-                new ReadOnlySpan<float>(from.Features + (cell * from.FeatureWidth), from.FeatureWidth).CopyTo(new Span<float>(cut.Features + ((long)i * from.FeatureWidth), from.FeatureWidth));
+                CopyFeatures(from, start + i, row, cut, i);
             }
         }
 
@@ -84,5 +88,48 @@ internal static unsafe class SingleRow
         }
 
         return cut;
+    }
+
+    private static SpanBatch? Pair(SpanBatch from, int row)
+    {
+        int length = from.Lengths[row], targets = 0;
+        while (targets < from.TargetTime && from.TargetTokens[((long)targets * from.Rows) + row] >= 0)
+        {
+            targets++;
+        }
+
+        if (length == 0 || targets == 0)
+        {
+            return null;
+        }
+
+        int time = Math.Max(length, targets);
+        var pair = new SpanBatch(time, 1, from.FeatureWidth, 0) { Time = time, TargetTime = targets, Rows = 1 };
+        pair.Lengths[0] = length;
+        pair.RowIds[0] = from.RowIds[row];
+        for (int i = 0; i < time; i++)
+        {
+            if (from.Tokens is null)
+            {
+                CopyFeatures(from, i, row, pair, i);
+            }
+            else
+            {
+                pair.Tokens[i] = from.Tokens[((long)i * from.Rows) + row];
+            }
+        }
+
+        for (int i = 0; i < targets; i++)
+        {
+            pair.TargetTokens[i] = from.TargetTokens[((long)i * from.Rows) + row];
+        }
+
+        return pair;
+    }
+
+    private static void CopyFeatures(SpanBatch from, int time, int row, SpanBatch into, int at)
+    {
+        long cell = ((long)time * from.Rows) + row;
+        new ReadOnlySpan<float>(from.Features + (cell * from.FeatureWidth), from.FeatureWidth).CopyTo(new Span<float>(into.Features + ((long)at * from.FeatureWidth), from.FeatureWidth));
     }
 }

@@ -2,7 +2,9 @@
 // the references, with their BLEU.
 using System.Globalization;
 using ClusterRnn.Data;
+using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Insight;
 
 namespace ClusterRnn.Training.Tasks;
 
@@ -62,15 +64,42 @@ public sealed class TranslationTask : SequenceTask
         return new Prediction(null, [Table($"Translations of the {part} part", texts.Sources, written, texts.Targets, texts.Sources.Count)], []);
     }
 
+    /// <inheritdoc/>
+    public override unsafe Explanation Explain(TaskModel trained, string? input)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        int[] source = [.. (input ?? "").Split('\n').Select(line => Encode(trained, line)).FirstOrDefault(ids => ids.Length > 0) ?? []];
+        if (source.Length == 0)
+        {
+            throw new DataException("predict --explain", "a line of text to translate", "none", "Give one: predict RUN 'a line' --explain");
+        }
+
+        var target = new SequenceVocabulary(VocabularyOf(trained.Artefact.TargetVocabulary));
+        int[] written = Write(trained, [source], trained.Job.Generate, CancellationToken.None)[0];
+        int[] targets = [.. written, SequenceTokens.End];
+        int time = Math.Max(source.Length, targets.Length);
+        using var row = new SpanBatch(time, 1, 0, 0) { Time = time, TargetTime = targets.Length, Rows = 1 };
+        row.Lengths[0] = source.Length;
+        source.CopyTo(new Span<int>(row.Tokens, time));
+        targets.CopyTo(new Span<int>(row.TargetTokens, time));
+        return Explanation.OfPair(trained.Model, row, [.. source.Select(trained.Artefact.Vocabulary!.NameOf)], [.. targets.Select(target.Vocabulary.NameOf)], target.Decode(written));
+    }
+
     private static string[] Translate(TaskModel trained, IReadOnlyList<string> lines, GenerateConfig generate, CancellationToken cancellation)
     {
-        var source = new SequenceVocabulary(VocabularyOf(trained.Artefact.Vocabulary));
         var target = new SequenceVocabulary(VocabularyOf(trained.Artefact.TargetVocabulary));
-        bool lowercase = trained.Job.Data is TranslationData { Lowercase: true };
-        int[][] sources = [.. lines.Select(line => line.Trim()).Select(line => line.Length == 0 ? [] : source.Encode(lowercase ? line.ToLowerInvariant() : line))];
-        var options = new SearchOptions(generate.Beam, generate.MaximumLength, generate.LengthPenalty);
-        return [.. TranslationSearch.Write(trained.Model, sources, options, cancellation).Select(ids => target.Decode(ids))];
+        return [.. Write(trained, [.. lines.Select(line => Encode(trained, line))], generate, cancellation).Select(ids => target.Decode(ids))];
     }
+
+    private static int[] Encode(TaskModel trained, string line)
+    {
+        bool lowercase = trained.Job.Data is TranslationData { Lowercase: true };
+        string text = line.Trim();
+        return text.Length == 0 ? [] : new SequenceVocabulary(VocabularyOf(trained.Artefact.Vocabulary)).Encode(lowercase ? text.ToLowerInvariant() : text);
+    }
+
+    private static int[][] Write(TaskModel trained, IReadOnlyList<int[]> sources, GenerateConfig generate, CancellationToken cancellation) =>
+        TranslationSearch.Write(trained.Model, sources, new SearchOptions(generate.Beam, generate.MaximumLength, generate.LengthPenalty), cancellation);
 
     private static Vocabulary VocabularyOf(Vocabulary? vocabulary) => vocabulary
         ?? throw new DataException("checkpoint", "two vocabularies", "none", "Take a run that was trained on pairs of texts");

@@ -69,6 +69,31 @@ public sealed class InsightCommandTests : IDisposable
         Assert.Contains("in row 201", said, StringComparison.Ordinal);
     }
 
+    /// <summary>Of a translation: how far back encoder and decoder learn, and which source token each token that is written rests on.</summary>
+    [Fact]
+    public void A_translation_is_looked_into_and_explained()
+    {
+        const string Model = """
+            encoder: [{ type: embedding, units: 6 }, { type: gru, units: 6 }], decoder: [{ type: embedding, units: 6 }, { type: lstm, units: 6 }, { type: cross-attention }, { type: transformer, layers: 1, heads: 2, units: 8 }, dense]
+            """;
+        string run = TrainModel("pairs", Model, "{ source: translation, examples: 100, validation: 0.1, test: 0 }");
+        string page = File.ReadAllText(Path.Combine(run, "report.html"));
+        Assert.Contains("|dL/dh| of the decoder by lag", page, StringComparison.Ordinal);
+        Assert.Contains("|dL/dh| of the encoder", page, StringComparison.Ordinal);
+        Assert.Contains("encoder.gru", page, StringComparison.Ordinal);
+        Assert.Contains("decoder.cross_attention: from target to source", page, StringComparison.Ordinal);
+        Assert.Contains("decoder.transformer.layers.0, head 2: from target to source", page, StringComparison.Ordinal);
+
+        (int code, string said, string error) = Run("predict", run, "a teacher finds the ship.", "--explain");
+        Assert.True(code == 0, error);
+        Assert.Contains("the logarithm of the translation's probability", said, StringComparison.Ordinal);
+        Assert.Contains(said.Split('\n'), line => line.Contains(" teacher ", StringComparison.Ordinal));
+        Assert.Contains("from target to source", File.ReadAllText(Path.Combine(run, "explanation.html")), StringComparison.Ordinal);
+        (code, _, error) = Run("predict", run, "--explain");
+        Assert.Equal(2, code);
+        Assert.Contains("a line of text to translate", error, StringComparison.Ordinal);
+    }
+
     private static (int Code, string Out, string Error) Run(params string[] args)
     {
         var output = new StringWriter();
@@ -77,15 +102,18 @@ public sealed class InsightCommandTests : IDisposable
         return (code, output.ToString(), error.ToString());
     }
 
-    private string Train(string name, string layers, string data = "{ source: sums, characters: 2000 }", string? loss = null)
+    private string Train(string name, string layers, string data = "{ source: sums, characters: 2000 }", string? loss = null) =>
+        TrainModel(name, $"layers: {layers}{(loss is null ? "" : $", loss: {loss}")}", data);
+
+    private string TrainModel(string name, string model, string data)
     {
         string config = Path.Combine(_folder, name + ".yaml"), run = Path.Combine(_folder, name);
         File.WriteAllText(config, $$"""
             data: {{data}}
-            model: { layers: {{layers}}{{(loss is null ? "" : $", loss: {loss}")}} }
+            model: { {{model}} }
             batch: { size: 4, span: 8 }
             stop: { steps: 4 }
-            generate: { length: 10 }
+            generate: { length: 10, maximumLength: 8 }
             output: { tensorBoard: false }
             """);
         (int code, _, string error) = Run("train", config, "--out", run);

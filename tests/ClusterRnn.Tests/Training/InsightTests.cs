@@ -1,5 +1,6 @@
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Models;
+using ClusterRnn.Tests.Models;
 using ClusterRnn.Training.Insight;
 using ClusterRnn.Training.Tasks;
 
@@ -9,6 +10,8 @@ namespace ClusterRnn.Tests.Training;
 public sealed unsafe class InsightTests
 {
     private const int Time = 9;
+    private const int SourceTime = 5; // of a pair's window of six
+    private const int Targets = 3;
 
     [Theory]
     [InlineData("rnn")]
@@ -113,6 +116,97 @@ public sealed unsafe class InsightTests
         Assert.All(view.Gradients, layer => Assert.True(layer.Norms[0] > 0));
     }
 
+    /// <summary>Of a pair the source's slopes, over a source that ends before the window.</summary>
+    [Fact]
+    public void ValueGradientsOfASourceAreTheLosssSlopes()
+    {
+        using ModelHarness harness = Pair("pair-rnn-additive");
+        using TrainedModel trained = new(harness.Model, harness.Parameters.ToArray());
+        using var glass = new GlassModel(trained);
+        ModelView view = glass.Look(harness.Batch);
+        for (int i = 0; i < SourceTime * 3; i++)
+        {
+            const float Step = 1f / 64;
+            double slope = (LossWith(i, Step) - LossWith(i, -Step)) / (2 * Step);
+            Assert.Equal(slope, view.ValueGradients[i], 2e-2 * Math.Max(0.05, Math.Abs(slope)));
+            Assert.Equal(harness.Batch.Features[i], view.Values[i]);
+        }
+
+        Assert.Contains(view.ValueGradients.Take(SourceTime * 3), slope => Math.Abs(slope) > 0.01);
+        Assert.All(view.ValueGradients.Skip(SourceTime * 3), slope => Assert.Equal(0f, slope));
+
+        double LossWith(int index, float step)
+        {
+            float before = harness.Batch.Features[index];
+            harness.Batch.Features[index] += step;
+            double loss = harness.Loss();
+            harness.Batch.Features[index] = before;
+            return loss;
+        }
+    }
+
+    /// <summary>The last target's loss is that of all targets less that of those before it, and so are the gradients.</summary>
+    [Theory]
+    [InlineData("pair-gru-dot")]
+    [InlineData("pair-transformer-post")]
+    public void TheLastTargetAloneIsWhatItAddsToTheLoss(string name)
+    {
+        using ModelHarness harness = Pair(name);
+        using TrainedModel trained = new(harness.Model, harness.Parameters.ToArray());
+        using var glass = new GlassModel(trained);
+        ModelView all = glass.Look(harness.Batch), last = glass.Look(harness.Batch, lastTargetAlone: true);
+        harness.Batch.TargetTokens[Targets - 1] = -1;
+        ModelView before = glass.Look(harness.Batch);
+        for (int i = 0; i < SourceTime * all.Width; i++)
+        {
+            Assert.Equal(all.ValueGradients[i] - before.ValueGradients[i], last.ValueGradients[i], 1e-5);
+        }
+
+        Assert.Contains(last.ValueGradients, slope => Math.Abs(slope) > 1e-3);
+        Assert.All(last.Gradients, layer => Assert.Equal(layer.Side == SequenceSide.Source ? SourceTime : Targets, layer.Norms.Length));
+        Assert.Contains(last.Gradients, layer => layer.Side == SequenceSide.Source);
+        Assert.Contains(last.Gradients, layer => layer.Side == SequenceSide.Target && layer.Norms[^1] > 0);
+    }
+
+    /// <summary>Each token that is written attends to the source whole; what is seen of an encoder is its source, of a decoder what is written so far.</summary>
+    [Theory]
+    [InlineData("pair-gru-dot", 1)]
+    [InlineData("pair-lstm-general", 1)]
+    [InlineData("pair-rnn-additive", 1)]
+    [InlineData("pair-transformer-pre", 4)]
+    public void AttentionToASourceSumsToOne(string name, int across)
+    {
+        using ModelHarness harness = Pair(name);
+        using TrainedModel trained = new(harness.Model, harness.Parameters.ToArray());
+        using var glass = new GlassModel(trained);
+        IReadOnlyList<AttentionMap> maps = glass.Look(harness.Batch).Attention;
+        Assert.Equal(across, maps.Count(map => (map.QuerySide, map.KeySide) == (SequenceSide.Target, SequenceSide.Source)));
+        foreach (AttentionMap map in maps)
+        {
+            Assert.Equal(map.QuerySide == SequenceSide.Source ? SourceTime : Targets, map.Queries);
+            Assert.Equal(map.KeySide == SequenceSide.Source ? SourceTime : Targets, map.Keys);
+            for (int query = 0; query < map.Queries; query++)
+            {
+                float[] row = map.Weights[(query * map.Keys)..((query + 1) * map.Keys)];
+                Assert.Equal(1.0, row.Sum(weight => (double)weight), 1e-5);
+                Assert.Equal(map.QuerySide == SequenceSide.Target && map.KeySide == SequenceSide.Target ? query + 1 : map.Keys, row.Count(weight => weight > 0));
+            }
+        }
+
+        // What is attended to depends on what is read.
+        float[] first = maps.First(map => map.QuerySide != map.KeySide).Weights;
+        if (harness.Batch.Tokens is null)
+        {
+            harness.Batch.Features[0] += 1;
+        }
+        else
+        {
+            harness.Batch.Tokens[0] = (harness.Batch.Tokens[0] + 1) % 11;
+        }
+
+        Assert.NotEqual(first, glass.Look(harness.Batch).Attention.First(map => map.QuerySide != map.KeySide).Weights);
+    }
+
     [Fact]
     public void PartsOfALinearModelSumToItsPrediction()
     {
@@ -134,6 +228,9 @@ public sealed unsafe class InsightTests
         Assert.Equal(predicted, sum, 1e-4);
         Assert.True(Math.Abs(predicted) > 0.01);
     }
+
+    // One pair, its source shorter than the window.
+    private static ModelHarness Pair(string name) => new ModelHarness(TestModels.Pairs[name](), 6, 4, 1).Fill(7, SourceTime);
 
     private static TrainedModel Draw(Model model) => new(model, Parameters(model));
 
