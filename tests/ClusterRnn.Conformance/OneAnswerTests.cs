@@ -3,6 +3,7 @@
 using System.Runtime.Intrinsics.X86;
 using ClusterRnn.Conformance.Jobs;
 using ClusterRnn.Conformance.Processes;
+using ClusterRnn.Tests.Node;
 
 namespace ClusterRnn.Conformance;
 
@@ -86,14 +87,17 @@ public sealed class OneAnswerTests
         await ExpectTheSame(Job.BothWays, Job.BothWays.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = set }, "--workers", "3"));
     }
 
-    /// <summary>Layer normalisation within recurrent cells, of units that fill no vector.</summary>
+    public static TheoryData<string> LayerJobNames => [.. LayerJobs.All.Keys];
+
+    /// <summary>Every kind of layer, of units that fill no vector.</summary>
     [Theory]
-    [InlineData("avx2")]
-    [InlineData("scalar")]
-    public async Task InstructionSetsChangeNoBitOfNormalizedCells(string set)
+    [MemberData(nameof(LayerJobNames))]
+    public async Task InstructionSetsChangeNoBitOfAnyLayer(string name)
     {
-        Assert.SkipUnless(set != "avx2" || (Avx2.IsSupported && Fma.IsSupported), "needs AVX2 and FMA");
-        await ExpectTheSame(Job.Normalized, Job.Normalized.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = set }, "--workers", "2"));
+        string config = Path.Combine(TemporaryFolders.New($"layers-{name}"), "job.yaml");
+        await File.WriteAllTextAsync(config, LayerJobs.All[name], TestContext.Current.CancellationToken);
+        var job = new Job($"layers-{name}", config);
+        await ExpectTheSame(job, job.TrainAsync(new Dictionary<string, string> { ["CLUSTERRNN_INSTRUCTION_SET"] = "scalar" }, "--workers", "2"));
     }
 
     [Theory]

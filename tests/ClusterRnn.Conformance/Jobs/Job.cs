@@ -39,14 +39,6 @@ internal sealed class Job(string name, string config, params string[] settings)
         "--set", "model.layers=[{type: embedding, units: 9}, {type: lstm, units: 21, layers: 2, bidirectional: true, peepholes: true, dropout: 0.2, variational: true, recurrentDropout: 0.2, learnedInitialState: true}, {type: gru, units: 42, residual: true, recurrentDropout: 0.1}, dense]",
         "--steps", "12");
 
-    /// <summary>The same sequences, with normalised gates and cells.</summary>
-    public static Job Normalized { get; } = new(
-        "normalized",
-        Repository.Config("copy.yaml"),
-        "--set", "data.delay=12", "--set", "data.minimumDelay=2", "--set", "data.length=3", "--set", "data.examples=1000", "--set", "data.validation=0.05", "--set", "batch.size=7", "--set", "batch.shards=4",
-        "--set", "model.layers=[{type: embedding, units: 9}, {type: lstm, units: 21, bidirectional: true, layerNorm: true, recurrentDropout: 0.2}, {type: gru, units: 18, layerNorm: true}, {type: rnn, units: 9, layerNorm: true}, dense]",
-        "--steps", "8");
-
     /// <summary>From one sequence to another, with both kinds of attention and scheduled sampling.</summary>
     public static Job Pairs { get; } = new(
         "pairs",

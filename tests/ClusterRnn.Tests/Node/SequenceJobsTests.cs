@@ -1,5 +1,5 @@
-// One answer for everything that recurrent layers can be asked for: on sequences of different lengths from buckets, and on
-// streams whose state is carried. The same bits from a loop without a cluster, any workers, servers and threads, gradients
+// One answer for every kind of layer, and everything that recurrent ones can be asked for: on sequences of different lengths from
+// buckets, and on streams whose state is carried. The same bits from a loop without a cluster, any workers, servers and threads, gradients
 // that travel layer by layer, little memory, activations computed again.
 using ClusterRnn.Node.InProcess;
 using ClusterRnn.Tests.Training;
@@ -10,74 +10,7 @@ namespace ClusterRnn.Tests.Node;
 
 public sealed class SequenceJobsTests
 {
-    private const string Both = """
-        data: { source: copy, symbols: 5, length: 2, delay: 9, minimumDelay: 2, examples: 200, validation: 0.2, test: 0 }
-        model:
-          layers:
-            - { type: embedding, units: 6 }
-            - { type: lstm, units: 5, layers: 2, bidirectional: true, dropout: 0.2, variational: true, recurrentDropout: 0.1, peepholes: true, learnedInitialState: true }
-            - { type: gru, units: 10, residual: true, recurrentDropout: 0.2, learnedInitialState: true }
-            - dense
-        batch: { size: 7, shards: 5 }
-        optimizer: { name: adam, learningRate: 0.02 }
-        clip: { norm: 0.3 }
-        evaluate: { every: 5 }
-        stop: { steps: 13 }
-        """;
-
-    private const string Streams = """
-        data: { source: sums, characters: 1500, validation: 0.2 }
-        model:
-          layers:
-            - { type: embedding, units: 6 }
-            - { type: dropout, rate: 0.1, variational: true }
-            - { type: lstm, units: 6, layers: 2, residual: true, peepholes: true, learnedInitialState: true, recurrentDropout: 0.2 }
-            - { type: dense, tied: true }
-        batch: { size: 7, span: 9, lookBack: 14, shards: 5 }
-        optimizer: { name: adam, learningRate: 0.02 }
-        clip: { norm: 0.3 }
-        evaluate: { every: 7 }
-        stop: { steps: 25 }
-        """;
-
-    private const string Normalized = """
-        data: { source: sums, characters: 1500, validation: 0.2 }
-        model:
-          layers:
-            - { type: embedding, units: 6 }
-            - { type: lstm, units: 6, layers: 2, residual: true, dropout: 0.1, recurrentDropout: 0.2, learnedInitialState: true, layerNorm: true }
-            - { type: gru, units: 5, layerNorm: true }
-            - { type: rnn, units: 6, recurrentDropout: 0.1, layerNorm: true }
-            - { type: dense, tied: true }
-        batch: { size: 7, span: 9, lookBack: 14, shards: 5 }
-        optimizer: { name: adam, learningRate: 0.02 }
-        clip: { norm: 0.3 }
-        evaluate: { every: 7 }
-        stop: { steps: 13 }
-        """;
-
-    private const string Pairs = """
-        data: { source: translation, examples: 200, validation: 0.2, test: 0 }
-        model:
-          encoder:
-            - { type: embedding, units: 6 }
-            - { type: lstm, units: 5, bidirectional: true, layers: 2, dropout: 0.2 }
-            - { type: transformer, layers: 1, heads: 2, units: 9, dropout: 0.1 }
-          decoder:
-            - { type: embedding, units: 6 }
-            - { type: lstm, units: 8, recurrentDropout: 0.2 }
-            - { type: cross-attention, score: additive }
-            - { type: transformer, layers: 1, heads: 2, units: 9, dropout: 0.1 }
-            - dense
-          teacherForcing: { course: linear, ratio: 0.9, finalRatio: 0.3, steps: 10 }
-        batch: { size: 7, shards: 5 }
-        optimizer: { name: adam, learningRate: 0.02 }
-        clip: { norm: 0.3 }
-        evaluate: { every: 5 }
-        stop: { steps: 13 }
-        """;
-
-    public static TheoryData<string> Jobs => ["both", "streams", "normalized", "pairs"];
+    public static TheoryData<string> Jobs => [.. LayerJobs.All.Keys];
 
     [Theory, MemberData(nameof(Jobs))]
     public async Task TheClusterChangesNoBit(string name)
@@ -132,5 +65,5 @@ public sealed class SequenceJobsTests
     }
 
     private static TrainingJob Open(string name) =>
-        ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(name switch { "both" => Both, "pairs" => Pairs, "normalized" => Normalized, _ => Streams }, "test").Value, ".").Job;
+        ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(LayerJobs.All[name], "test").Value, ".").Job;
 }
