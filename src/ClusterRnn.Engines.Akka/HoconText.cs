@@ -1,13 +1,14 @@
 // Akka's settings from ours, as the text that Akka reads. Everything that is not here is Akka's own default.
 using System.Globalization;
 using System.Text;
+using System.Text.RegularExpressions;
 using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Protocol;
 
 namespace ClusterRnn.Engines.Akka;
 
 /// <summary>Writes Akka's settings.</summary>
-internal static class HoconText
+internal static partial class HoconText
 {
     /// <summary>The name of every node's actor system: nodes of another name are strangers.</summary>
     public const string SystemName = "clusterrnn";
@@ -59,6 +60,9 @@ internal static class HoconText
                 seed-nodes = [{{seeds}}]
                 retry-unsuccessful-join-after = 1s
                 shutdown-after-unsuccessful-join-seed-nodes = off
+                # A new coordinator claims its epoch in the journal, so one that lives on in a part that was cut off can do no harm:
+                # it need not be waited for as long as the resolver waits.
+                down-removal-margin = 500ms
                 gossip-interval = 200ms
                 leader-actions-interval = 200ms
                 unreachable-nodes-reaper-interval = 200ms
@@ -84,6 +88,14 @@ internal static class HoconText
     /// <summary>A node's address as Akka writes it.</summary>
     public static string AddressOf(HostPort node) => $"akka.{Scheme}://{SystemName}@{node}";
 
+    /// <summary>The other node that one of Akka's own actors is for, which has its address as a part of its name; null for one that is for none.</summary>
+    public static string? NodeIn(string actor)
+    {
+        ArgumentNullException.ThrowIfNull(actor);
+        Match found = NodeInName().Match(actor);
+        return found.Success ? Uri.UnescapeDataString(found.Groups[1].Value) : null;
+    }
+
     /// <summary>The roles' names in Akka's membership.</summary>
     public static IEnumerable<string> RolesOf(AkkaRoles roles)
         => Enum.GetValues<AkkaRoles>().Where(role => role != AkkaRoles.None && roles.HasFlag(role)).Select(role => role.ToString().ToLowerInvariant());
@@ -103,6 +115,9 @@ internal static class HoconText
 
         return roles != AkkaRoles.None ? roles : throw new FormatException("expected at least one of coordinator, worker and server");
     }
+
+    [GeneratedRegex($@"akka\.{Scheme}%3A%2F%2F{SystemName}%40(.+?%3A\d+)", RegexOptions.IgnoreCase)]
+    private static partial Regex NodeInName();
 
     private static string Milliseconds(TimeSpan time) => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0}ms");
 

@@ -21,12 +21,7 @@ public sealed class TcpEngine(TcpEngineOptions options) : IEngine
     public string Description => "several processes, containers or machines: control over Kestrel connections, blocks over plain sockets";
 
     /// <inheritdoc/>
-    public long FirstStep(EngineRequest request)
-    {
-        ArgumentNullException.ThrowIfNull(request);
-        long saved = request.ResumeFrom?.Info.Version ?? 0;
-        return JournalFiles.Of(request)?.Read().State?.Verdict is { } last ? Math.Max(saved, last.Step + 1) : saved;
-    }
+    public long FirstStep(EngineRequest request) => JournalFiles.FirstStep(request);
 
     /// <inheritdoc/>
     public Task<EngineResult> RunAsync(EngineRequest request, CancellationToken cancellation = default)

@@ -132,7 +132,9 @@ public sealed partial class Coordinator
 
     private void LoseServer(ActorId server, string reason, Instant now, EffectList effects)
     {
-        if (!_servers.Remove(server))
+        // One that is waited for and will not come back need not have come: its lease is not waited for either.
+        bool isAwaited = _phase == Phase.Claiming && _plan is not null && !_gone.ContainsKey(server) && MappedServers().Contains(server);
+        if (!_servers.Remove(server) && !isAwaited)
         {
             return;
         }

@@ -27,6 +27,7 @@ public sealed class FailoverTests(ITestOutputHelper output)
         TimeSpan recovered = Stopwatch.GetElapsedTime(killed);
         await nodes.StartAsync(0);
         Assert.True(await nodes[0].SaysAsync(line => line.Contains("in its cluster", StringComparison.Ordinal)), "the node did not come back");
+        Assert.True(await nodes.AnySaysAsync("no node of the cluster has it"), "the server that died with the coordinator was waited for until its lease was over");
         FinishedRun run = await nodes.FinishAsync(1);
         Assert.Equal((await Job.ClusteredForLong.UndisturbedAsync()).Answer, run.Answer);
         output.WriteLine($"failover: detected after {detected.TotalSeconds:0.0} s, next step after {recovered.TotalSeconds:0.0} s");
@@ -85,10 +86,13 @@ public sealed class FailoverTests(ITestOutputHelper output)
         }
 
         /// <summary>Waits until one of the others says that the first node is taken out.</summary>
-        public async Task DecideAsync()
+        public async Task DecideAsync() => Assert.True(await AnySaysAsync("SBR took decision"), "nobody decided");
+
+        /// <summary>Waits until one of the others says something.</summary>
+        public async Task<bool> AnySaysAsync(string text)
         {
-            Task<bool>[] said = [.. _running.Skip(1).Select(node => node.SaysAsync(line => line.Contains("SBR took decision", StringComparison.Ordinal)))];
-            Assert.True(await await Task.WhenAny(said).WaitAsync(s_patience, TestContext.Current.CancellationToken), "nobody decided");
+            Task<bool>[] said = [.. _running.Skip(1).Select(node => node.SaysAsync(line => line.Contains(text, StringComparison.Ordinal)))];
+            return await await Task.WhenAny(said).WaitAsync(s_patience, TestContext.Current.CancellationToken);
         }
 
         /// <summary>Waits until so many more steps are in the journals.</summary>

@@ -86,13 +86,19 @@ public sealed class ClusterTests(ITestOutputHelper output)
     public async Task AWorkerIsStoppedPastItsLeaseAndGoesOn()
     {
         Signals.SkipWithoutThem();
-        await using RunningCluster cluster = await RunningCluster.StartAsync(Job.ClusteredForLong, workers: 2, servers: 1);
+        bool isTcp = EngineUnderTest.Name == EngineUnderTest.Tcp;
+        Job job = isTcp ? Job.ClusteredForLong : Job.ClusteredForLonger;
+        await using RunningCluster cluster = await RunningCluster.StartAsync(job, workers: 2, servers: 1);
         await cluster.StepsAsync(10);
         cluster.Workers[0].Signal(Signals.Stop);
         await Task.Delay(TimeSpan.FromSeconds(6), TestContext.Current.CancellationToken);
         cluster.Workers[0].Signal(Signals.Continue);
-        FinishedRun run = await ExpectTheAnswer(cluster, Job.ClusteredForLong);
-        Assert.True(run.Counter("evictions") > 0, "the stopped worker kept its lease");
+        FinishedRun run = await ExpectTheAnswer(cluster, job);
+        Assert.True(run.Counter("workersLost") > 0, "the stopped worker was not missed");
+        if (isTcp)
+        {
+            Assert.True(run.Counter("evictions") > 0, "the stopped worker kept its lease"); // a membership may be faster than the lease
+        }
     }
 
     [Fact]
@@ -121,7 +127,6 @@ public sealed class ClusterTests(ITestOutputHelper output)
     [Fact]
     public async Task TheCoordinatorIsKilledAndStartedAgain()
     {
-        EngineUnderTest.SkipUnlessTcp("another node takes over instead");
         await using RunningCluster cluster = await RunningCluster.StartAsync(Job.Clustered, workers: 2, servers: 2);
         await cluster.StepsAsync(30);
         cluster.Coordinator.Kill();
@@ -129,7 +134,8 @@ public sealed class ClusterTests(ITestOutputHelper output)
         // What observers had been told and not yet written when the coordinator was killed is missing in the metrics, no more.
         FinishedRun run = await ExpectTheAnswer(cluster, mayMissMetrics: true);
         Assert.True(File.Exists(Path.Combine(cluster.Folder, "journal", "journal.2")), "no second epoch was claimed");
-        Assert.Equal(0, run.Counter("rollbacks"));
+        // An engine with a membership takes out nodes that have lost their only coordinator: they come back as new ones, with nothing.
+        Assert.Equal(EngineUnderTest.Name == EngineUnderTest.Tcp ? 0 : 1, run.Counter("rollbacks"));
         output.WriteLine($"went on from step {run.Number("resumedFromStep")}");
     }
 
@@ -159,7 +165,6 @@ public sealed class ClusterTests(ITestOutputHelper output)
     [Fact]
     public async Task AWorkerSlowedTenfoldAndTheStatusThatSaysSo()
     {
-        EngineUnderTest.SkipUnlessTcp("it has no port for those who ask for the status");
         await using RunningCluster cluster = await RunningCluster.StartAsync(Job.Clustered, workers: 0, servers: 1);
         RunningProgram slow = await cluster.AddWorkerAsync("--delay", "0.15");
         Assert.True(await slow.SaysAsync(line => line.Contains("joined", StringComparison.Ordinal)), "the slow worker ended before it joined");

@@ -29,12 +29,7 @@ internal sealed class AkkaEngine(AkkaEngineOptions options) : IEngine, IAsyncDis
     public string Description => AkkaBuild.Description;
 
     /// <inheritdoc/>
-    public long FirstStep(EngineRequest request)
-    {
-        ArgumentNullException.ThrowIfNull(request);
-        long saved = request.ResumeFrom?.Info.Version ?? 0;
-        return JournalFiles.Of(request)?.Read().State?.Verdict is { } last ? Math.Max(saved, last.Step + 1) : saved;
-    }
+    public long FirstStep(EngineRequest request) => JournalFiles.FirstStep(request);
 
     /// <inheritdoc/>
     public async Task<string?> WaitForTurnAsync(Action<string> log, CancellationToken cancellation)

@@ -1,4 +1,5 @@
 // A member of the cluster: an actor system with remoting over our links, the singleton that may settle here, and the end.
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using Akka.Actor;
@@ -9,14 +10,20 @@ using Akka.Configuration;
 using Akka.Event;
 using ClusterRnn.Engines.Akka.Messages;
 using ClusterRnn.Engines.Tcp.Transport;
+using ClusterRnn.Protocol;
 
 namespace ClusterRnn.Engines.Akka.Cluster;
 
 /// <summary>This process in the cluster.</summary>
 internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
 {
+    /// <summary>The actor of every node by which the singleton is reached.</summary>
+    public const string ProxyName = SingletonName + "-proxy";
+
+    /// <summary>The actor of every node that answers for it, whoever coordinates.</summary>
+    public const string StandbyName = "standby";
+
     private const string SingletonName = "coordinator";
-    private const string StandbyName = "standby";
     private const string TakenOut = "this node was taken out of the cluster: it was on the smaller side of a split, or silent for too long";
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(2);
@@ -26,6 +33,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
     private readonly TaskCompletionSource<string> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<string> _removed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly global::Akka.Cluster.Cluster _cluster;
+    private readonly ConcurrentDictionary<ActorId, bool> _housed = [];
     private bool _isLeaving;
 
     private AkkaNode(ActorSystem system, Action<string> note)
@@ -100,6 +108,12 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
     /// <inheritdoc/>
     public void Note(string text) => _note(text);
 
+    /// <summary>A worker or server lives here from now on.</summary>
+    public void Houses(ActorId actor) => _housed[actor] = true;
+
+    /// <summary>It has ended.</summary>
+    public void HousesNoMore(ActorId actor) => _housed.TryRemove(actor, out _);
+
     /// <summary>Tells those who wait to coordinate that there is nothing left to do, and waits a moment for their answers.</summary>
     public async Task TellEndAsync(string reason)
     {
@@ -156,7 +170,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
 
         CoordinatorProxy = System.ActorOf(
             ClusterSingletonProxy.Props($"/user/{SingletonName}", ClusterSingletonProxySettings.Create(System).WithRole(HoconText.CoordinatorRole)),
-            SingletonName + "-proxy");
+            ProxyName);
         if (options.SeedNodes.Count == 0)
         {
             await _cluster.JoinAsync(_cluster.SelfAddress, cancellation).ConfigureAwait(false);
@@ -199,10 +213,15 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
     {
         protected override void OnReceive(object message)
         {
-            if (message is JobEnded ended)
+            switch (message)
             {
-                node._ended.TrySetResult(ended.Reason);
-                Sender.Tell(new JobEndHeard(), Self);
+                case JobEnded ended:
+                    node._ended.TrySetResult(ended.Reason);
+                    Sender.Tell(new JobEndHeard(), Self);
+                    break;
+                case RollCall:
+                    Sender.Tell(new Present([.. node._housed.Keys]), Self);
+                    break;
             }
         }
     }
@@ -211,6 +230,8 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
 /// <summary>Akka's warnings and errors, for the person who runs the node.</summary>
 public sealed class NoteLogger : UntypedActor
 {
+    private const string Advice = " Could not find any internal Akka.NET serializer"; // said of every serializer that is not Akka's own
+
     private static readonly string[] s_broken = ["Association ", "AssociationError", "Disassociated", "Tried to associate", "Shut down address"];
 
     private readonly Action<string> _note = Context.System.Settings.Setup.Get<NodeSetup>().Value.Note;
@@ -235,10 +256,11 @@ public sealed class NoteLogger : UntypedActor
     // That a connection broke is said by the membership, with what follows from it.
     private void Say(LogEvent happened, Exception? cause)
     {
-        string text = $"{happened.Message}".Split('\n')[0];
+        string text = $"{happened.Message}".Split('\n')[0].Split(Advice)[0];
         if (!s_broken.Any(text.StartsWith))
         {
-            _note($"Akka: {text}{(cause is null ? "" : ": " + cause.GetBaseException().Message)}");
+            string peer = HoconText.NodeIn(happened.LogSource) is { } node ? $" about {node}" : "", why = cause?.GetBaseException().Message ?? "";
+            _note($"Akka{peer}: {text}{(text.Contains(why, StringComparison.Ordinal) ? "" : ": " + why)}");
         }
     }
 }

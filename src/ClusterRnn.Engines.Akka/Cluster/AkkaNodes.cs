@@ -8,18 +8,21 @@ namespace ClusterRnn.Engines.Akka.Cluster;
 /// <summary>Workers and servers as members of an Akka cluster.</summary>
 internal static class AkkaNodes
 {
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+
     /// <summary>Runs a node without a coordinator of its own until the job ends.</summary>
     /// <inheritdoc cref="AkkaBuild.RunNodeAsync"/>
     public static async Task<string> RunAsync(AkkaEngineOptions options, WorkerNodeOptions worker, Action<string> log, CancellationToken drain)
     {
         while (true)
         {
+            Task<string> own;
             AkkaNode node = await AkkaNode.StartAsync(options, log, drain).ConfigureAwait(false);
             await using (node.ConfigureAwait(false))
             {
                 log($"this node is {HoconText.AddressOf(node.Address)} in its cluster ({string.Join(", ", HoconText.RolesOf(options.Roles))})");
                 using var removed = CancellationTokenSource.CreateLinkedTokenSource(drain);
-                Task<string> own = ServeAsync(
+                own = ServeAsync(
                     node, options, options.Roles.HasFlag(AkkaRoles.Server) ? options.OwnServers : 0, options.Roles.HasFlag(AkkaRoles.Worker) ? worker : null, log, removed.Token);
                 if (await Task.WhenAny(own, node.Removed).ConfigureAwait(false) == own)
                 {
@@ -30,6 +33,8 @@ internal static class AkkaNodes
                 log(await node.Removed.ConfigureAwait(false));
                 await removed.CancelAsync().ConfigureAwait(false);
             }
+
+            await Task.WhenAny(own, Task.Delay(s_patience, drain)).ConfigureAwait(false); // its memory is given back
         }
     }
 
@@ -60,14 +65,14 @@ internal static class AkkaNodes
 
     private static async Task<string> WorkerAsync(AkkaNode node, AkkaEngineOptions options, WorkerNodeOptions worker, Action<string> log, CancellationToken drain)
     {
-        using var control = new NodeControl(node, ActorRole.Worker, options.AliveFile, log);
+        using var control = new NodeGate(node, ActorRole.Worker, options.AliveFile, log);
         await control.OpenAsync("", options.JoinTimeout, drain).ConfigureAwait(false);
         return await WorkerNode.RunAsync(control, worker, SecurityOf(options, PeerRole.Worker), options.Transport, log, drain).ConfigureAwait(false);
     }
 
     private static async Task<string> ServerAsync(AkkaNode node, AkkaEngineOptions options, Action<string> log, CancellationToken drain)
     {
-        using var control = new NodeControl(node, ActorRole.Server, options.AliveFile, log);
+        using var control = new NodeGate(node, ActorRole.Server, options.AliveFile, log);
         var server = new ServerNodeOptions
         {
             Join = node.Address,

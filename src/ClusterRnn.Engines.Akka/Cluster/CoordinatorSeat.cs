@@ -32,6 +32,7 @@ internal sealed class SeatSession(IActorRef seat, HostPort address, ControlTerms
     private const int PartBytes = 64 << 10;
 
     private readonly ConcurrentDictionary<ActorId, SeatedNode> _nodes = [];
+    private readonly ConcurrentQueue<IActorRef> _askers = []; // for the status
 
     /// <summary>On what terms nodes join.</summary>
     public ControlTerms Terms => terms;
@@ -59,10 +60,24 @@ internal sealed class SeatSession(IActorRef seat, HostPort address, ControlTerms
     /// <inheritdoc/>
     public void Send(ActorId from, ActorId to, Message message)
     {
-        if (_nodes.TryGetValue(to, out SeatedNode? node))
+        if (message is StatusReply)
+        {
+            while (_askers.TryDequeue(out IActorRef? asker))
+            {
+                asker.Tell(Carried.Of(from, ActorId.Coordinator, message), seat);
+            }
+        }
+        else if (_nodes.TryGetValue(to, out SeatedNode? node))
         {
             node.Gate.Tell(Carried.Of(from, to, message), seat);
         }
+    }
+
+    /// <summary>Somebody asks how the job stands.</summary>
+    public void AskStatus(IActorRef asker)
+    {
+        _askers.Enqueue(asker);
+        terms.Received(ActorId.Coordinator, new StatusRequest()); // the reply comes back to this end
     }
 
     /// <inheritdoc/>
@@ -86,12 +101,16 @@ internal sealed class CoordinatorSeat : UntypedActor, IWithTimers
 {
     private static readonly TimeSpan s_askAfter = TimeSpan.FromMilliseconds(700); // an association that broke is not tried again at once
     private static readonly TimeSpan s_answerWithin = TimeSpan.FromMilliseconds(800);
+    private static readonly TimeSpan s_rollAgain = TimeSpan.FromMilliseconds(100);
+    private static readonly object s_roll = new();
 
     private readonly HashSet<IActorRef> _silent = []; // whose connection broke and who has not answered since
+    private readonly HashSet<IActorRef> _refused = []; // each is mentioned once, however often it asks
     private readonly ISeatHolder _holder;
     private readonly global::Akka.Cluster.Cluster _cluster = global::Akka.Cluster.Cluster.Get(Context.System);
     private readonly int[] _next = new int[3]; // by role
     private SeatSession? _session;
+    private Dictionary<Address, ActorId[]>? _present; // who lives where, as the nodes say; null when nobody needs to know
 
     public CoordinatorSeat(ISeatHolder holder) => _holder = holder;
 
@@ -123,6 +142,8 @@ internal sealed class CoordinatorSeat : UntypedActor, IWithTimers
             case Open open:
                 _session = open.Session;
                 Array.Fill(_next, open.Session.Terms.FirstNumber);
+                _present = open.Session.Terms.Awaited.Count > 0 ? [] : null;
+                CallTheRoll();
                 break;
             case Close close when _session == close.Session:
                 foreach (SeatedNode node in close.Session.Nodes.Values)
@@ -135,8 +156,26 @@ internal sealed class CoordinatorSeat : UntypedActor, IWithTimers
             case JoinJob join when _session is { } session:
                 Join(session, join);
                 break;
+            case Carried { Body: StatusRequest } when _session is { } session:
+                session.AskStatus(Sender);
+                break;
             case Carried carried when _session is { } session && session.Nodes.TryGetValue(carried.From, out SeatedNode? node) && node.Gate.Equals(Sender):
-                session.Terms.Received(carried.From, Checked.Of(carried));
+                if (Checked.TryOf(carried, Sender, _holder.Note, out Message? sent))
+                {
+                    session.Terms.Received(carried.From, sent);
+                }
+
+                break;
+            case Present { Actors: { } here } when _present is not null:
+                _present[Sender.Path.Address.Host is null ? _cluster.SelfAddress : Sender.Path.Address] = here;
+                if (Unheard(_present).Length == 0)
+                {
+                    CallTheRoll();
+                }
+
+                break;
+            case CallAgain:
+                CallTheRoll();
                 break;
             case Terminated terminated when _session is { } session:
                 Gone(session, terminated.ActorRef, $"{terminated.ActorRef.Path.Address} has ended");
@@ -178,12 +217,13 @@ internal sealed class CoordinatorSeat : UntypedActor, IWithTimers
 
     private void Join(SeatSession session, JoinJob join)
     {
-        string? refusal = join.JobId.Length > 0 && join.JobId != session.Terms.JobId ? $"this coordinator runs job {session.Terms.JobId}, the node belongs to job {join.JobId}"
-            : join.Actor.Role is not (ActorRole.Worker or ActorRole.Server) ? "a coordinator does not join another one"
-            : join.Actor.Role == ActorRole.Server && join.Bulk.Length == 0 ? "a server must say where it takes blocks"
-            : null;
-        if (refusal is not null)
+        if (WhyNot(session, join) is { } refusal)
         {
+            if (_refused.Add(Sender))
+            {
+                _holder.Note($"refused a node at {Sender.Path.Address}: {refusal}");
+            }
+
             Sender.Tell(new JoinRefused(refusal), Self);
             return;
         }
@@ -216,6 +256,45 @@ internal sealed class CoordinatorSeat : UntypedActor, IWithTimers
         }
     }
 
+    private static string? WhyNot(SeatSession session, JoinJob join)
+        => join.JobId is null || join.Bulk is null || join.Bulk.Length > Limits.MaximumTextBytes / 3 || join.Actor.Number < -1 ? "its request is no proper one"
+            : join.JobId.Length > 0 && join.JobId != session.Terms.JobId ? $"this coordinator runs job {session.Terms.JobId}, the node belongs to job {join.JobId}"
+            : join.Actor.Role is not (ActorRole.Worker or ActorRole.Server) ? "a coordinator does not join another one"
+            : join.Actor.Role == ActorRole.Server && join.Bulk.Length == 0 ? "a server must say where it takes blocks"
+            : null;
+
+    /// <summary>
+    /// Asks every member who lives there, until all have answered. A server that the journal names and nobody has is gone for good:
+    /// its node was taken out, or it has ended. So nobody has to wait until its lease is over.
+    /// </summary>
+    private void CallTheRoll()
+    {
+        if (_present is not { } present || _session is not { } session)
+        {
+            return;
+        }
+
+        if (Unheard(present) is { Length: > 0 } unheard)
+        {
+            foreach (Address node in unheard)
+            {
+                Context.ActorSelection(new RootActorPath(node) / "user" / AkkaNode.StandbyName).Tell(new RollCall(), Self);
+            }
+
+            Timers.StartSingleTimer(s_roll, new CallAgain(), s_rollAgain);
+            return;
+        }
+
+        _present = null;
+        foreach (ActorId server in session.Terms.Awaited.Except(present.Values.SelectMany(here => here)).Except(session.Nodes.Keys))
+        {
+            session.Terms.Received(ActorId.Coordinator, new ActorDown(server, "no node of the cluster has it"));
+        }
+    }
+
+    private Address[] Unheard(Dictionary<Address, ActorId[]> present)
+        => [.. _cluster.State.Members.Select(member => member.Address).Where(address => !present.ContainsKey(address))];
+
     private void Changed(MemberChange change, Member member)
     {
         bool isLeaving = _cluster.SelfMember.Status is MemberStatus.Leaving or MemberStatus.Exiting or MemberStatus.Down or MemberStatus.Removed;
@@ -247,6 +326,8 @@ internal sealed class CoordinatorSeat : UntypedActor, IWithTimers
     internal sealed record Open(SeatSession Session) : INoSerializationVerificationNeeded;
 
     private sealed record Ask(IActorRef Gate) : INoSerializationVerificationNeeded;
+
+    private sealed record CallAgain : INoSerializationVerificationNeeded;
 
     private sealed record Overdue(IActorRef Gate) : INoSerializationVerificationNeeded;
 

@@ -56,7 +56,12 @@ public sealed class LinkTransport : Transport
         _accepting = await KestrelListener<IBytesHandler>.StartAsync(
             options.Listen,
             new Accepting<IBytesHandler>(
-                LinkPurpose.Bytes, _setup.Identity, options.Security, options.Transport, _ => LinkAdmission<IBytesHandler>.Accept(new Inbound(this), 0), _setup.Note),
+                LinkPurpose.Bytes,
+                _setup.Identity,
+                options.Security,
+                options.Transport,
+                offer => LinkAdmission<IBytesHandler>.Accept(offer.Role == PeerRole.Client ? new StatusDesk(System, _setup.Note) : new Inbound(this), 0),
+                _setup.Note),
             options.Security.UsesTls,
             options.Transport,
             (stream, cut, peer, handler) => new ByteLink(stream, cut, peer, handler, options.Transport),
@@ -166,6 +171,11 @@ public sealed class LinkTransport : Transport
         public void Closed(ByteLink link, string reason)
         {
             _transport._open.TryRemove(this, out _);
+            if (link.IsGarbled)
+            {
+                _transport._setup.Note($"a link was cut because of what came over it: {reason}");
+            }
+
             Tell(new Disassociated(DisassociateInfo.Unknown));
         }
 

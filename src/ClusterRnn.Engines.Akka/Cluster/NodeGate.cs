@@ -6,41 +6,19 @@ using ClusterRnn.Engines.Tcp.Hosting;
 using ClusterRnn.Engines.Tcp.Nodes;
 using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Protocol;
-using ClusterRnn.Protocol.Messages;
-using ClusterRnn.Training.Sharing;
 using Envelope = ClusterRnn.Protocol.Envelope;
 
 namespace ClusterRnn.Engines.Akka.Cluster;
 
 /// <summary>A node's end of its control messages.</summary>
-internal sealed class NodeControl(AkkaNode node, ActorRole role, string? aliveFile, Action<string> log) : INodeControl, IDisposable
+internal sealed class NodeGate(AkkaNode node, ActorRole role, string? aliveFile, Action<string> log) : NodeControl(role, aliveFile), IDisposable
 {
     private readonly TaskCompletionSource _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly AliveFile _alive = new(aliveFile);
-    private readonly List<Envelope> _early = []; // what came before the node was ready for it
     private IActorRef? _gate;
     private IActorRef? _coordinator;
-    private Action<Envelope>? _received; // guarded by _early
-    private Action<string>? _lost;
-    private Action<JobOffer>? _reopened;
 
     /// <inheritdoc/>
-    public int Number { get; private set; } = -1;
-
-    /// <inheritdoc/>
-    public ActorId Actor => new(role, Number);
-
-    /// <inheritdoc/>
-    public JobOffer Offer { get; private set; } = null!;
-
-    /// <inheritdoc/>
-    public HeartbeatTimes Heartbeats { get; } = new();
-
-    /// <summary>The job, once it is known.</summary>
-    public string JobId { get; private set; } = "";
-
-    /// <inheritdoc/>
-    public IActorShell Host(IActor actor, IActorHost host) => new AkkaShell(node.System, actor, host);
+    public override IActorShell Host(IActor actor, IActorHost host) => new AkkaShell(node.System, actor, host);
 
     /// <summary>Joins the job.</summary>
     /// <param name="bulk">HOST:PORT of the node's own bulk port, or empty.</param>
@@ -61,88 +39,39 @@ internal sealed class NodeControl(AkkaNode node, ActorRole role, string? aliveFi
     }
 
     /// <inheritdoc/>
-    public void Begin(Action<Envelope> received, Action<string> lost, Action<JobOffer> reopened)
-    {
-        _lost = lost;
-        _reopened = reopened;
-        lock (_early)
-        {
-            foreach (Envelope envelope in _early)
-            {
-                received(envelope);
-            }
-
-            _early.Clear();
-            _received = received;
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Send(ActorId from, ActorId to, Message message)
-    {
-        if (message is Heartbeat)
-        {
-            Heartbeats.Sent();
-        }
-
-        Volatile.Read(ref _coordinator)?.Tell(Carried.Of(from, to, message), _gate);
-    }
-
-    /// <inheritdoc/>
     public void Dispose()
     {
+        node.HousesNoMore(Actor);
         if (_gate is not null)
         {
             node.System.Stop(_gate);
         }
     }
 
-    private void Opened(IActorRef coordinator, int number, JobOffer offer)
+    /// <inheritdoc/>
+    protected override void Transmit(ActorId from, ActorId to, Message message) => Volatile.Read(ref _coordinator)?.Tell(Carried.Of(from, to, message), _gate);
+
+    private void LetIn(IActorRef coordinator, int number, JobOffer offer)
     {
-        bool isFirst = Number < 0;
-        Number = number;
-        Offer = offer;
-        JobId = JobDescription.FromBytes(offer.Job).JobId;
+        LetIn(number, offer);
+        node.Houses(Actor);
         Volatile.Write(ref _coordinator, coordinator);
-        if (isFirst)
-        {
-            _opened.TrySetResult();
-        }
-        else
-        {
-            _reopened?.Invoke(offer);
-        }
+        _opened.TrySetResult();
     }
 
-    private void Received(Carried carried)
+    private void Take(Carried carried, IActorRef sender)
     {
-        _alive.Touch();
-        Message message = Checked.Of(carried);
-        if (message is Alive)
+        if (Checked.TryOf(carried, sender, log, out Message? message))
         {
-            Heartbeats.Answered();
+            Take(new Envelope(carried.From, carried.To, message));
         }
-
-        var envelope = new Envelope(carried.From, carried.To, message);
-        Action<Envelope>? received;
-        lock (_early)
-        {
-            received = _received;
-            if (received is null)
-            {
-                _early.Add(envelope);
-                return;
-            }
-        }
-
-        received(envelope);
     }
 
-    private void Lost(string reason)
+    private void Left(string reason)
     {
         Volatile.Write(ref _coordinator, null);
         log($"the coordinator is gone: {reason}");
-        _lost?.Invoke(reason);
+        Lose(reason);
     }
 
     private void Refused(string reason)
@@ -153,18 +82,18 @@ internal sealed class NodeControl(AkkaNode node, ActorRole role, string? aliveFi
         }
     }
 
-    private sealed class Producer(NodeControl control, IActorRef proxy, string bulk) : IIndirectActorProducer
+    private sealed class Producer(NodeGate gate, IActorRef proxy, string bulk) : IIndirectActorProducer
     {
         public Type ActorType => typeof(Gate);
 
-        public ActorBase Produce() => new Gate(control, proxy, bulk);
+        public ActorBase Produce() => new Gate(gate, proxy, bulk);
 
         public void Release(ActorBase actor)
         {
         }
     }
 
-    private sealed class Gate(NodeControl control, IActorRef proxy, string bulk) : UntypedActor, IWithTimers
+    private sealed class Gate(NodeGate gate, IActorRef proxy, string bulk) : UntypedActor, IWithTimers
     {
         private static readonly object s_ask = new();
         private static readonly TimeSpan s_again = TimeSpan.FromMilliseconds(250);
@@ -185,10 +114,10 @@ internal sealed class NodeControl(AkkaNode node, ActorRole role, string? aliveFi
                     Take(part);
                     break;
                 case JoinRefused refused when _coordinator is null:
-                    control.Refused(refused.Reason);
+                    gate.Refused(refused.Reason);
                     break;
                 case Carried carried when Sender.Equals(_coordinator):
-                    control.Received(carried);
+                    gate.Take(carried, Sender);
                     break;
                 case CoordinatorLeaves leaves when Sender.Equals(_coordinator):
                     Context.Unwatch(_coordinator);
@@ -211,13 +140,13 @@ internal sealed class NodeControl(AkkaNode node, ActorRole role, string? aliveFi
         {
             _coordinator = null;
             _parts.Clear();
-            control.Lost(reason);
+            gate.Left(reason);
             Ask();
         }
 
         private void Ask()
         {
-            proxy.Tell(new JoinJob(control.Actor, control.JobId, bulk), Self);
+            proxy.Tell(new JoinJob(gate.Actor, gate.JobId, bulk), Self);
             Timers.StartSingleTimer(s_ask, s_ask, s_again);
         }
 
@@ -239,7 +168,7 @@ internal sealed class NodeControl(AkkaNode node, ActorRole role, string? aliveFi
             _coordinator = Sender;
             _parts.Clear();
             Context.Watch(_coordinator);
-            control.Opened(_coordinator, part.Number, offer);
+            gate.LetIn(_coordinator, part.Number, offer);
         }
     }
 }

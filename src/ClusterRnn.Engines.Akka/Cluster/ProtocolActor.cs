@@ -4,16 +4,14 @@ using ClusterRnn.Engines.Tcp.Hosting;
 using ClusterRnn.Engines.Tcp.Nodes;
 using ClusterRnn.Protocol;
 using ClusterRnn.Training;
-using Envelope = ClusterRnn.Protocol.Envelope;
 
 namespace ClusterRnn.Engines.Akka.Cluster;
 
 /// <summary>Hosts one state machine.</summary>
-internal sealed class ProtocolActor(IActor actor, IActorHost host) : UntypedActor, IWithTimers
+internal sealed class ProtocolActor(HostedActor actor) : UntypedActor, IWithTimers
 {
     private static readonly object s_tick = new();
 
-    private readonly EffectList _effects = new();
     private readonly List<Delivered> _early = [];
     private bool _isStarted;
     private Instant _timerAt = Instant.Never;
@@ -30,17 +28,16 @@ internal sealed class ProtocolActor(IActor actor, IActorHost host) : UntypedActo
             {
                 case Begin:
                     _isStarted = true;
-                    actor.Start(ActorShell.Now(), _effects);
-                    Perform();
+                    actor.Start();
                     foreach (Delivered early in _early)
                     {
-                        Handle(early);
+                        actor.Handle(early.From, early.Message);
                     }
 
                     _early.Clear();
                     break;
                 case Delivered delivered when _isStarted:
-                    Handle(delivered);
+                    actor.Handle(delivered.From, delivered.Message);
                     break;
                 case Delivered delivered:
                     _early.Add(delivered);
@@ -50,65 +47,23 @@ internal sealed class ProtocolActor(IActor actor, IActorHost host) : UntypedActo
                     break;
             }
 
-            Instant now = ActorShell.Now();
-            if (actor.NextTick <= now)
+            actor.Tick();
+            if (actor.UntilTick is { } until && actor.NextTick != _timerAt)
             {
-                actor.Tick(now, _effects);
-                Perform();
+                _timerAt = actor.NextTick;
+                Timers.StartSingleTimer(s_tick, s_tick, TimeSpan.FromMicroseconds(until));
             }
-
-            Schedule();
         }
         catch (Exception error)
         {
             Context.Stop(Self);
-            host.Failed(actor.Id, error);
+            actor.Failed(error);
         }
     }
 
-    private void Handle(Delivered delivered)
-    {
-        try
-        {
-            actor.Handle(new Envelope(delivered.From, actor.Id, delivered.Message), ActorShell.Now(), _effects);
-        }
-        catch (Exception error) when (error is not TrainingException)
-        {
-            throw new TrainingException($"{actor.Id} failed at a {delivered.Message.GetType().Name} from {delivered.From}: {error.Message}", error);
-        }
-
-        Perform();
-    }
-
-    private void Perform()
-    {
-        for (int i = 0; i < _effects.Count; i++)
-        {
-            Effect effect = _effects[i];
-            if (effect.Message is { } message)
-            {
-                host.Send(actor.Id, effect.To, message);
-            }
-            else
-            {
-                host.Perform(actor.Id, effect.Action!);
-            }
-        }
-
-        _effects.Clear();
-    }
-
-    private void Schedule()
-    {
-        Instant next = actor.NextTick;
-        if (next == Instant.Never || next == _timerAt)
-        {
-            return;
-        }
-
-        _timerAt = next;
-        Timers.StartSingleTimer(s_tick, s_tick, TimeSpan.FromMicroseconds(Math.Max(0, next - ActorShell.Now())));
-    }
+    /// <inheritdoc/>
+    protected override void PostStop()
+        => actor.Failed(new TrainingException($"{actor.Id} ended with its node, which is no member of the cluster any more")); // unless it had ended before
 
     /// <summary>A message for the state machine.</summary>
     internal sealed record Delivered(ActorId From, Message Message) : INoSerializationVerificationNeeded;
@@ -131,7 +86,7 @@ internal sealed class AkkaShell : IActorShell
     {
         _id = actor.Id;
         string name = $"{actor.Id.Role.ToString().ToLowerInvariant()}-{actor.Id.Number}-{Interlocked.Increment(ref s_made)}";
-        _actor = system.ActorOf(Props.CreateBy(new Producer(actor, host)).WithDispatcher(HoconText.PinnedDispatcher), name);
+        _actor = system.ActorOf(Props.CreateBy(new Producer(new HostedActor(actor, host))).WithDispatcher(HoconText.PinnedDispatcher), name);
     }
 
     /// <inheritdoc/>
@@ -156,11 +111,11 @@ internal sealed class AkkaShell : IActorShell
         }
     }
 
-    private sealed class Producer(IActor actor, IActorHost host) : IIndirectActorProducer
+    private sealed class Producer(HostedActor actor) : IIndirectActorProducer
     {
         public Type ActorType => typeof(ProtocolActor);
 
-        public ActorBase Produce() => new ProtocolActor(actor, host);
+        public ActorBase Produce() => new ProtocolActor(actor);
 
         public void Release(ActorBase produced)
         {

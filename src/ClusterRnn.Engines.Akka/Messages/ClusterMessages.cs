@@ -44,3 +44,10 @@ internal sealed record JobEnded(string Reason) : IClusterMessage;
 
 /// <summary>The answer to <see cref="JobEnded"/>.</summary>
 internal sealed record JobEndHeard : IClusterMessage;
+
+/// <summary>A coordinator that goes on would like to know who lives on a node.</summary>
+internal sealed record RollCall : IClusterMessage;
+
+/// <summary>The answer to <see cref="RollCall"/>.</summary>
+/// <param name="Actors">The workers and servers that live on the node and have a number.</param>
+internal sealed record Present(ActorId[] Actors) : IClusterMessage;

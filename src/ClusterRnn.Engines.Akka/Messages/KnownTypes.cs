@@ -26,6 +26,8 @@ internal static class KnownTypes
 
         typeof(PeerAddress[]), typeof(RangeOwner[]), typeof(Segment[]), typeof(HeldRange[]), typeof(ShardRange[]), typeof(ShardReport[]), typeof(SubtreeReport[]),
         typeof(BlockSum[]), typeof(NodeStatus[]), typeof(NamedCount[]),
+
+        typeof(RollCall), typeof(Present), typeof(ActorId[]),
     ];
 
     private static readonly FrozenSet<string> s_names = All.Select(type => Normalized(type.AssemblyQualifiedName!)).ToFrozenSet();

@@ -1,49 +1,28 @@
 // An actor's mailbox and thread: receive, Handle, perform. Everything the actor decides is performed on its thread, in
 // order; whatever takes long is handed to other threads, whose results come back as envelopes.
-using System.Diagnostics;
 using ClusterRnn.Engines.Tcp.Nodes;
 using ClusterRnn.Protocol;
-using ClusterRnn.Training;
 
 namespace ClusterRnn.Engines.Tcp.Hosting;
-
-/// <summary>Performs what an actor decided. Called on the actor's thread; must not wait.</summary>
-internal interface IActorHost
-{
-    /// <summary>Sends a message, or drops it if there is no way to its receiver: the protocol asks again.</summary>
-    void Send(ActorId from, ActorId to, Message message);
-
-    /// <summary>Does what only the host can do.</summary>
-    void Perform(ActorId actor, NodeEffect effect);
-
-    /// <summary>The actor failed: a defect of the program, or of what was sent to it.</summary>
-    void Failed(ActorId actor, Exception failure);
-}
 
 /// <summary>Hosts one actor.</summary>
 internal sealed class ActorShell : IActorShell
 {
     private const int LongestWaitMs = 1000;
 
-    private readonly IActor _actor;
-    private readonly IActorHost _host;
-    private readonly EffectList _effects = new();
+    private readonly HostedActor _actor;
     private readonly object _gate = new();
     private readonly Thread _thread;
-    private Queue<Envelope> _arrivals = new(); // guarded by _gate
-    private Queue<Envelope> _delivering = new();
+    private Queue<(ActorId From, Message Message)> _arrivals = new(); // guarded by _gate
+    private Queue<(ActorId From, Message Message)> _delivering = new();
     private bool _ending; // guarded by _gate
 
     /// <summary>Makes the shell; nothing happens before <see cref="Start"/>.</summary>
     public ActorShell(IActor actor, IActorHost host)
     {
-        _actor = actor;
-        _host = host;
+        _actor = new HostedActor(actor, host);
         _thread = new Thread(Run) { IsBackground = true, Name = actor.Id.ToString() };
     }
-
-    /// <summary>The time actors are told, in microseconds since an arbitrary moment.</summary>
-    public static Instant Now() => new((long)(Stopwatch.GetTimestamp() * ((double)Instant.TicksPerSecond / Stopwatch.Frequency)));
 
     /// <inheritdoc/>
     public void Start() => _thread.Start();
@@ -53,7 +32,7 @@ internal sealed class ActorShell : IActorShell
     {
         lock (_gate)
         {
-            _arrivals.Enqueue(new Envelope(from, _actor.Id, message));
+            _arrivals.Enqueue((from, message));
             Monitor.Pulse(_gate);
         }
     }
@@ -80,54 +59,21 @@ internal sealed class ActorShell : IActorShell
     {
         try
         {
-            _actor.Start(Now(), _effects);
-            Perform();
+            _actor.Start();
             while (Wait())
             {
-                while (_delivering.TryDequeue(out Envelope envelope))
+                while (_delivering.TryDequeue(out (ActorId From, Message Message) arrival))
                 {
-                    try
-                    {
-                        _actor.Handle(envelope, Now(), _effects);
-                    }
-                    catch (Exception error) when (error is not TrainingException)
-                    {
-                        throw new TrainingException($"{_actor.Id} failed at a {envelope.Message.GetType().Name} from {envelope.From}: {error.Message}", error);
-                    }
-
-                    Perform();
+                    _actor.Handle(arrival.From, arrival.Message);
                 }
 
-                Instant now = Now();
-                if (_actor.NextTick <= now)
-                {
-                    _actor.Tick(now, _effects);
-                    Perform();
-                }
+                _actor.Tick();
             }
         }
         catch (Exception error)
         {
-            _host.Failed(_actor.Id, error);
+            _actor.Failed(error);
         }
-    }
-
-    private void Perform()
-    {
-        for (int i = 0; i < _effects.Count; i++)
-        {
-            Effect effect = _effects[i];
-            if (effect.Message is { } message)
-            {
-                _host.Send(_actor.Id, effect.To, message);
-            }
-            else
-            {
-                _host.Perform(_actor.Id, effect.Action!);
-            }
-        }
-
-        _effects.Clear();
     }
 
     /// <summary>Waits for an envelope or the next tick.</summary>
@@ -138,8 +84,7 @@ internal sealed class ActorShell : IActorShell
         {
             if (_arrivals.Count == 0 && !_ending)
             {
-                Instant next = _actor.NextTick;
-                long wait = next == Instant.Never ? LongestWaitMs : Math.Clamp((next - Now() + 999) / 1000, 0, LongestWaitMs);
+                long wait = _actor.UntilTick is { } until ? Math.Min((until + 999) / 1000, LongestWaitMs) : LongestWaitMs;
                 if (wait > 0)
                 {
                     Monitor.Wait(_gate, (int)wait);

@@ -30,6 +30,15 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     public static JournalFiles? Of(EngineRequest request)
         => request?.Checkpoints is { } store ? new JournalFiles(FolderOf(Path.GetDirectoryName(store.Folder)!)) : null;
 
+    /// <summary>The first step that a run has not committed yet: after the last verdict in its journal, or where its checkpoint is.</summary>
+    /// <exception cref="TrainingException">A journal is missing, or is not one of this version.</exception>
+    public static long FirstStep(EngineRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        long saved = request.ResumeFrom?.Info.Version ?? 0;
+        return Of(request)?.Read().State?.Verdict is { } last ? Math.Max(saved, last.Step + 1) : saved;
+    }
+
     /// <summary>Where the journals of the run in a folder lie.</summary>
     public static string FolderOf(string run) => Path.Combine(run, "journal");
 

@@ -37,7 +37,8 @@ internal interface IControlPlane
 /// <param name="FirstNumber">The numbers given begin with it.</param>
 /// <param name="Received">Is told what arrives, and who is gone.</param>
 /// <param name="Note">Is told what a person should know.</param>
-internal sealed record ControlTerms(string JobId, int FirstNumber, Action<ActorId, Message> Received, Action<string> Note);
+/// <param name="Awaited">Servers that hold something, as the journal says: a coordinator that goes on waits for them, unless it is told that they are down.</param>
+internal sealed record ControlTerms(string JobId, int FirstNumber, Action<ActorId, Message> Received, Action<string> Note, IReadOnlyCollection<ActorId> Awaited);
 
 /// <summary>The coordinator's end of all control links.</summary>
 internal interface ICoordinatorControl : IAsyncDisposable
@@ -59,29 +60,4 @@ internal interface ICoordinatorControl : IAsyncDisposable
 
     /// <summary>Lets nobody in any more and closes what is open, after what is queued.</summary>
     void Close(string reason);
-}
-
-/// <summary>A node's end of its control link.</summary>
-internal interface INodeControl
-{
-    /// <summary>The node's number.</summary>
-    int Number { get; }
-
-    /// <summary>The node's address as an actor.</summary>
-    ActorId Actor { get; }
-
-    /// <summary>What the coordinator offered.</summary>
-    JobOffer Offer { get; }
-
-    /// <summary>How long its heartbeats take.</summary>
-    HeartbeatTimes Heartbeats { get; }
-
-    /// <summary>A mailbox for the node's actor; nothing happens before it is started.</summary>
-    IActorShell Host(IActor actor, IActorHost host);
-
-    /// <summary>From here on the node is told what arrives, that the link was lost, and what a coordinator offers when it is open again.</summary>
-    void Begin(Action<Envelope> received, Action<string> lost, Action<JobOffer> reopened);
-
-    /// <summary>Sends a message, or drops it when there is no link.</summary>
-    void Send(ActorId from, ActorId to, Message message);
 }

@@ -1,18 +1,15 @@
-// A node's control link to the coordinator: opened at the start, opened again whenever it is lost. The number that the first
-// coordinator gave stays the node's own.
+// A node's control link to the coordinator: opened at the start, opened again whenever it is lost.
 using System.Diagnostics;
 using System.Text;
 using ClusterRnn.Engines.Tcp.Hosting;
 using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Protocol;
-using ClusterRnn.Protocol.Messages;
-using ClusterRnn.Training.Sharing;
 
 namespace ClusterRnn.Engines.Tcp.Nodes;
 
 /// <summary>Keeps a node connected.</summary>
-internal sealed class CoordinatorConnection : IControlHandler, INodeControl, IDisposable
+internal sealed class CoordinatorConnection : NodeControl, IControlHandler, IDisposable
 {
     private static readonly TimeSpan s_shortestPause = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan s_longestPause = TimeSpan.FromMilliseconds(250);
@@ -22,38 +19,20 @@ internal sealed class CoordinatorConnection : IControlHandler, INodeControl, IDi
     private readonly NodeSecurity _security;
     private readonly TransportOptions _options;
     private readonly Action<string> _log;
-    private readonly AliveFile _alive;
     private readonly CancellationTokenSource _ending = new();
     private ControlLink? _link;
-    private readonly List<Envelope> _early = []; // what came before the node was ready for it
-    private Action<Envelope>? _received; // guarded by _early
-    private Action<string>? _lost;
-    private Action<JobOffer>? _reopened;
     private string _advertisedBulk = "";
-    private string _jobId = ""; // none before the first coordinator named it
 
     /// <summary>Makes a connection that is not open yet.</summary>
     public CoordinatorConnection(HostPort address, PeerRole role, NodeSecurity security, TransportOptions options, string? aliveFile, Action<string> log)
+        : base((ActorRole)role, aliveFile)
     {
-        _alive = new AliveFile(aliveFile);
         _address = address;
         _role = role;
         _security = security;
         _options = options;
         _log = log;
     }
-
-    /// <inheritdoc/>
-    public int Number { get; private set; } = -1;
-
-    /// <inheritdoc/>
-    public JobOffer Offer { get; private set; } = null!;
-
-    /// <inheritdoc/>
-    public HeartbeatTimes Heartbeats { get; } = new();
-
-    /// <inheritdoc/>
-    public ActorId Actor => new((ActorRole)_role, Number);
 
     /// <summary>Opens the link, again and again until the deadline.</summary>
     /// <param name="advertisedBulk">HOST:PORT of the node's own bulk port, or empty.</param>
@@ -98,64 +77,13 @@ internal sealed class CoordinatorConnection : IControlHandler, INodeControl, IDi
     }
 
     /// <inheritdoc/>
-    public IActorShell Host(IActor actor, IActorHost host) => new ActorShell(actor, host);
+    public override IActorShell Host(IActor actor, IActorHost host) => new ActorShell(actor, host);
 
     /// <inheritdoc/>
-    public void Begin(Action<Envelope> received, Action<string> lost, Action<JobOffer> reopened)
-    {
-        _lost = lost;
-        _reopened = reopened;
-        lock (_early)
-        {
-            foreach (Envelope envelope in _early)
-            {
-                received(envelope);
-            }
-
-            _early.Clear();
-            _received = received;
-        }
-    }
+    public void Opened(ControlLink link) => Volatile.Write(ref _link, link);
 
     /// <inheritdoc/>
-    public void Send(ActorId from, ActorId to, Message message)
-    {
-        if (message is Heartbeat)
-        {
-            Heartbeats.Sent();
-        }
-
-        Volatile.Read(ref _link)?.TrySend(from, to, message);
-    }
-
-    /// <inheritdoc/>
-    public void Opened(ControlLink link)
-    {
-        Volatile.Write(ref _link, link);
-    }
-
-    /// <inheritdoc/>
-    public void Received(ControlLink link, in Envelope envelope)
-    {
-        _alive.Touch();
-        if (envelope.Message is Alive)
-        {
-            Heartbeats.Answered();
-        }
-
-        Action<Envelope>? received;
-        lock (_early)
-        {
-            received = _received;
-            if (received is null)
-            {
-                _early.Add(envelope);
-                return;
-            }
-        }
-
-        received(envelope);
-    }
+    public void Received(ControlLink link, in Envelope envelope) => Take(envelope);
 
     /// <inheritdoc/>
     public void Closed(ControlLink link, string reason)
@@ -166,7 +94,7 @@ internal sealed class CoordinatorConnection : IControlHandler, INodeControl, IDi
         }
 
         _log($"the link to the coordinator is lost: {reason}");
-        _lost?.Invoke(reason);
+        Lose(reason);
         _ = Task.Run(ReopenAsync);
     }
 
@@ -176,6 +104,9 @@ internal sealed class CoordinatorConnection : IControlHandler, INodeControl, IDi
         _ending.Cancel();
         Volatile.Read(ref _link)?.Close("the node ends");
     }
+
+    /// <inheritdoc/>
+    protected override void Transmit(ActorId from, ActorId to, Message message) => Volatile.Read(ref _link)?.TrySend(from, to, message);
 
     private async Task ReopenAsync()
     {
@@ -217,7 +148,7 @@ internal sealed class CoordinatorConnection : IControlHandler, INodeControl, IDi
 
     private async Task DialAsync(CancellationToken cancellation)
     {
-        var identity = new NodeIdentity(_role, Number, _advertisedBulk, Encoding.UTF8.GetBytes(_jobId));
+        var identity = new NodeIdentity(_role, Number, _advertisedBulk, Encoding.UTF8.GetBytes(JobId));
         ControlLink link = await ControlLink.ConnectAsync(_address, identity, _security, this, _options, cancellation).ConfigureAwait(false);
         JobOffer offer = JobOffer.FromBytes(link.Answer.Span);
         if (Number >= 0 && link.Number != Number)
@@ -226,9 +157,6 @@ internal sealed class CoordinatorConnection : IControlHandler, INodeControl, IDi
             throw new TransportException($"the coordinator gave number {link.Number}, this node is {Actor}");
         }
 
-        Number = link.Number;
-        Offer = offer;
-        _jobId = JobDescription.FromBytes(offer.Job).JobId;
-        _reopened?.Invoke(offer);
+        LetIn(link.Number, offer);
     }
 }

@@ -110,7 +110,8 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         _peers = new BulkPeers(() => new NodeIdentity(PeerRole.Coordinator, 0), options.Security, options.Transport, _intake, Note);
         _rows = new RowServer(_job, _pool, _peers);
         _shell = plane.Host(_coordinator, this);
-        _control = plane.Coordinate(new ControlTerms(description.JobId, (int)((epoch - 1) << EpochBits), _shell.Post, Note));
+        ActorId[] awaited = [.. (read?.State?.Map?.Ranges ?? []).SelectMany(range => new[] { range.Owner, range.Replica ?? range.Owner }).Distinct()];
+        _control = plane.Coordinate(new ControlTerms(description.JobId, (int)((epoch - 1) << EpochBits), _shell.Post, Note, awaited));
     }
 
     /// <summary>Runs a job.</summary>

@@ -43,7 +43,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
 {
     private const long PoolBytes = 1L << 34; // what is expected decides what is taken; this is the last line
 
-    private readonly INodeControl _connection;
+    private readonly NodeControl _connection;
     private readonly Action<string> _log;
     private readonly string _jobId;
     private readonly TrainingJob _job;
@@ -59,7 +59,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
     private readonly TaskCompletionSource<string> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _epoch;
 
-    private ServerNode(INodeControl connection, NodeSecurity security, TransportOptions transport, Action<string> log)
+    private ServerNode(NodeControl connection, NodeSecurity security, TransportOptions transport, Action<string> log)
     {
         _connection = connection;
         _log = log;
@@ -97,7 +97,7 @@ public sealed class ServerNode : IActorHost, IBulkNode, IPayloads, IDisposable
 
     /// <summary>Runs a server: it listens, joins by <paramref name="join"/>, which is told where it takes blocks, and serves.</summary>
     internal static async Task<string> RunAsync(
-        INodeControl connection, Func<string, Task> join, ServerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log, CancellationToken drain)
+        NodeControl connection, Func<string, Task> join, ServerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log, CancellationToken drain)
     {
         ServerNode? node = null;
         BulkListener listener = await BulkListener.StartAsync(

@@ -50,7 +50,7 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
     private const long PoolBytes = 1L << 34; // what is expected decides what is taken; this is the last line
     private static readonly TimeSpan s_rowsTimeout = TimeSpan.FromSeconds(60);
 
-    private readonly INodeControl _connection;
+    private readonly NodeControl _connection;
     private readonly Action<string> _log;
     private readonly JobDescription _description;
     private readonly TrainingJob _job;
@@ -66,7 +66,7 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
     private readonly int _threads;
     private long _epoch = -1;
 
-    private WorkerNode(INodeControl connection, WorkerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log)
+    private WorkerNode(NodeControl connection, WorkerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log)
     {
         _connection = connection;
         _log = log;
@@ -117,7 +117,7 @@ public sealed class WorkerNode : IActorHost, IBulkNode, IDisposable
 
     /// <summary>Runs a worker that has joined a coordinator.</summary>
     internal static async Task<string> RunAsync(
-        INodeControl connection, WorkerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log, CancellationToken drain)
+        NodeControl connection, WorkerNodeOptions options, NodeSecurity security, TransportOptions transport, Action<string> log, CancellationToken drain)
     {
         using var node = new WorkerNode(connection, options, security, transport, log);
         return await node.RunAsync(drain).ConfigureAwait(false);

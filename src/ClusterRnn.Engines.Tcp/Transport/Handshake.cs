@@ -70,9 +70,9 @@ internal sealed class Handshake(Stream stream, byte[] token)
         byte[] body = await ReadAsync(Kind.Hello, Limits.MaximumHelloBytes, cancellation).ConfigureAwait(false);
         (int version, LinkPurpose wanted, LinkOffer offer) = ReadHello(body, remote);
         string? refusal = version != Limits.ProtocolVersion ? $"expected protocol version {Limits.ProtocolVersion}, found {version}: start all nodes from the same build"
-            : wanted != purpose ? $"this is a {purpose.ToString().ToLowerInvariant()} port, found a call for {wanted.ToString().ToLowerInvariant()}"
+            : !Takes(purpose, wanted, offer.Role) ? $"this is a {purpose.ToString().ToLowerInvariant()} port, found a call for {wanted.ToString().ToLowerInvariant()}"
             // Nodes of an engine's library are equals: who calls there does not know what the other one is.
-            : purpose != LinkPurpose.Bytes && (PeerRole)offer.Target.Role != self ? $"this is a {Certificates.NameOf(self)}, not {offer.Target}"
+            : wanted != LinkPurpose.Bytes && (PeerRole)offer.Target.Role != self ? $"this is a {Certificates.NameOf(self)}, not {offer.Target}"
             : certified is { } role && role != offer.Role ? $"it calls itself {Certificates.NameOf(offer.Role)}, but its certificate is for a {Certificates.NameOf(role)}"
             : null;
         if (refusal is not null)
@@ -147,6 +147,10 @@ internal sealed class Handshake(Stream stream, byte[] token)
         reader.End();
         return (version, (LinkPurpose)purpose, new LinkOffer((PeerRole)role, number, target, advertised, offer, remote));
     }
+
+    // A client asks a node of an engine's library for the status as it would ask any coordinator.
+    private static bool Takes(LinkPurpose purpose, LinkPurpose wanted, PeerRole caller)
+        => wanted == purpose || (purpose == LinkPurpose.Bytes && wanted == LinkPurpose.Control && caller == PeerRole.Client);
 
     private (int Number, ReadOnlyMemory<byte> Answer) ReadAccepted(byte[] body)
     {

@@ -69,6 +69,9 @@ public abstract class Link : IAsyncDisposable
     /// <summary>The peer and where it is, for messages.</summary>
     public string PeerName => PeerRole == PeerRole.Client ? $"client at {Remote}" : $"{Peer} at {Remote}";
 
+    /// <summary>Whether the link ended because of what the peer sent.</summary>
+    public bool IsGarbled { get; private set; }
+
     /// <summary>Bytes that have come in, heads included.</summary>
     public long BytesReceived { get; private protected set; }
 
@@ -255,6 +258,7 @@ public abstract class Link : IAsyncDisposable
         }
         catch (WireException error)
         {
+            IsGarbled = true;
             End(error.Message);
         }
         catch (Exception error) when (error is IOException or SocketException or ObjectDisposedException or OperationCanceledException or InvalidOperationException)

@@ -22,6 +22,9 @@ internal sealed class Job(string name, string config, params string[] settings)
     /// <summary>Longer than a lease.</summary>
     public static Job ClusteredForLong { get; } = new("clustered-long", Repository.Config("tiny.yaml"), "--set", "stop.epochs=45", "--set", "checkpoint.every=200", "--set", "evaluate.every=400");
 
+    /// <summary>So long that a worker which was taken out for its silence is back before the end.</summary>
+    public static Job ClusteredForLonger { get; } = new("clustered-longer", Repository.Config("tiny.yaml"), "--set", "stop.epochs=90", "--set", "checkpoint.every=200", "--set", "evaluate.every=400");
+
     /// <summary>So long that an engine which takes seconds to notice a loss, and to let a new node in, does both before its end.</summary>
     public static Job ClusteredForVeryLong { get; } = new("clustered-very-long", Repository.Config("tiny.yaml"), "--set", "stop.epochs=250", "--set", "checkpoint.every=1000", "--set", "evaluate.every=2000");
 

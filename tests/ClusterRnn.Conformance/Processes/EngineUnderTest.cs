@@ -7,7 +7,4 @@ internal static class EngineUnderTest
 
     /// <summary>Its name; set before the first test by a project that includes the suite.</summary>
     public static string Name { get; set; } = Tcp;
-
-    /// <summary>Skips what only makes sense with tcp.</summary>
-    public static void SkipUnlessTcp(string why) => Assert.SkipUnless(Name == Tcp, $"{Name}: {why}");
 }

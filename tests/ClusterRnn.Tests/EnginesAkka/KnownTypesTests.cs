@@ -17,7 +17,7 @@ public class KnownTypesTests
         Assert.Empty(KnownTypes.OnBulkLinks.Intersect(KnownTypes.All));
         Assert.Empty(MessageCodec.HostLocal.Intersect(KnownTypes.All));
         Type[] own = [.. typeof(IClusterMessage).Assembly.GetTypes().Where(type => typeof(IClusterMessage).IsAssignableFrom(type) && !type.IsInterface)];
-        Assert.Equal(7, own.Length);
+        Assert.Equal(9, own.Length);
         Assert.Empty(own.Except(KnownTypes.All));
     }
 

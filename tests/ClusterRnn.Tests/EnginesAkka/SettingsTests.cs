@@ -73,6 +73,12 @@ public class SettingsTests
         Assert.Equal(default, MemberChanges.Of((MemberChange)change, "x", isLeaving: true)); // it sees everybody go
     }
 
+    [Theory]
+    [InlineData("akka://clusterrnn/system/endpointManager/reliableEndpointWriter-akka.links%3A%2F%2Fclusterrnn%40node-1%3A7070-2/endpointWriter", "node-1:7070")]
+    [InlineData("akka://clusterrnn/system/endpointManager/endpointWriter-akka.links%3a%2f%2fclusterrnn%40%5b::1%5d%3a7070-0", "[::1]:7070")]
+    [InlineData("akka://clusterrnn/user/coordinator", null)]
+    public void Whom_akkas_log_is_about_is_found_in_its_actors_name(string actor, string? node) => Assert.Equal(node, HoconText.NodeIn(actor));
+
     [Fact]
     public void A_build_without_it_says_how_one_gets_it()
     {

@@ -188,6 +188,31 @@ public class ServersComeAndGoTests
         Assert.Contains(next.DoneOf<Notice>(), n => n.Kind == NoticeKind.Warning || n.Kind == NoticeKind.Waiting);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void AServerThatIsKnownNotToComeBackIsNotWaitedFor(bool hasReplica)
+    {
+        (Probe c, RangeMap map, _) = hasReplica ? Working(replicas: 2, s_first, s_second) : Working(replicas: 1, s_first);
+        JournalState state = JournalState.Of(c.DoneOf<AppendJournal>().Select(a => a.Record));
+        Probe next = Start(servers: map.Ranges[0].Replica is null ? 1 : 2, replicas: hasReplica ? 2 : 1, epoch: 2, journal: state);
+        next.After(100);
+        next.Tell(ActorId.Coordinator, new ActorDown(s_third, "nobody has it")); // one that owns nothing is nobody's business
+        Assert.Empty(next.DoneOf<Notice>());
+        next.Tell(ActorId.Coordinator, new ActorDown(s_first, "nobody has it"));
+        Assert.Contains("nobody has it", Assert.Single(next.DoneOf<Notice>(), n => n.Kind == NoticeKind.Lost).Text, StringComparison.Ordinal);
+        if (hasReplica)
+        {
+            Assert.DoesNotContain(next.DoneOf<Notice>(), n => n.Kind == NoticeKind.Promoted); // the other one has not been heard yet
+            Hello(next, s_second);
+            Accept(next, s_second, map, 0, epoch: 2);
+        }
+
+        next.Tell(ActorId.Coordinator, new ActorDown(s_first, "nobody has it"));
+        Assert.Single(next.DoneOf<Notice>(), n => n.Kind == NoticeKind.Lost);
+        Assert.Contains(next.DoneOf<Notice>(), n => n.Kind == (hasReplica ? NoticeKind.Promoted : NoticeKind.Waiting));
+    }
+
     [Fact]
     public void AJournalWithAHoleIsRefusedAndATornOneReadsUpToTheTear()
     {
