@@ -167,8 +167,8 @@ public sealed class ClusterTests(ITestOutputHelper output)
     {
         await using RunningCluster cluster = await RunningCluster.StartAsync(Job.Clustered, workers: 0, servers: 1);
         RunningProgram slow = await cluster.AddWorkerAsync("--delay", "0.15");
-        Assert.True(await slow.SaysAsync(line => line.Contains("joined", StringComparison.Ordinal)), "the slow worker ended before it joined");
-        await cluster.AddWorkerAsync();
+        await RunningCluster.JoinedAsync(slow);
+        await RunningCluster.JoinedAsync(await cluster.AddWorkerAsync());
         await cluster.StepsAsync(30);
         Outcome table = (await cluster.StatusAsync()).Expect(0);
         Assert.Contains("worker 1", table.Output, StringComparison.Ordinal);
