@@ -9,6 +9,8 @@ namespace ClusterRnn.Tests.Training;
 
 public sealed class LabelledTaskTests
 {
+    private static readonly string[] s_answerSettings = ["data.examples=1500", "model.layers[0].units=24", "model.layers[1].units=32", "model.layers[3].units=32", "stop.epochs=6", "optimizer.learningRate=0.01"];
+
     [Theory]
     [InlineData("O B-PER I-PER O B-LOC", "PER 1-3, LOC 4-5")]
     [InlineData("I-PER I-PER B-PER I-LOC", "PER 0-2, PER 2-3, LOC 3-4")] // I- begins where no span of its type is open
@@ -64,7 +66,7 @@ public sealed class LabelledTaskTests
     [Fact]
     public async Task AnswersAreRanked()
     {
-        TaskModel trained = await TrainAsync("answer-selection.yaml", 2, AnswerSettings);
+        TaskModel trained = await TrainAsync("answer-selection.yaml", 2, s_answerSettings);
         Dataset data = Dataset.Open(trained.Job.Data, new Batching(32, 1, 1, true, 1), Repository.Root, trained.Artefact);
         SequenceTask task = SequenceTask.Of(trained.Job.Data);
         TaskOutcome outcome = task.Conclude(trained, data, null, null);
@@ -81,8 +83,6 @@ public sealed class LabelledTaskTests
         Assert.Contains("a question, found none", Assert.Throws<DataException>(() => task.Predict(trained, new PredictionRequest(" ", new GenerateConfig()) { Candidates = answers })).Message);
         trained.Model.Dispose();
     }
-
-    private static readonly string[] AnswerSettings = ["data.examples=1500", "model.layers[0].units=24", "model.layers[2].units=32", "model.layers[4].units=32", "stop.epochs=6", "optimizer.learningRate=0.01"];
 
     /// <summary>The next item is found more often than by what followed the last one, and recommended by name.</summary>
     [Fact]
