@@ -91,6 +91,7 @@ public static unsafe class KernelRegistry
                 Floats("gates", s => 4 * Padded(s)), Floats("hidden before", Padded), Floats("hidden", Padded), Floats("cell before", Padded), Floats("cell", Padded),
                 Floats("gradient above", Padded), Floats("hidden gradient", Padded), Floats("cell gradient", Padded), new("lengths", OperandKind.Lengths, s => s.Rows),
                 Floats("peepholes", s => 3L * ColumnGroups.Pad(s.Columns)), Floats("normals", Padded), Floats("normal parameters", s => 2L * ColumnGroups.Pad(s.Columns)), Floats("normal gradient", Padded),
+                Floats("cell tanh", Padded),
             ],
             s => Padded(s),
             (set, s, p) =>
@@ -108,6 +109,7 @@ public static unsafe class KernelRegistry
                 tile.Normals = (float*)p[10];
                 tile.NormalParameters = (float*)p[11];
                 tile.NormalGradient = (float*)p[12];
+                tile.CellTanh = (float*)p[13];
                 kernel.Run(set, tile);
             }));
     }

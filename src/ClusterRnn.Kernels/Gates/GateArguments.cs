@@ -45,6 +45,9 @@ public unsafe struct GateArguments
     /// <summary>The cell state after this step (LSTM).</summary>
     public float* Cell; // [rows, HP]
 
+    /// <summary>tanh of the cell state after this step (LSTM without peepholes or normalised cells): out forward, unless null, in backward.</summary>
+    public float* CellTanh; // [rows, HP]
+
     /// <summary>Backward: the gradient of this step's hidden state from the layers above, or null.</summary>
     public float* GradientAbove; // [rows, HP]
 
@@ -93,6 +96,7 @@ public unsafe struct GateArguments
         part.Hidden = At(Hidden, state);
         part.CellBefore = At(CellBefore, state);
         part.Cell = At(Cell, state);
+        part.CellTanh = At(CellTanh, state);
         part.GradientAbove = At(GradientAbove, state);
         part.HiddenGradient = At(HiddenGradient, state);
         part.CellGradient = At(CellGradient, state);

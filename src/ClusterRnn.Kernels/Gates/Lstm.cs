@@ -10,10 +10,10 @@ namespace ClusterRnn.Kernels.Gates;
 /// <summary>One time step of an LSTM, forward and backward, over all rows.</summary>
 public static unsafe class Lstm
 {
-    /// <summary>The gate kernel, forward: reads Gates (pre-activations), CellBefore, HiddenBefore; writes Gates, Cell, Hidden.</summary>
+    /// <summary>The gate kernel, forward: reads Gates (pre-activations), CellBefore, HiddenBefore; writes Gates, Cell, CellTanh, Hidden.</summary>
     public static readonly Kernel<GateArguments> ForwardKernel = new("lstm.forward", &ForwardReference, &Forward<Lanes4>, &ForwardAvx2, &ForwardAvx512);
 
-    /// <summary>The gate kernel, backward: reads Gates (activations), CellBefore, Cell, GradientAbove; updates HiddenGradient and CellGradient; writes the pre-activations' gradients over Gates.</summary>
+    /// <summary>The gate kernel, backward: reads Gates (activations), CellBefore, CellTanh, GradientAbove; updates HiddenGradient and CellGradient; writes the pre-activations' gradients over Gates.</summary>
     public static readonly Kernel<GateArguments> BackwardKernel = new("lstm.backward", &BackwardReference, &Backward<Lanes4>, &BackwardAvx2, &BackwardAvx512);
 
     /// <summary>How the gates lie in a row of [rows, 4 x HP]: i, f, g, o.</summary>
@@ -27,17 +27,19 @@ public static unsafe class Lstm
     /// <param name="recurrent">weight_hh: inner <see cref="ColumnGroups.Padded"/>(H), columns <see cref="Gates"/>(H).</param>
     /// <param name="cellBefore">[B, HP].</param>
     /// <param name="cell">[B, HP], out.</param>
+    /// <param name="cellTanh">[B, HP], out, for the way back; or null.</param>
     /// <param name="hiddenAfter">[B, HP], out.</param>
     /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
     /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix recurrent, float* cellBefore, float* cell, float* hiddenAfter, int* lengths, int time, Workspace workspace)
+    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix recurrent, float* cellBefore, float* cell, float* cellTanh, float* hiddenAfter, int* lengths, int time, Workspace workspace)
     {
         var tile = GateArguments.Tile(rows, hidden, 4, lengths, time);
         tile.Gates = gates;
         tile.HiddenBefore = hiddenBefore;
         tile.CellBefore = cellBefore;
         tile.Cell = cell;
+        tile.CellTanh = cellTanh;
         tile.Hidden = hiddenAfter;
         RecurrentStep.Forward(ForwardKernel, tile, hiddenBefore, tile.Stride, recurrent, freshGroup: -1, workspace);
     }
@@ -47,7 +49,7 @@ public static unsafe class Lstm
     /// <param name="hidden">H.</param>
     /// <param name="gates">[B, 4 x HP]: in the activations, out the gradients of the pre-activations.</param>
     /// <param name="cellBefore">[B, HP].</param>
-    /// <param name="cell">[B, HP].</param>
+    /// <param name="cellTanh">[B, HP]: tanh of the cell state, as the way there left it.</param>
     /// <param name="gradientAbove">[B, HP]: the gradient of this step's output from the layers above, or null.</param>
     /// <param name="hiddenGradient">[B, HP]: in from the step after (+0 at the last), out for the step before.</param>
     /// <param name="cellGradient">[B, HP]: in from the step after (+0 at the last), out for the step before.</param>
@@ -55,12 +57,12 @@ public static unsafe class Lstm
     /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
     /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepBackward(int rows, int hidden, float* gates, float* cellBefore, float* cell, float* gradientAbove, float* hiddenGradient, float* cellGradient, PackedMatrix? recurrent, int* lengths, int time, Workspace workspace)
+    public static void StepBackward(int rows, int hidden, float* gates, float* cellBefore, float* cellTanh, float* gradientAbove, float* hiddenGradient, float* cellGradient, PackedMatrix? recurrent, int* lengths, int time, Workspace workspace)
     {
         var tile = GateArguments.Tile(rows, hidden, 4, lengths, time);
         tile.Gates = gates;
         tile.CellBefore = cellBefore;
-        tile.Cell = cell;
+        tile.CellTanh = cellTanh;
         tile.GradientAbove = gradientAbove;
         tile.HiddenGradient = hiddenGradient;
         tile.CellGradient = cellGradient;
@@ -93,8 +95,13 @@ public static unsafe class Lstm
                 g = ScalarMath.Flush(ScalarMath.Tanh(g));
                 o = ScalarMath.Flush(ScalarMath.Sigmoid(o));
                 float c = ScalarMath.Flush(MathF.FusedMultiplyAdd(f, a->CellBefore[at], i * g));
+                float tanhCell = ScalarMath.Tanh(c);
                 a->Cell[at] = c;
-                a->Hidden[at] = ScalarMath.Flush(o * ScalarMath.Tanh(c));
+                a->Hidden[at] = ScalarMath.Flush(o * tanhCell);
+                if (a->CellTanh is not null)
+                {
+                    a->CellTanh[at] = tanhCell;
+                }
             }
         }
     }
@@ -108,6 +115,7 @@ public static unsafe class Lstm
         {
             float* gates = a->Gates + ((nint)row * a->GateStride);
             float* cellBefore = a->CellBefore + (row * stride), cell = a->Cell + (row * stride), hidden = a->Hidden + (row * stride);
+            float* cellTanh = a->CellTanh is null ? null : a->CellTanh + (row * stride);
             if (a->IsFinished(row))
             {
                 FinishedRow.KeepState(a, row, 4, hasCell: true);
@@ -126,7 +134,12 @@ public static unsafe class Lstm
                 g.Store(gates + (2 * stride) + unit);
                 o.Store(gates + (3 * stride) + unit);
                 c.Store(cell + unit);
-                VectorMath<V>.Flush(o * VectorMath<V>.Tanh(c)).Store(hidden + unit);
+                V tanhCell = VectorMath<V>.Tanh(c);
+                VectorMath<V>.Flush(o * tanhCell).Store(hidden + unit);
+                if (cellTanh is not null)
+                {
+                    tanhCell.Store(cellTanh + unit);
+                }
             }
         }
     }
@@ -152,7 +165,7 @@ public static unsafe class Lstm
                     continue;
                 }
 
-                float i = gi, f = gf, g = gg, o = go, tanhCell = ScalarMath.Tanh(a->Cell[at]);
+                float i = gi, f = gf, g = gg, o = go, tanhCell = a->CellTanh[at];
                 float cellGradient = MathF.FusedMultiplyAdd(d * o, MathF.FusedMultiplyAdd(-tanhCell, tanhCell, 1f), a->CellGradient[at]);
                 gi = ScalarMath.Flush(cellGradient * g * MathF.FusedMultiplyAdd(-i, i, i));
                 gf = ScalarMath.Flush(cellGradient * a->CellBefore[at] * MathF.FusedMultiplyAdd(-f, f, f));
@@ -175,7 +188,7 @@ public static unsafe class Lstm
             float* gates = a->Gates + ((nint)row * a->GateStride);
             float* above = a->GradientAbove is null ? null : a->GradientAbove + (row * stride);
             float* hiddenGradient = a->HiddenGradient + (row * stride), cellGradient = a->CellGradient + (row * stride);
-            float* cellBefore = a->CellBefore + (row * stride), cell = a->Cell + (row * stride);
+            float* cellBefore = a->CellBefore + (row * stride), cellTanh = a->CellTanh + (row * stride);
             if (a->IsFinished(row))
             {
                 FinishedRow.PassGradient(a, row, 4);
@@ -191,7 +204,7 @@ public static unsafe class Lstm
                     d += V.Load(above + unit);
                 }
 
-                V tanhCell = VectorMath<V>.Tanh(V.Load(cell + unit));
+                V tanhCell = V.Load(cellTanh + unit);
                 V dCell = V.MultiplyAdd(d * o, V.NegativeMultiplyAdd(tanhCell, tanhCell, one), V.Load(cellGradient + unit));
                 VectorMath<V>.Flush(dCell * g * V.NegativeMultiplyAdd(i, i, i)).Store(gates + unit);
                 VectorMath<V>.Flush(dCell * V.Load(cellBefore + unit) * V.NegativeMultiplyAdd(f, f, f)).Store(gates + stride + unit);

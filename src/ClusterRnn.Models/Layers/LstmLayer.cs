@@ -12,6 +12,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     private PackedMatrix state = null!; // h -> gates
     private PackedMatrix? stateBack; // gates' gradients -> dh
     private float* cells; // [T + 1, B, HiddenStride], in slots as the hidden states
+    private float* cellTanhs; // [T, B, HiddenStride]: of the cells after each time step, kept for the way back; null where nothing is trained, with peepholes and with normalised cells
     private float* cellGradient; // [B, HiddenStride]
     private float* lastCellGradient; // [B, HiddenStride]: what a decoder adds to the gradient of the last cell states
     private float* enteringCells; // with documents, [T, B, HiddenStride]: the cells before each time step, begun anew where one begins
@@ -109,6 +110,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         state = new PackedMatrix(plan.Arena, HiddenColumns, GateColumns);
         stateBack = plan.IsTraining ? new PackedMatrix(plan.Arena, GateColumns, HiddenColumns) : null;
         cells = plan.Arena.Floats((plan.MaximumTime + 1L) * plan.MaximumRows * HiddenStride);
+        cellTanhs = plan.IsTraining && cellNorm is null && !config.Peepholes ? plan.Arena.Floats(plan.MaximumCells * HiddenStride) : null;
         cellGradient = plan.IsTraining ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
         lastCellGradient = plan.IsTraining && GivesLastStates ? plan.Arena.Floats((long)plan.MaximumRows * HiddenStride) : null;
         if (plan.HasDocuments)
@@ -142,7 +144,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         }
         else if (peepholes is null)
         {
-            Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), state, before, after, StateAfter(time), null, time, workspace);
+            Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), state, before, after, cellTanhs is null ? null : CellsOf(cellTanhs, time), StateAfter(time), null, time, workspace);
         }
         else
         {
@@ -188,7 +190,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     /// <inheritdoc/>
     protected override void StepBackward(int time, int rows, Workspace workspace)
     {
-        float* before = CellsBefore(time), after = CellsAt(SlotAfter(time));
+        float* before = CellsBefore(time);
         PackedMatrix? way = Way(time, stateBack);
         if (cellNorm is not null)
         {
@@ -197,11 +199,11 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         }
         else if (peepholes is null)
         {
-            Lstm.StepBackward(rows, Hidden, GatesAt(time), before, after, GradientAbove(time), StateGradient, cellGradient, way, null, time, workspace);
+            Lstm.StepBackward(rows, Hidden, GatesAt(time), before, CellsOf(cellTanhs, time), GradientAbove(time), StateGradient, cellGradient, way, null, time, workspace);
         }
         else
         {
-            PeepholeLstm.StepBackward(rows, Hidden, GatesAt(time), peepholes, before, after, GradientAbove(time), StateGradient, cellGradient, way, workspace);
+            PeepholeLstm.StepBackward(rows, Hidden, GatesAt(time), peepholes, before, CellsAt(SlotAfter(time)), GradientAbove(time), StateGradient, cellGradient, way, workspace);
         }
 
         PassOn(time, rows, stateBack, workspace);

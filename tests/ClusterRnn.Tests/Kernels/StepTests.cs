@@ -101,7 +101,7 @@ public unsafe class StepTests
         ColumnGroups columns = cell switch { "lstm" => Lstm.Gates(hidden), "gru" => Gru.RecurrentGates(hidden), "gru-before" => Gru.ResetAndUpdate(hidden), _ => plain };
         PackedMatrix? forward = null, backward = null, candidate = null, candidateBack = null;
         Workspace? workspace = null;
-        float* gates = null, before = null, after = null, cellBefore = null, cellAfter = null, above = null, gradient = null, cellGradient = null, w = null;
+        float* gates = null, before = null, after = null, cellBefore = null, cellAfter = null, cellTanh = null, above = null, gradient = null, cellGradient = null, w = null;
         int* lengths = null;
         using var arena = Arena.Create(a =>
         {
@@ -115,6 +115,7 @@ public unsafe class StepTests
             after = a.Floats((long)rows * padded);
             cellBefore = a.Floats((long)rows * padded);
             cellAfter = a.Floats((long)rows * padded);
+            cellTanh = a.Floats((long)rows * padded);
             above = a.Floats((long)rows * padded);
             gradient = a.Floats((long)rows * padded);
             cellGradient = a.Floats((long)rows * padded);
@@ -160,7 +161,7 @@ public unsafe class StepTests
         switch (cell)
         {
             case "lstm":
-                Lstm.StepForward(rows, hidden, gates, before, forward, cellBefore, cellAfter, after, lengths, 2, workspace!);
+                Lstm.StepForward(rows, hidden, gates, before, forward, cellBefore, cellAfter, cellTanh, after, lengths, 2, workspace!);
                 break;
             case "gru":
                 Gru.StepForward(rows, hidden, gates, before, forward, after, lengths, 2, workspace!);
@@ -173,11 +174,11 @@ public unsafe class StepTests
                 break;
         }
 
-        List<float> written = [.. Values(gates, gateCount), .. Values(after, 1), .. Values(cellAfter, 1)];
+        List<float> written = [.. Values(gates, gateCount), .. Values(after, 1), .. Values(cellAfter, 1), .. Values(cellTanh, 1)];
         switch (cell)
         {
             case "lstm":
-                Lstm.StepBackward(rows, hidden, gates, cellBefore, cellAfter, above, gradient, cellGradient, backward, lengths, 2, workspace!);
+                Lstm.StepBackward(rows, hidden, gates, cellBefore, cellTanh, above, gradient, cellGradient, backward, lengths, 2, workspace!);
                 break;
             case "gru":
                 Gru.StepBackward(rows, hidden, gates, before, above, gradient, backward, lengths, 2, workspace!);
