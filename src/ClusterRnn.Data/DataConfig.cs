@@ -69,6 +69,7 @@ public enum MissingValues
 [JsonDerivedType(typeof(RecommendationData), "recommendation")]
 [JsonDerivedType(typeof(TaggingData), "tagging")]
 [JsonDerivedType(typeof(SpokenWordsData), "spoken-words")]
+[JsonDerivedType(typeof(SpeechData), "speech")]
 [JsonDerivedType(typeof(AudioData), "audio")]
 [JsonDerivedType(typeof(ImagesData), "images")]
 public abstract record DataConfig

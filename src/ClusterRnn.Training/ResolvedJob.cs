@@ -238,7 +238,7 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
         {
             throw new ModelException("loss", data.HasLabels
                 ? "The data's targets are labels without times: expected the loss ctc. Set loss: ctc."
-                : "The loss ctc expects labels without times, which this data doesn't have. Leave loss out, or take data.source: digit-strings.");
+                : "The loss ctc expects labels without times, which this data doesn't have. Leave loss out, or take data.source: speech or digit-strings.");
         }
 
         bool hasClasses = data.Training.TargetWidth == 0;

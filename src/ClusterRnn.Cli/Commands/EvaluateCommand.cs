@@ -92,7 +92,7 @@ internal static class EvaluateCommand
     private static DataConfig Whole(DataConfig data, string path) => data switch
     {
         SeriesData series => series with { Path = path, Validation = 0, Test = 0, TrainRows = null, Fold = null },
-        SpokenWordsData spoken => spoken with { Path = path, Validation = 0, Test = 0, ValidationPath = null, TestPath = null, TestFiles = null, Fold = null },
+        RecordingsData recordings => recordings with { Path = path, Validation = 0, Test = 0, ValidationPath = null, TestPath = null, TestFiles = null, Fold = null },
         LabelledData labelled => labelled with { Path = path, Validation = 0, Test = 0, ValidationPath = null, TestPath = null, Fold = null },
         DigitsData digits => digits with { Path = path, Labels = null, Validation = 0, Test = 0, TestPath = null, TestLabels = null, Fold = null },
         _ => data with { Path = path, Validation = 0, Fold = null },

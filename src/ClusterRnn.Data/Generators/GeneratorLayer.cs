@@ -23,4 +23,5 @@ internal static class GeneratorLayer
     public const uint Answers = 36;
     public const uint Sessions = 37;
     public const uint Sensor = 38;
+    public const uint Speech = 39;
 }

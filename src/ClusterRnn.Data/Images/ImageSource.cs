@@ -70,7 +70,7 @@ public static class ImageSource
             ],
         };
 
-        LabelledExamples Part(List<LabelledExample> examples) => new(examples, 0, everyStep: true, sha256);
+        LabelledExamples Part(List<LabelledExample> examples) => new(examples, 0, LabelPlaces.EveryStep, sha256);
     }
 
     /// <summary>A picture of levels.</summary>

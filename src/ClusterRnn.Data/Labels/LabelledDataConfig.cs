@@ -165,14 +165,9 @@ public enum RecordingLabel
     Folder,
 }
 
-/// <summary>Recordings of a word each.</summary>
-[Description("Recordings (WAV) of a word each, read as logarithmic mel spectra; generated sounds where no path is named.")]
-public sealed record SpokenWordsData : LabelledData
+/// <summary>Recordings, read as logarithmic mel spectra.</summary>
+public abstract record RecordingsData : LabelledData
 {
-    /// <summary>What names the word.</summary>
-    [Description("What names the word of a recording: the file's name up to the first underscore (file), or the folder it lies in (folder).")]
-    public RecordingLabel Label { get; init; }
-
     /// <summary>Recordings whose file name fits are for testing instead of a share; null: a share.</summary>
     [Description("Files whose name fits this pattern, with * and ?, are for testing instead of a share: a speaker held out.")]
     public string? TestFiles { get; init; }
@@ -205,4 +200,29 @@ public sealed record SpokenWordsData : LabelledData
     [Description("The most seconds that are read of a recording; what comes after them is left out, and counted.")]
     [Range(0.05, 3600.0)]
     public double MaximumSeconds { get; init; } = 2;
+}
+
+/// <summary>Recordings of a word each.</summary>
+[Description("Recordings (WAV) of a word each, read as logarithmic mel spectra; generated sounds where no path is named.")]
+public sealed record SpokenWordsData : RecordingsData
+{
+    /// <summary>What names the word.</summary>
+    [Description("What names the word of a recording: the file's name up to the first underscore (file), or the folder it lies in (folder).")]
+    public RecordingLabel Label { get; init; }
+}
+
+/// <summary>Recordings of speech with what is said.</summary>
+[Description("Recordings (WAV) of speech, read as logarithmic mel spectra, and what is said in them, letter by letter; generated speech where no path is named.")]
+public sealed record SpeechData : RecordingsData
+{
+    /// <summary>A recording may last longer than a word.</summary>
+    public SpeechData() => MaximumSeconds = 20;
+
+    /// <summary>The file that says what is said in the recordings of <see cref="DataConfig.Path"/>; null: <c>transcripts.tsv</c> beside them.</summary>
+    [Description("The file that says what is said: a line for each recording with its file's name, a tab and the text. Default: transcripts.tsv beside the recordings.")]
+    public string? Transcripts { get; init; }
+
+    /// <summary>Whether upper case counts as lower case.</summary>
+    [Description("Whether upper case counts as lower case.")]
+    public bool Lowercase { get; init; } = true;
 }

@@ -1,4 +1,5 @@
-// Examples that lie in memory: a sequence of tokens or of values, with one class at its last time step or one at each.
+// Examples that lie in memory: a sequence of tokens or of values, with one class at its last time step, one at each, or some in
+// order of which nobody says where they are.
 using ClusterRnn.Kernels.Memory;
 
 namespace ClusterRnn.Data;
@@ -7,28 +8,41 @@ namespace ClusterRnn.Data;
 /// <param name="Name">Where it comes from: file and line.</param>
 /// <param name="Tokens">Token ids, or null.</param>
 /// <param name="Values">[time, width] values, or null.</param>
-/// <param name="Classes">Its class, or one for each time step.</param>
+/// <param name="Classes">Its class, or one for each time step, or its labels in order.</param>
 public sealed record LabelledExample(string Name, int[]? Tokens, float[]? Values, int[] Classes);
+
+/// <summary>Where the classes of an example lie.</summary>
+public enum LabelPlaces
+{
+    /// <summary>One, at the last time step.</summary>
+    Last,
+
+    /// <summary>One at each time step.</summary>
+    EveryStep,
+
+    /// <summary>Some in order, without times, for the loss ctc: class 0 is the blank.</summary>
+    Somewhere,
+}
 
 /// <summary>Examples in memory.</summary>
 public sealed unsafe class LabelledExamples : IExamples
 {
     private readonly IReadOnlyList<LabelledExample> _examples;
     private readonly int[] _lengths;
-    private readonly bool _everyStep;
+    private readonly LabelPlaces _places;
 
     /// <summary>Takes examples over.</summary>
     /// <param name="examples">At least one; each has at least one time step.</param>
     /// <param name="featureWidth">Values a time step, 0 for tokens.</param>
-    /// <param name="everyStep">Whether each time step has a class.</param>
+    /// <param name="places">Where classes lie.</param>
     /// <param name="sha256">The SHA-256 of the data.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no example.</exception>
-    public LabelledExamples(IReadOnlyList<LabelledExample> examples, int featureWidth, bool everyStep, string sha256)
+    public LabelledExamples(IReadOnlyList<LabelledExample> examples, int featureWidth, LabelPlaces places, string sha256)
     {
         ArgumentNullException.ThrowIfNull(examples);
         ArgumentOutOfRangeException.ThrowIfLessThan(examples.Count, 1, nameof(examples));
         _examples = examples;
-        _everyStep = everyStep;
+        _places = places;
         FeatureWidth = featureWidth;
         Sha256 = sha256;
         _lengths = new int[examples.Count];
@@ -37,7 +51,7 @@ public sealed unsafe class LabelledExamples : IExamples
             _lengths[i] = featureWidth == 0 ? examples[i].Tokens!.Length : examples[i].Values!.Length / featureWidth;
             Time = Math.Max(Time, _lengths[i]);
             DifferInLength |= _lengths[i] != _lengths[0];
-            Targets += everyStep ? _lengths[i] : 1;
+            Targets += examples[i].Classes.Length;
         }
     }
 
@@ -48,7 +62,7 @@ public sealed unsafe class LabelledExamples : IExamples
     public int Time { get; }
 
     /// <inheritdoc/>
-    public int TargetTime => _everyStep ? Time : 1;
+    public int TargetTime => _places == LabelPlaces.Last ? 1 : Time;
 
     /// <inheritdoc/>
     public int FeatureWidth { get; }
@@ -64,6 +78,9 @@ public sealed unsafe class LabelledExamples : IExamples
 
     /// <inheritdoc/>
     public long Targets { get; }
+
+    /// <summary>Where classes lie.</summary>
+    public LabelPlaces Places => _places;
 
     /// <summary>One of them.</summary>
     public LabelledExample this[long example] => _examples[(int)example];
@@ -88,16 +105,11 @@ public sealed unsafe class LabelledExamples : IExamples
             {
                 from.Values.AsSpan(time * FeatureWidth, FeatureWidth).CopyTo(new Span<float>(into.Features + (cell * FeatureWidth), FeatureWidth));
             }
-
-            if (_everyStep)
-            {
-                into.TargetTokens[cell] = from.Classes[time];
-            }
         }
 
-        if (!_everyStep)
+        for (int i = 0; i < from.Classes.Length; i++)
         {
-            into.TargetTokens[row] = from.Classes[0];
+            into.TargetTokens[((long)i * into.Rows) + row] = from.Classes[i];
         }
 
         return length;

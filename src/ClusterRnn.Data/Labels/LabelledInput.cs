@@ -62,10 +62,10 @@ public static class LabelledInput
     /// <param name="config">How the training data was read.</param>
     /// <param name="artefact">The scaler.</param>
     /// <exception cref="DataException">A file is no recording of the right kind, or there is none.</exception>
-    public static List<LabelledExample> Recordings(string path, SpokenWordsData config, DataArtefact artefact)
+    public static List<LabelledExample> Recordings(string path, RecordingsData config, DataArtefact artefact)
     {
         ArgumentNullException.ThrowIfNull(artefact);
-        var reader = new SpokenWordsReader(config);
+        RecordingReader reader = config is SpeechData speech ? new SpeechReader(speech, Environment.CurrentDirectory) : new SpokenWordsReader((SpokenWordsData)config);
         return
         [
             .. FileSearch.Find(path, Environment.CurrentDirectory)

@@ -41,6 +41,7 @@ internal static class LabelledSource
             RecommendationData sessions => new SessionReader(sessions),
             TaggingData tagging => new TaggingReader(tagging),
             SpokenWordsData spoken => new SpokenWordsReader(spoken),
+            SpeechData speech => new SpeechReader(speech, baseFolder),
             _ => throw new ArgumentException($"No reader for {config.GetType().Name}.", nameof(config)),
         };
         RawExamples main = Read(config.Path);
@@ -65,7 +66,7 @@ internal static class LabelledSource
         {
             IReadOnlyList<RawExample> finished = reader.Finish(examples, trains, artefact, what => notes.Add($"{main.Name}, {name} part: {what}"));
             return finished.Count == 0 ? null
-                : new LabelledExamples([.. finished.Select(example => Encode(reader, example, artefact, labels, indices))], reader.FeatureWidth, reader.HasTags, sha256);
+                : new LabelledExamples([.. finished.Select(example => Encode(reader, example, artefact, labels, indices))], reader.FeatureWidth, reader.Places, sha256);
         }
 
         LabelledExamples training = Part(trained, "training", trains: true)
@@ -83,6 +84,7 @@ internal static class LabelledSource
             FeatureWidth = reader.FeatureWidth,
             OutputWidth = labels.Count,
             PredictsNext = reader.PredictsNext,
+            HasLabels = reader.Places == LabelPlaces.Somewhere,
             Artefact = artefact,
             Notes =
             [
@@ -138,7 +140,7 @@ internal static class LabelledSource
             if (!indices.TryGetValue(example.Labels[i], out classes[i]))
             {
                 throw new DataException(
-                    example.Name, $"one of the {labels.Count} labels of the training part ({string.Join(", ", labels.Take(10))}{(labels.Count > 10 ? ", ..." : "")})", $"'{example.Labels[i]}'", "Correct it, or keep another part for validation", example.Line + (reader.HasTags ? i : 0));
+                    example.Name, $"one of the {labels.Count} labels of the training part ({string.Join(", ", labels.Take(10))}{(labels.Count > 10 ? ", ..." : "")})", $"'{example.Labels[i]}'", "Correct it, or keep another part for validation", example.Line + (reader.Places == LabelPlaces.EveryStep ? i : 0));
             }
         }
 
@@ -168,11 +170,11 @@ internal interface ILabelledReader
     /// <summary>What one example is called.</summary>
     string Unit { get; }
 
-    /// <summary>Whether each time step has a label.</summary>
-    bool HasTags => false;
+    /// <summary>Where labels lie.</summary>
+    LabelPlaces Places => LabelPlaces.Last;
 
     /// <summary>What labels are called.</summary>
-    string LabelUnits => HasTags ? "tags" : "classes";
+    string LabelUnits => Places switch { LabelPlaces.EveryStep => "tags", LabelPlaces.Somewhere => "labels, the blank among them", _ => "classes" };
 
     /// <summary>Values a time step, 0 for tokens.</summary>
     int FeatureWidth => 0;

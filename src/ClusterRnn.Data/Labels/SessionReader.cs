@@ -12,7 +12,7 @@ internal sealed class SessionReader(RecommendationData config) : ILabelledReader
     public string Unit => "session";
 
     /// <inheritdoc/>
-    public bool HasTags => true;
+    public LabelPlaces Places => LabelPlaces.EveryStep;
 
     /// <inheritdoc/>
     public string LabelUnits => "items";

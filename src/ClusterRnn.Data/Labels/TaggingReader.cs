@@ -27,7 +27,7 @@ internal sealed class TaggingReader(TaggingData config) : ILabelledReader
     public string Unit => "sentence";
 
     /// <inheritdoc/>
-    public bool HasTags => true;
+    public LabelPlaces Places => LabelPlaces.EveryStep;
 
     /// <inheritdoc/>
     public RawExamples Read(Corpus corpus)

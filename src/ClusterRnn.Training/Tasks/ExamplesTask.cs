@@ -14,9 +14,7 @@ public sealed unsafe class ExamplesTask : SequenceTask
 {
     // The share of right answers is known to about a percent.
     private const int MostExamples = 5000;
-    private const int BatchRows = 64;
     private const int ShownExamples = 10;
-    private const int Beams = 8;
 
     // The answer to a sum counts as right within this (Hochreiter and Schmidhuber 1997).
     private const double RightWithin = 0.04;
@@ -90,7 +88,7 @@ public sealed unsafe class ExamplesTask : SequenceTask
     // What is on other pictures.
     private static Prediction ClassesOf(TaskModel trained, string input, CancellationToken cancellation)
     {
-        var pictures = new LabelledExamples(LabelledInput.Pictures(input, trained.Artefact), trained.Model.Model.InputWidth, everyStep: false, "");
+        var pictures = new LabelledExamples(LabelledInput.Pictures(input, trained.Artefact), trained.Model.Model.InputWidth, LabelPlaces.Last, "");
         TaskModel named = trained with { Artefact = trained.Artefact with { Labels = ClassNames(trained.Model.Model.OutputWidth) } };
         return LabelledTask.NamesOf(new LabelledPart(named, pictures, "input"), "Classes", "picture", "class", example => example.Name, cancellation);
     }
@@ -140,31 +138,14 @@ public sealed unsafe class ExamplesTask : SequenceTask
 
     private static List<Answer> Answers(TrainedModel model, IExamples examples, int most, CancellationToken cancellation = default)
     {
-        int count = (int)Math.Min(examples.Count, most), rows = Math.Min(BatchRows, count), width = model.Model.OutputWidth;
-        var answers = new List<Answer>(count);
-        using var batch = new SpanBatch(examples.Time, rows, examples.FeatureWidth, examples.TargetWidth);
-        using ModelExecutor executor = model.CreateExecutor(examples.Time, examples.TargetTime, rows);
-        using var outputs = new NativeBuffer<float>((long)examples.TargetTime * rows * width);
-        for (int first = 0; first < count; first += rows)
+        if (model.Model.Loss == LossKind.Ctc)
         {
-            cancellation.ThrowIfCancellationRequested();
-            batch.Time = examples.Time;
-            batch.TargetTime = examples.TargetTime;
-            batch.Rows = Math.Min(rows, count - first);
-            WindowSource.Clear(batch);
-            for (int row = 0; row < batch.Rows; row++)
-            {
-                batch.RowIds[row] = first + row;
-                batch.Lengths[row] = examples.Read(first + row, batch, row);
-            }
-
-            executor.Predict(batch, null, null, outputs.Pointer, logits: model.Model.Loss == LossKind.Ctc);
-            for (int row = 0; row < batch.Rows; row++)
-            {
-                answers.Add(model.Model.Loss == LossKind.Ctc ? LabelsOf(batch, row, outputs.Pointer, model.Model.OutputLength(batch.Lengths[row]), width) : AnswerOf(batch, row, outputs.Pointer, width));
-            }
+            return [.. LabelReading.Of(model, examples, most, cancellation).Select(reading => new Answer(
+                [.. reading.Expected.Select(label => label - 1.0)], [.. reading.Found.Select(label => label - 1.0)], reading.Expected.Count - reading.Edits, "F0"))];
         }
 
+        var answers = new List<Answer>();
+        ExampleOutputs.Visit(model, examples, most, logits: false, (batch, row, outputs) => answers.Add(AnswerOf(batch, row, outputs, model.Model.OutputWidth)), cancellation);
         return answers;
     }
 
@@ -190,38 +171,6 @@ public sealed unsafe class ExamplesTask : SequenceTask
 
         int hits = expected.Zip(found).Count(pair => batch.TargetWidth > 0 ? Math.Abs(pair.First - pair.Second) <= RightWithin : pair.First == pair.Second);
         return new Answer(expected, found, hits, batch.TargetWidth > 0 ? "F3" : "F0");
-    }
-
-    // What the likeliest beginnings say; a hit is a label that needs no edit.
-    private static Answer LabelsOf(SpanBatch batch, int row, float* logits, int steps, int width)
-    {
-        var expected = new List<int>();
-        for (int time = 0; time < batch.TargetTime && batch.TargetTokens[((long)time * batch.Rows) + row] >= 0; time++)
-        {
-            expected.Add(batch.TargetTokens[((long)time * batch.Rows) + row]);
-        }
-
-        int[] found = CtcDecoder.Beam(steps, logits + ((long)row * width), (nint)batch.Rows * width, width, Beams);
-        return new Answer([.. expected.Select(label => label - 1.0)], [.. found.Select(label => label - 1.0)], expected.Count - Edits(expected, found), "F0");
-    }
-
-    // Levenshtein's distance.
-    private static int Edits(List<int> expected, int[] found)
-    {
-        int[] before = [.. Enumerable.Range(0, found.Length + 1)], now = new int[found.Length + 1];
-        for (int i = 1; i <= expected.Count; i++)
-        {
-            now[0] = i;
-            for (int j = 1; j <= found.Length; j++)
-            {
-                int changed = before[j - 1] + (expected[i - 1] == found[j - 1] ? 0 : 1);
-                now[j] = Math.Min(changed, 1 + Math.Min(before[j], now[j - 1]));
-            }
-
-            (before, now) = (now, before);
-        }
-
-        return before[found.Length];
     }
 
     private static FigureTable TableOf(IEnumerable<Answer> answers, string part) => new(

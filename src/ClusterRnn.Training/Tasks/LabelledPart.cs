@@ -69,7 +69,7 @@ internal sealed unsafe class LabelledPart
 
     /// <summary>The first examples.</summary>
     public LabelledPart First(int count) => count >= Examples.Count ? this
-        : new LabelledPart(Trained, new LabelledExamples([.. Enumerable.Range(0, count).Select(i => Examples[i])], Examples.FeatureWidth, Examples.TargetTime > 1, Examples.Sha256), Name);
+        : new LabelledPart(Trained, new LabelledExamples([.. Enumerable.Range(0, count).Select(i => Examples[i])], Examples.FeatureWidth, Examples.Places, Examples.Sha256), Name);
 
     /// <summary>Computes <see cref="Predicted"/> unless someone gives up before.</summary>
     public List<PredictedExample> Predict(CancellationToken cancellation)

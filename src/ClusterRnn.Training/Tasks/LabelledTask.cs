@@ -25,7 +25,7 @@ public abstract class LabelledTask : SequenceTask
         ArgumentNullException.ThrowIfNull(request);
         IReadOnlyList<LabelledExample> examples = Read(trained, request);
         int width = examples[0].Tokens is null ? trained.Model.Model.InputWidth : 0;
-        return Answer(new LabelledPart(trained, new LabelledExamples(examples, width, HasTags, ""), "input"), request, cancellation);
+        return Answer(new LabelledPart(trained, new LabelledExamples(examples, width, HasTags ? LabelPlaces.EveryStep : LabelPlaces.Last, ""), "input"), request, cancellation);
     }
 
     /// <summary>Shows what the model is worth on a part of the data.</summary>

@@ -82,6 +82,7 @@ public abstract class SequenceTask
         RecommendationData => new RecommendationTask(),
         TaggingData => new TaggingTask(),
         SpokenWordsData => new SpokenWordsTask(),
+        SpeechData => new SpeechTask(),
         _ => throw new ArgumentException($"No task for {data?.GetType().Name}.", nameof(data)),
     };
 

@@ -269,6 +269,63 @@ public sealed unsafe class LabelledTests : IDisposable
         string Refused(SpokenWordsData config) => Assert.Throws<DataException>(() => Open(config)).Message;
     }
 
+    [Fact]
+    public void SpeechHasItsTextBesideIt()
+    {
+        foreach (string name in (string[])["a.wav", "b.wav", "c.wav", "d.wav"])
+        {
+            Tone(name, 440, seconds: 0.1);
+        }
+
+        _scratch.Write("transcripts.tsv", "clips/a.wav\tHi  mum\r\nb\tmum\nd\thum!\nz\tnobody\n"u8.ToArray());
+        var config = new SpeechData { Path = _scratch.Folder, TestFiles = "d*", Validation = 0, Bands = 8 };
+        Dataset data = Open(config);
+        Assert.Equal(["<blank>", " ", "h", "i", "m", "u"], data.Artefact.Labels!);
+        Assert.Equal(["hi mum", "mum"], Enumerable.Range(0, 2).Select(i => Text(ExamplesOf(data.Training)[i])).OrderByDescending(text => text.Length));
+        Assert.Equal("hum", Text(ExamplesOf(data.Test!)[0])); // the exclamation mark was never trained
+        Assert.True(data.HasLabels);
+        Assert.Contains(data.Notes, note => note.Contains("left out 1 of these: recordings without a line in"));
+        Assert.Contains(data.Notes, note => note.Contains("left out 1 of these: lines of"));
+        Assert.Contains(data.Notes, note => note.Contains("test part: left out 1 characters of texts that the training part doesn't have"));
+
+        using var batch = new SpanBatch(data.Training.MaximumTime, 2, 8, 0);
+        data.Training.Fill(data.Training.Plan(0), 0, 2, batch);
+        Assert.Equal(9, Enumerable.Range(0, batch.TargetTime * 2).Count(cell => TargetAt(batch, cell) > 0)); // "hi mum" and "mum", at the rows' beginnings
+
+        string before = data.Sha256;
+        _scratch.Write("other.tsv", "a\thi mum\nb\tmum\nd\thum\n"u8.ToArray());
+        Assert.NotEqual(before, Open(config with { Transcripts = Path.Combine(_scratch.Folder, "other.tsv") }).Sha256);
+        Assert.Contains("one line for each recording, found a second one for 'a'", Refused("a\tone\na.wav\ttwo\n"));
+        Assert.Contains("what is said", Refused("a\t  \n"));
+        Assert.Contains("at least 2 cells", Refused("a\n"));
+        File.Delete(Path.Combine(_scratch.Folder, "transcripts.tsv"));
+        Assert.Contains("transcripts.tsv", Assert.Throws<DataException>(() => Open(config)).Message);
+
+        string Text(LabelledExample example) => string.Concat(example.Classes.Select(label => data.Artefact.Labels![label]));
+
+        string Refused(string texts)
+        {
+            _scratch.Write("transcripts.tsv", System.Text.Encoding.UTF8.GetBytes(texts));
+            return Assert.Throws<DataException>(() => Open(config)).Message;
+        }
+
+        static unsafe int TargetAt(SpanBatch batch, int cell) => batch.TargetTokens[cell];
+    }
+
+    [Fact]
+    public void GeneratedSpeechIsWordsOfLetters()
+    {
+        Dataset data = Open(new SpeechData { Examples = 20, Bands = 8, HopMs = 20, Validation = 0.2 });
+        Assert.Equal("<blank>", data.Artefact.Labels![0]);
+        foreach (LabelledExample example in Enumerable.Range(0, 5).Select(i => ExamplesOf(data.Training)[i]))
+        {
+            string[] words = string.Concat(example.Classes.Select(label => data.Artefact.Labels[label])).Split(' ');
+            Assert.InRange(words.Length, 2, 3);
+            Assert.All(words, word => Assert.Contains(word, MadeSpeech.Words));
+            Assert.True(example.Classes.Length < example.Values!.Length / 8);
+        }
+    }
+
     /// <summary>A pure tone lies in the band around its pitch, and silence in none.</summary>
     [Theory]
     [InlineData(300)]

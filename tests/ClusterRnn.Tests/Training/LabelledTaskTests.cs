@@ -1,5 +1,6 @@
 // Applications that name classes: spans of tags, ranks, and short trainings from the ready configs to what they predict.
 using ClusterRnn.Data;
+using ClusterRnn.Kernels.Random;
 using ClusterRnn.Node.InProcess;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Configuration;
@@ -20,6 +21,38 @@ public sealed class LabelledTaskTests
     public void SpansAreThoseOfConll(string tags, string expected) =>
         Assert.Equal(expected, string.Join(", ", TaggedSpan.Of(tags.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Select(span => $"{span.Type} {span.First}-{span.End}")));
 
+    [Theory]
+    [InlineData("", "", 0)]
+    [InlineData("abc", "abc", 0)]
+    [InlineData("abc", "", 3)]
+    [InlineData("", "ab", 2)]
+    [InlineData("kitten", "sitting", 3)]
+    [InlineData("flaw", "lawn", 2)]
+    public void ReadingsAreJudgedByEdits(string expected, string found, int edits) => Assert.Equal(edits, LabelReading.EditsOf([.. expected], (char[])[.. found]));
+
+    /// <summary>Speech from letters to text again, and of a file.</summary>
+    [Fact]
+    public async Task SpeechIsRead()
+    {
+        TaskModel trained = await TrainAsync("speech.yaml", 2, "data.examples=200", "data.bands=16", "data.hopMs=20", "model.layers[0].units=4", "model.layers[2].units=24", "optimizer.learningRate=0.01", "stop.epochs=20");
+        Dataset data = Dataset.Open(trained.Job.Data, new Batching(32, 1, 1, true, 1), Repository.Root, trained.Artefact);
+        SequenceTask task = SequenceTask.Of(trained.Job.Data);
+        TaskOutcome outcome = task.Conclude(trained, data, null, null);
+        Assert.Equal("testCharacterErrorRate", outcome.Figures[0].Key);
+        Assert.True(outcome.Figures[0].Value < 0.2, outcome.Figures[0].Text);
+        string folder = Directory.CreateTempSubdirectory("clusterrnn-speech-").FullName;
+        var key = new RandomKey(7, RandomPurpose.Generate, 0, 0);
+        await File.WriteAllBytesAsync(
+            Path.Combine(folder, "said.wav"),
+            new WavFile(8000, [.. MadeSpeech.Say("siko", key, 1, 8000), .. MadeSpeech.Say("tame", key, 1, 8000)]).ToBytes(),
+            TestContext.Current.CancellationToken);
+        Prediction read = task.Predict(trained, new PredictionRequest(Path.Combine(folder, "said.wav"), new GenerateConfig()));
+        Assert.True(LabelReading.EditsOf([.. "siko tame"], (char[])[.. read.Tables[0].Rows[0][1]]) <= 3, read.Tables[0].Rows[0][1]);
+        Assert.Contains("none", Assert.Throws<DataException>(() => task.Predict(trained, new PredictionRequest(null, new GenerateConfig()))).Message);
+        Directory.Delete(folder, recursive: true);
+        trained.Model.Dispose();
+    }
+
     /// <summary>A short training of each ready config, whose answer depends on the seed, but not on the number of workers.</summary>
     [Theory]
     [InlineData("sentiment.yaml", "data.examples=60")]
@@ -28,6 +61,7 @@ public sealed class LabelledTaskTests
     [InlineData("recommendation.yaml", "data.examples=60", "data.minimumCount=1")]
     [InlineData("tagging.yaml", "data.examples=60")]
     [InlineData("spoken-words.yaml", "data.examples=40", "data.bands=16", "data.hopMs=20", "model.layers[0].units=4", "batch.size=10")]
+    [InlineData("speech.yaml", "data.examples=40", "data.bands=16", "data.hopMs=20", "model.layers[0].units=4", "model.layers[2].units=8", "batch.size=10")]
     [InlineData("audio.yaml", "data.seconds=2", "model.layers[1].units=8", "batch.size=6")]
     [InlineData("anomaly.yaml", "data.rows=300", "data.window=24")]
     [InlineData("images.yaml", "data.examples=40", "model.layers[1].units=8", "model.layers[2].units=8", "batch.size=6")]
