@@ -41,7 +41,7 @@ public sealed class SpeechTask : SequenceTask
                 Rate("WordErrorRate", "Word error rate", wordEdits, words, null),
                 Rate("WhollyRight", "Texts without an error", right, readings.Count, null),
             ],
-            [new FigureTable($"Recordings of the {part.Name} part", ["recording", "read", "said"], rows)],
+            [new FigureTable($"Recordings of the {part.Name} part", ["recording", "read", "said"], rows) { IsText = true }],
             [],
             null);
 
@@ -59,7 +59,7 @@ public sealed class SpeechTask : SequenceTask
         var part = new LabelledPart(trained, new LabelledExamples(recordings, trained.Model.Model.InputWidth, LabelPlaces.Somewhere, ""), "input");
         List<LabelReading> readings = LabelReading.Of(trained.Model, part.Examples, recordings.Count, cancellation);
         return new Prediction(
-            null, [new FigureTable("Texts", ["recording", "read"], [.. readings.Select((reading, i) => (IReadOnlyList<string>)[Path.GetFileName(recordings[i].Name), TextOf(part.Labels, reading.Found)])])], []);
+            null, [new FigureTable("Texts", ["recording", "read"], [.. readings.Select((reading, i) => (IReadOnlyList<string>)[Path.GetFileName(recordings[i].Name), TextOf(part.Labels, reading.Found)])]) { IsText = true }], []);
     }
 
     private static string TextOf(IReadOnlyList<string> labels, IReadOnlyList<int> classes) => string.Concat(classes.Select(label => labels[label]));
