@@ -65,11 +65,11 @@ public static class LabelledInput
     public static List<LabelledExample> Recordings(string path, RecordingsData config, DataArtefact artefact)
     {
         ArgumentNullException.ThrowIfNull(artefact);
-        RecordingReader reader = config is SpeechData speech ? new SpeechReader(speech, Environment.CurrentDirectory) : new SpokenWordsReader((SpokenWordsData)config);
+        var spectra = new RecordingSpectra(config);
         return
         [
             .. FileSearch.Find(path, Environment.CurrentDirectory)
-                .Select(file => new LabelledExample(file, null, LabelledSource.Scaled(reader.SpectraOf(file, Corpus.ReadFile(file), out _), artefact.Scaler!), [0])),
+                .Select(file => new LabelledExample(file, null, LabelledSource.Scaled(spectra.SpectraOf(file, Corpus.ReadFile(file), out _), artefact.Scaler!), [0])),
         ];
     }
 

@@ -199,7 +199,10 @@ internal interface ILabelledReader
     SeriesScaler? ScalerOf(IReadOnlyList<RawExample> examples) => null;
 
     /// <summary>What the classes are called, from the examples that train.</summary>
-    IReadOnlyList<string> LabelsOf(IReadOnlyList<RawExample> examples, Vocabulary? vocabulary) =>
+    IReadOnlyList<string> LabelsOf(IReadOnlyList<RawExample> examples, Vocabulary? vocabulary) => LabelsIn(examples);
+
+    /// <summary>All labels of some examples, in ordinal order.</summary>
+    static IReadOnlyList<string> LabelsIn(IReadOnlyList<RawExample> examples) =>
         [.. examples.SelectMany(example => example.Labels).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
 
     /// <summary>Makes of a part what the model reads, once it is known what trains.</summary>

@@ -1,52 +1,8 @@
 // What a model trained with the loss ctc reads in sequences, beside what is there.
 using ClusterRnn.Data;
-using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Models;
 
 namespace ClusterRnn.Training.Tasks;
-
-/// <summary>Takes the outputs [time, rows, width] of a batch, one row after the other.</summary>
-internal unsafe delegate void OutputVisitor(SpanBatch batch, int row, float* outputs);
-
-/// <summary>Computes examples.</summary>
-internal static unsafe class ExampleOutputs
-{
-    private const int BatchRows = 64;
-
-    /// <summary>Shows the outputs of the first examples, in order.</summary>
-    /// <param name="model">The model.</param>
-    /// <param name="examples">The examples.</param>
-    /// <param name="most">How many of them at the most.</param>
-    /// <param name="logits">Whether outputs are logits instead of what the last layer's activation makes of them.</param>
-    /// <param name="visit">Is shown each row.</param>
-    /// <param name="cancellation">Gives up between batches.</param>
-    public static void Visit(TrainedModel model, IExamples examples, int most, bool logits, OutputVisitor visit, CancellationToken cancellation)
-    {
-        int count = (int)Math.Min(examples.Count, most), rows = Math.Min(BatchRows, count);
-        using var batch = new SpanBatch(examples.Time, rows, examples.FeatureWidth, examples.TargetWidth);
-        using ModelExecutor executor = model.CreateExecutor(examples.Time, examples.TargetTime, rows);
-        using var outputs = new NativeBuffer<float>((long)examples.TargetTime * rows * model.Model.OutputWidth);
-        for (int first = 0; first < count; first += rows)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            batch.Time = examples.Time;
-            batch.TargetTime = examples.TargetTime;
-            batch.Rows = Math.Min(rows, count - first);
-            WindowSource.Clear(batch);
-            for (int row = 0; row < batch.Rows; row++)
-            {
-                batch.RowIds[row] = first + row;
-                batch.Lengths[row] = examples.Read(first + row, batch, row);
-            }
-
-            executor.Predict(batch, null, null, outputs.Pointer, logits);
-            for (int row = 0; row < batch.Rows; row++)
-            {
-                visit(batch, row, outputs.Pointer);
-            }
-        }
-    }
-}
 
 /// <summary>The labels of a sequence, and those found in it by beam search.</summary>
 /// <param name="Expected">What is there.</param>

@@ -22,11 +22,6 @@ internal delegate void AnswerVisitor(int example, int time, ReadOnlySpan<float> 
 /// <summary>Examples with labels, and what a model makes of them.</summary>
 internal sealed unsafe class LabelledPart
 {
-    private const int BatchRows = 64;
-
-    // Outputs of a batch; with many classes and long rows fewer rows are computed at once.
-    private const long MostOutputs = 1 << 24;
-
     private List<PredictedExample>? predicted;
 
     /// <summary>Takes examples.</summary>
@@ -95,40 +90,21 @@ internal sealed unsafe class LabelledPart
     /// <summary>Computes all examples and shows each target's logits, examples in order.</summary>
     public void Visit(AnswerVisitor visit, CancellationToken cancellation = default)
     {
-        TrainedModel model = Trained.Model;
-        int width = model.Model.OutputWidth, count = checked((int)Examples.Count);
-        int rows = (int)Math.Clamp(MostOutputs / ((long)Examples.TargetTime * width), 1, Math.Min(BatchRows, count));
-        using var batch = new SpanBatch(Examples.Time, rows, Examples.FeatureWidth, 0);
-        using ModelExecutor executor = model.CreateExecutor(Examples.Time, Examples.TargetTime, rows);
-        using var outputs = new NativeBuffer<float>((long)Examples.TargetTime * rows * width);
-        for (int first = 0; first < count; first += rows)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            batch.Rows = Math.Min(rows, count - first);
-            batch.Time = 1;
-            for (int row = 0; row < batch.Rows; row++)
+        int width = Trained.Model.Model.OutputWidth;
+        ExampleOutputs.Visit(
+            Trained.Model,
+            Examples,
+            Examples.Count,
+            logits: true,
+            (batch, row, outputs) =>
             {
-                batch.Time = Math.Max(batch.Time, Examples.LengthOf(first + row));
-            }
-
-            batch.TargetTime = Examples.TargetTime == 1 ? 1 : batch.Time;
-            WindowSource.Clear(batch);
-            for (int row = 0; row < batch.Rows; row++)
-            {
-                batch.RowIds[row] = first + row;
-                batch.Lengths[row] = Examples.Read(first + row, batch, row);
-            }
-
-            executor.Predict(batch, null, null, outputs.Pointer, logits: true);
-            for (int row = 0; row < batch.Rows; row++)
-            {
-                int targets = Examples[first + row].Classes.Length;
+                int example = (int)batch.RowIds[row], targets = Examples[example].Classes.Length;
                 for (int time = 0; time < targets; time++)
                 {
-                    visit(first + row, time, new ReadOnlySpan<float>(outputs.Pointer + ((((long)time * batch.Rows) + row) * width), width));
+                    visit(example, time, new ReadOnlySpan<float>(outputs + ((((long)time * batch.Rows) + row) * width), width));
                 }
-            }
-        }
+            },
+            cancellation);
     }
 
     /// <summary>Right answers, beside always naming the most frequent class.</summary>

@@ -284,8 +284,8 @@ public sealed unsafe class LabelledTests : IDisposable
         Assert.Equal(["hi mum", "mum"], Enumerable.Range(0, 2).Select(i => Text(ExamplesOf(data.Training)[i])).OrderByDescending(text => text.Length));
         Assert.Equal("hum", Text(ExamplesOf(data.Test!)[0])); // the exclamation mark was never trained
         Assert.True(data.HasLabels);
-        Assert.Contains(data.Notes, note => note.Contains("left out 1 of these: recordings without a line in"));
-        Assert.Contains(data.Notes, note => note.Contains("left out 1 of these: lines of"));
+        Assert.Contains(data.Notes, note => note.EndsWith("left out 1 of these: recordings of which no line says what is said"));
+        Assert.Contains(data.Notes, note => note.EndsWith("transcripts.tsv: left out 1 of these: lines without a recording"));
         Assert.Contains(data.Notes, note => note.Contains("test part: left out 1 characters of texts that the training part doesn't have"));
 
         using var batch = new SpanBatch(data.Training.MaximumTime, 2, 8, 0);
@@ -310,6 +310,28 @@ public sealed unsafe class LabelledTests : IDisposable
         }
 
         static unsafe int TargetAt(SpanBatch batch, int cell) => batch.TargetTokens[cell];
+    }
+
+    /// <summary>Recordings of the same names in another folder have the table that lies there.</summary>
+    [Fact]
+    public void EachFolderOfSpeechHasItsOwnTable()
+    {
+        Tone("a.wav", 440, seconds: 0.1);
+        Tone("held/a.wav", 880, seconds: 0.1);
+        _scratch.Write("transcripts.tsv", "a\tmum\n"u8.ToArray());
+        _scratch.Write("held/transcripts.tsv", "a\thum mum\n"u8.ToArray());
+        var config = new SpeechData { Path = Path.Combine(_scratch.Folder, "*.wav"), ValidationPath = Path.Combine(_scratch.Folder, "held"), Test = 0, Bands = 8 };
+        Dataset data = Open(config);
+        Assert.Equal("mum", Text(data.Training));
+        Assert.Equal("ummum", Text(data.Validation!)); // neither h nor the blank was trained
+        Assert.DoesNotContain(data.Notes, note => note.Contains("no .wav"));
+        Assert.Equal(["mum", "hum mum"], new[] { 0, 1 }.Select(i => Text(Open(config with { Path = Path.Combine(_scratch.Folder, "**", "*.wav"), ValidationPath = null, Validation = 0 }).Training, i)).OrderBy(text => text.Length));
+
+        string Text(IBatchSource source, int example = 0)
+        {
+            IReadOnlyList<string> labels = source == data.Training || source == data.Validation ? data.Artefact.Labels! : ["<blank>", " ", "h", "m", "u"];
+            return string.Concat(ExamplesOf(source)[example].Classes.Select(label => labels[label]));
+        }
     }
 
     [Fact]
