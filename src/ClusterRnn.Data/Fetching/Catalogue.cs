@@ -129,7 +129,8 @@ public sealed class Catalogue
         {
             Check(names.Add(entry.Name), "data sets of different names", $"'{entry.Name}' twice");
             Check(IsFileName(entry.Name), "a name that can be a folder's", $"'{entry.Name}'");
-            Check(entry.Files.Count > 0, $"files of '{entry.Name}'", "none");
+            Check(entry.Files.Count > 0 && !entry.Files.Contains(null!), $"files of '{entry.Name}'", "none");
+            Check(!entry.Train.Contains(null!), $"commands that train on '{entry.Name}'", "null");
             Check(entry.Files.Select(file => file.Name).Distinct(StringComparer.OrdinalIgnoreCase).Count() == entry.Files.Count, $"different names of the files of '{entry.Name}'", "one twice");
             foreach (CatalogueFile file in entry.Files)
             {

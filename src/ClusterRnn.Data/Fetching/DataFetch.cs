@@ -82,19 +82,23 @@ public static class DataFetch
             string sha256 = HashOf([.. names.Select(name => Path.Combine(beside, name))]);
             if (file.UnpackedSha256 is { } pinned && sha256 != pinned)
             {
-                File.Delete(archive);
                 throw new FetchException($"{file.Url}: expected contents with SHA-256 {pinned}, found {sha256}. The source has changed, or something on the way changes it; nothing of it was kept");
             }
 
+            File.Delete(archive); // before a file of its own name comes out of it
             List<FetchedFile> made = [.. names.Select(name => new FetchedFile(name, HashOf(Path.Combine(beside, name)), file.Url.AbsoluteUri))];
             foreach (string name in names)
             {
                 File.Move(Path.Combine(beside, name), Path.Combine(folder, name), overwrite: true);
             }
 
-            File.Delete(archive);
             say($"{file.Name}: unpacked {names.Count} file{(names.Count == 1 ? "" : "s")}, SHA-256 of the contents {sha256}{(file.UnpackedSha256 is null ? "" : " as pinned")}");
             return made;
+        }
+        catch (FetchException)
+        {
+            File.Delete(archive);
+            throw;
         }
         finally
         {

@@ -109,10 +109,6 @@ public sealed class Download : IDisposable
             {
                 fault = error.Message;
             }
-            catch (HttpIOException error)
-            {
-                fault = error.Message;
-            }
 
             failures = Length(part) > before ? 1 : failures + 1;
             if (failures >= _options.Attempts)
@@ -182,7 +178,7 @@ public sealed class Download : IDisposable
             while (true)
             {
                 stall.CancelAfter(_options.Stall);
-                int read = await body.ReadAsync(buffer, stall.Token).ConfigureAwait(false);
+                int read = await ReadAsync(body, buffer, stall.Token).ConfigureAwait(false);
                 if (read == 0)
                 {
                     break;
@@ -212,6 +208,19 @@ public sealed class Download : IDisposable
         }
 
         return goesOn;
+    }
+
+    // A connection that breaks is another's fault, a disk that is full is not: both are IOExceptions.
+    private static async Task<int> ReadAsync(Stream body, byte[] buffer, CancellationToken ended)
+    {
+        try
+        {
+            return await body.ReadAsync(buffer, ended).ConfigureAwait(false);
+        }
+        catch (IOException error)
+        {
+            throw new TransientException(error.Message);
+        }
     }
 
     private static void Refuse(CatalogueFile file, string part, HttpResponseMessage answer)

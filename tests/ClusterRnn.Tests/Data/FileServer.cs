@@ -18,6 +18,9 @@ internal sealed record FileAnswer(int Status, byte[] Body, params string[] Heade
     /// <summary>Hang up after so many bytes of the body.</summary>
     public int? CutAfter { get; init; }
 
+    /// <summary>Break off after so many bytes of the body, so that the other side's read fails.</summary>
+    public int? ResetAfter { get; init; }
+
     /// <summary>Send so many bytes, then nothing more, and stay connected.</summary>
     public int? HangAfter { get; init; }
 }
@@ -103,7 +106,13 @@ internal sealed class FileServer : IAsyncDisposable
 
                 string head = $"HTTP/1.1 {answer.Status} {(HttpStatusCode)answer.Status}\r\nContent-Length: {answer.Body.Length}\r\nConnection: close\r\n{string.Concat(answer.Headers.Select(header => header + "\r\n"))}\r\n";
                 await stream.WriteAsync(Encoding.ASCII.GetBytes(head), _ended.Token);
-                await stream.WriteAsync(answer.Body.AsMemory(0, answer.CutAfter ?? answer.HangAfter ?? answer.Body.Length), _ended.Token);
+                await stream.WriteAsync(answer.Body.AsMemory(0, answer.CutAfter ?? answer.ResetAfter ?? answer.HangAfter ?? answer.Body.Length), _ended.Token);
+                if (answer.ResetAfter is not null)
+                {
+                    client.LingerState = new LingerOption(true, 0);
+                    client.Client.Dispose(); // TcpClient would shut it down in good order first
+                }
+
                 if (answer.HangAfter is not null)
                 {
                     await Task.Delay(Timeout.Infinite, _ended.Token);
