@@ -26,7 +26,7 @@ public sealed class LiveRows
     private readonly SeriesTable _table;
     private readonly IReadOnlyList<int> _columns;
     private readonly char _separator;
-    private int[]? _places; // of each column the cell, where a header said so
+    private string[]? _header; // the cells of the last line of names
 
     /// <summary>Reads rows like those of a table.</summary>
     /// <param name="table">What the model was trained on.</param>
@@ -66,19 +66,21 @@ public sealed class LiveRows
         string[] names = [.. _columns.Select(column => _table.Columns[column])];
         if (names.All(cells.Contains) && !cells.Any(cell => SeriesTable.TryNumber(cell, out _)))
         {
-            _places = [.. names.Select(name => Array.IndexOf(cells, name))];
+            _header = cells;
             return LiveLine.Header;
+        }
+
+        // Of the last line of names, of the training file, or of what is needed and nothing else.
+        IReadOnlyList<string> layout = _header ?? (cells.Length == _table.FileColumns.Count ? _table.FileColumns : names);
+        if (cells.Length != layout.Count)
+        {
+            fault = string.Create(CultureInfo.InvariantCulture, $"expected {(layout.Count == 1 ? "a value" : $"{layout.Count} values")} ({string.Join(_separator, layout)}), found {cells.Length} {(cells.Length == 1 ? "cell" : "cells")}");
+            return LiveLine.Malformed;
         }
 
         for (int i = 0; i < names.Length; i++)
         {
-            int place = _places is not null ? _places[i] : cells.Length == _table.FileColumns.Count ? Array.IndexOf([.. _table.FileColumns], names[i]) : cells.Length == names.Length ? i : -1;
-            if (place < 0 || place >= cells.Length)
-            {
-                fault = string.Create(CultureInfo.InvariantCulture, $"expected {(names.Length == 1 ? "a value" : $"{names.Length} values")} ({string.Join(_separator, names)}), found {cells.Length} {(cells.Length == 1 ? "cell" : "cells")}");
-                return LiveLine.Malformed;
-            }
-
+            int place = SeriesTable.IndexOf("line", layout, names[i], null);
             bool isNumber = SeriesTable.TryNumber(cells[place], out values[i]);
             if (!isNumber && !SeriesTable.IsMissing(cells[place]))
             {

@@ -78,7 +78,7 @@ public sealed class SeriesWatchTests
         Assert.All(shown[1..5], row => Assert.Equal(["-", "-"], row.Split(' ', StringSplitOptions.RemoveEmptyEntries)[2..]));
         Assert.Equal(["8"], shown.Where(row => row.EndsWith("ALERT", StringComparison.Ordinal)).Select(row => row[..8].Trim()));
         Assert.Contains("warning: line 5: expected a finite number for 'value', found 'none'; left out (1 so far)", said, StringComparison.Ordinal);
-        Assert.Contains("warning: line 9: expected a value (value), found 1 cell; left out (2 so far)", said, StringComparison.Ordinal);
+        Assert.Contains("warning: line 9: expected 2 values (note,value), found 1 cell; left out (2 so far)", said, StringComparison.Ordinal);
         Assert.EndsWith("8 rows, 1 alert, 1 row with missing values, for which what was expected stood in, 2 malformed lines left out\n", said, StringComparison.Ordinal);
 
         (string json, _) = await FollowAsync(asJson: true);
@@ -122,7 +122,9 @@ public sealed class SeriesWatchTests
         Assert.Equal(LiveLine.Header, rows.Read("b,comment,a", values, out _));
         Assert.Equal(LiveLine.Row, rows.Read("1,fine,2", values, out _));
         Assert.Equal([2.0, 1.0], values);
-        Assert.Equal(LiveLine.Malformed, rows.Read("1,fine", values, out _));
+        Assert.Equal(LiveLine.Malformed, rows.Read("1,fine", values, out string fault));
+        Assert.Equal("expected 3 values (b,comment,a), found 2 cells", fault);
+        Assert.Equal(LiveLine.Malformed, rows.Read("1,fine,2,3", values, out _));
     }
 
     /// <summary>A file is read as it grows, and anew when it was begun anew; a line counts when it ends, a long one is cut.</summary>
