@@ -145,7 +145,9 @@ public sealed class CommandLine
         {
             foreach (ParseError error in parsed.Errors.DistinctBy(e => e.Message))
             {
-                _terminal.Fail(error.Message.TrimEnd('.'));
+                _terminal.Fail(error.SymbolResult is ArgumentResult { Tokens.Count: 0, Argument: { Arity.MinimumNumberOfValues: > 0 } missing }
+                    ? $"{command.Name} needs {missing.Name}: {missing.Description?.TrimEnd('.')}"
+                    : error.Message.TrimEnd('.'));
             }
         }
 

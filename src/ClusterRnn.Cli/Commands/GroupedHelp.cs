@@ -79,8 +79,7 @@ internal sealed class GroupedHelp : SynchronousCommandLineAction
     {
         output.WriteLine(command.Description);
         output.WriteLine();
-        string arguments = string.Concat(command.Arguments.Select(a => a.Arity.MinimumNumberOfValues == 0 ? $" [{a.Name}]" : $" {a.Name}"));
-        output.WriteLine($"usage: clusterrnn {command.Name}{arguments} [options]");
+        output.WriteLine($"usage: clusterrnn {command.Name}{Arguments(command)} [options]");
         if (command.Aliases.Count > 0)
         {
             output.WriteLine($"also called: {string.Join(", ", command.Aliases)}");
@@ -120,11 +119,13 @@ internal sealed class GroupedHelp : SynchronousCommandLineAction
         }
     }
 
-    private static string Names(GroupedCommand command)
+    private static string Names(GroupedCommand command) => string.Join(", ", [command.Name, .. command.Aliases]) + Arguments(command);
+
+    private static string Arguments(Command command) => string.Concat(command.Arguments.Select(argument =>
     {
-        string arguments = string.Concat(command.Arguments.Select(a => a.Arity.MinimumNumberOfValues == 0 ? $" [{a.Name}]" : $" {a.Name}"));
-        return string.Join(", ", [command.Name, .. command.Aliases]) + arguments;
-    }
+        string name = argument.Arity.MaximumNumberOfValues > 1 ? $"{argument.Name} ..." : argument.Name;
+        return argument.Arity.MinimumNumberOfValues == 0 ? $" [{name}]" : $" {name}";
+    }));
 
     private static string Label(Option option)
     {

@@ -50,6 +50,16 @@ internal static class PredictCommand
                     throw new UsageException("predict takes INPUT or --prompt, not both");
                 }
 
+                if (parsed.GetValue(follow) && (parsed.GetValue(explain) || parsed.GetValue(file) is not null))
+                {
+                    throw new UsageException("--follow reads the standard input, or the file INPUT as it grows; leave out --file and --explain");
+                }
+
+                if (parsed.GetValue(explain) && parsed.GetValue(json))
+                {
+                    throw new UsageException("--explain prints a table and writes a page; leave out --json");
+                }
+
                 SavedRun saved = SavedRun.Find(parsed.GetValue(run)!, parsed.GetValue(best), terminal);
                 TaskModel trained = SavedModel.Open(saved.Checkpoint, Environment.CurrentDirectory);
                 using TrainedModel model = trained.Model;

@@ -7,6 +7,17 @@ namespace ClusterRnn.Training.Insight;
 /// <summary>Rows by themselves, cut so that each ends with its last target.</summary>
 internal static unsafe class SingleRow
 {
+    /// <summary>A row of tokens; its targets are for whoever looks at it to fill in.</summary>
+    /// <param name="tokens">What it reads, at least one.</param>
+    /// <param name="targets">How many of its last time steps have targets.</param>
+    public static SpanBatch Of(ReadOnlySpan<int> tokens, int targets)
+    {
+        var row = new SpanBatch(tokens.Length, 1, 0, 0) { Time = tokens.Length, TargetTime = targets, Rows = 1 };
+        row.Lengths[0] = tokens.Length;
+        tokens.CopyTo(new Span<int>(row.Tokens, tokens.Length));
+        return row;
+    }
+
     /// <summary>The first rows of a source, at most so many, with at most so many time steps up to their last target.</summary>
     /// <param name="model">Who will read them.</param>
     /// <param name="source">The data.</param>

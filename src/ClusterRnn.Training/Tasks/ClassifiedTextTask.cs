@@ -1,6 +1,8 @@
 // Texts with a class: how a review judges, what an utterance is for. How many are right stands beside always naming the most
 // frequent class; some that it takes for others are shown, the surest first.
 using ClusterRnn.Data;
+using ClusterRnn.Kernels.Memory;
+using ClusterRnn.Training.Insight;
 
 namespace ClusterRnn.Training.Tasks;
 
@@ -45,6 +47,19 @@ public sealed class ClassifiedTextTask(string unit, string what, string several,
         IEnumerable<int> best = Enumerable.Range(0, probabilities.Length).OrderByDescending(label => probabilities[label]).Take(likeliest);
         return new Prediction(
             null, [new FigureTable($"Likeliest for '{Short(asked.Examples[0].Name)}'", [what, "probability"], [.. best.Select(label => (IReadOnlyList<string>)[asked.Labels[label], Percent(probabilities[label])])])], []);
+    }
+
+    /// <inheritdoc/>
+    public override Explanation Explain(TaskModel trained, string? input)
+    {
+        ArgumentNullException.ThrowIfNull(trained);
+        LabelledExample asked = Read(trained, new PredictionRequest(input, trained.Job.Generate))[0];
+        using SpanBatch row = SingleRow.Of(asked.Tokens, targets: 1);
+        return Explanation.Of(trained.Model, row, [.. asked.Tokens!.Select(trained.Artefact.Vocabulary!.NameOf)], logits =>
+        {
+            int likeliest = Explanation.LargestOf(logits);
+            return $"{what} '{trained.Artefact.Labels![likeliest]}' {Percent(LabelledPart.Probabilities(logits)[likeliest])}";
+        });
     }
 
     private static string TextOf(TaskModel trained, PredictedExample example) => Short(trained.Artefact.Vocabulary!.Decode(example.Example.Tokens!).Trim());

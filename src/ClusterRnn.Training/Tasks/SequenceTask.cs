@@ -65,7 +65,7 @@ public abstract class SequenceTask
     /// <param name="input">A prompt, a file's path or an example's number, as the application takes it; null for its default.</param>
     /// <exception cref="DataException">The input can't be read or doesn't fit the model, or the application explains nothing.</exception>
     public virtual Explanation Explain(TaskModel trained, string? input) =>
-        throw new DataException("predict", "a model of text, of a series or of examples", GetType().Name, "Leave out --explain");
+        throw new DataException("predict --explain", "a model of text, of texts with a class, of a series, of examples or of translations", "one of another kind", "Leave out --explain");
 
     /// <summary>The application of a `data:` section.</summary>
     public static SequenceTask Of(DataConfig data) => data switch

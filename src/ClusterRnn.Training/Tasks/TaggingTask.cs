@@ -98,7 +98,8 @@ public sealed class TaggingTask : LabelledTask
         tables.Add(new FigureTable(
             $"Sentences of the {part.Name} part",
             ["found", "right would be"],
-            [.. part.Predicted.Take(Shown).Select(example => (IReadOnlyList<string>)[Marked(WordsOf(part, example), example.Classes, labels), Marked(WordsOf(part, example), example.Example.Classes, labels)])]));
+            [.. part.Predicted.Take(Shown).Select(example => (IReadOnlyList<string>)[Marked(WordsOf(part, example), example.Classes, labels), Marked(WordsOf(part, example), example.Example.Classes, labels)])])
+        { IsText = true });
         return new TaskOutcome(figures, tables, [], null);
     }
 

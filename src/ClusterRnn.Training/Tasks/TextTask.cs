@@ -92,7 +92,7 @@ public sealed class TextTask : SequenceTask
     }
 
     /// <inheritdoc/>
-    public override unsafe Explanation Explain(TaskModel trained, string? input)
+    public override Explanation Explain(TaskModel trained, string? input)
     {
         ArgumentNullException.ThrowIfNull(trained);
         Vocabulary vocabulary = VocabularyOf(trained);
@@ -103,9 +103,7 @@ public sealed class TextTask : SequenceTask
             ids = ids[^ContextOf(trained)..]; // attention sees no further
         }
 
-        using var row = new SpanBatch(ids.Length, 1, 0, 0) { Time = ids.Length, TargetTime = ids.Length, Rows = 1 };
-        row.Lengths[0] = ids.Length;
-        ids.CopyTo(new Span<int>(row.Tokens, ids.Length));
+        using SpanBatch row = SingleRow.Of(ids, targets: ids.Length);
         return Explanation.Of(trained.Model, row, [.. ids.Select(vocabulary.Show)], outputs => Say(vocabulary, outputs));
     }
 

@@ -46,7 +46,7 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal((0, ""), (code, error));
         int train = text.IndexOf("\ntrain\n", StringComparison.Ordinal), use = text.IndexOf("\nuse\n", StringComparison.Ordinal), cluster = text.IndexOf("\ncluster\n", StringComparison.Ordinal);
         Assert.True(train > 0 && train < use && use < cluster, text);
-        Assert.All(["train", "schema", "evaluate RUN", "predict, generate, forecast RUN [INPUT]", "inspect RUN", "engines"], c => Assert.Contains("  " + c, text, StringComparison.Ordinal));
+        Assert.All(["train", "schema", "evaluate RUN", "predict, generate, forecast RUN [INPUT]", "inspect RUN", "report RUN ...", "engines"], c => Assert.Contains("  " + c, text, StringComparison.Ordinal));
         Assert.Equal(text, Run().Out);
         Assert.All(text.Split('\n'), line => Assert.True(line.Length <= 120, line));
     }

@@ -67,6 +67,27 @@ public sealed class InsightCommandTests : IDisposable
         (code, said, error) = Run("predict", series, "--explain");
         Assert.True(code == 0, error);
         Assert.Contains("in row 201", said, StringComparison.Ordinal);
+        Assert.Contains("leave out --json", Run("predict", series, "--explain", "--json").Error, StringComparison.Ordinal);
+        Assert.Contains("leave out --file and --explain", Run("predict", series, "--follow", "--file", "rows.csv").Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>Of a text with a class: its words, the class and how likely it is; a model that explains nothing says so.</summary>
+    [Fact]
+    public void A_texts_class_is_explained()
+    {
+        string text = Train("classes", "[{ type: embedding, units: 4 }, { type: gru, units: 6, returnSequences: false }, dense]", "{ source: sentiment, examples: 100 }");
+        (int code, string said, string error) = Run("predict", text, "the plot is dull .", "--explain");
+        Assert.True(code == 0, error);
+        Assert.Matches(@"^class '(positive|negative)' \d+\.\d %", said);
+        Assert.Equal(["the", "plot", "is", "dull", "."], said.Split('\n').Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Where(cells => cells.Length > 2 && int.TryParse(cells[1], out _)).Select(cells => cells[0]));
+        (code, _, error) = Run("predict", text, "--explain");
+        Assert.Equal(2, code);
+        Assert.Contains("expected a text, found none", error, StringComparison.Ordinal);
+
+        string tags = Train("tags", "[{ type: embedding, units: 4 }, { type: gru, units: 6 }, dense]", "{ source: tagging, examples: 100 }");
+        (code, _, error) = Run("predict", tags, "Anna sleeps .", "--explain");
+        Assert.Equal(2, code);
+        Assert.Contains("of texts with a class", error, StringComparison.Ordinal);
     }
 
     /// <summary>Of a translation: how far back encoder and decoder learn, and which source token each token that is written rests on.</summary>

@@ -335,6 +335,7 @@ public sealed class FetchTests : IDisposable
     [Theory]
     [InlineData("did you mean mnist?", "data", "get", "mnis")]
     [InlineData("data get needs a name: tinyshakespeare, mnist", "data", "get")]
+    [InlineData("error: data needs ACTION: list says which data sets there are", "data")]
     [InlineData("data fetch: expected list or get", "data", "fetch")]
     [InlineData("clusterrnn data get mnist", "data", "list", "mnist")]
     [InlineData("--catalog no-such.json", "data", "list", "--catalog", "no-such.json")]
