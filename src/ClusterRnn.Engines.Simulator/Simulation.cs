@@ -228,6 +228,9 @@ internal sealed class Simulation : IDisposable
     /// <summary>A coordinator has claimed an epoch.</summary>
     public void NoteClaim(long epoch, CoordinatorHost coordinator) => _highestClaim = (epoch, coordinator.Process);
 
+    /// <summary>Whether another coordinator has claimed a later epoch.</summary>
+    public bool IsOvertaken(CoordinatorHost coordinator) => _highestClaim.Process != coordinator.Process;
+
     /// <summary>A number no process had.</summary>
     public int NextProcess() => _processes++;
 
@@ -272,7 +275,7 @@ internal sealed class Simulation : IDisposable
     public void JobEnded(CoordinatorHost coordinator, EndJob end)
     {
         // Another one may have taken over: then it is only this process that ends.
-        if (end.Failed && _highestClaim.Process != coordinator.Process)
+        if (end.Failed && IsOvertaken(coordinator))
         {
             ProcessEnded(coordinator, end.Reason, failed: true);
             return;

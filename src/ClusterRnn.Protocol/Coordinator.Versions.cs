@@ -111,19 +111,6 @@ public sealed partial class Coordinator
         return Id;
     }
 
-    private void SendShutdowns(EffectList effects)
-    {
-        foreach (ActorId worker in _workers.Keys)
-        {
-            effects.Send(worker, new Shutdown(_epoch, _endFailed, _endReason));
-        }
-
-        foreach (ActorId server in _servers.Keys)
-        {
-            effects.Send(server, new Shutdown(_epoch, _endFailed, _endReason));
-        }
-    }
-
     private void OnSnapshotTaken(SnapshotTaken taken, Instant now, EffectList effects)
     {
         if (_phase != Phase.Snapshotting || taken.Epoch != _epoch || taken.Version != _snapshotVersion)
@@ -168,9 +155,34 @@ public sealed partial class Coordinator
         _ = now;
         _phase = Phase.Ended;
         _endReason = reason;
-        _endFailed = failed;
         _work = null;
-        SendShutdowns(effects);
+        _goodbye = new Shutdown(_epoch, failed, reason);
+        foreach (ActorId worker in _workers.Keys)
+        {
+            effects.Send(worker, _goodbye);
+        }
+
+        foreach (ActorId server in _servers.Keys)
+        {
+            effects.Send(server, _goodbye);
+        }
+
         effects.Do(new EndJob(Version, failed, reason));
+    }
+
+    /// <summary>Somebody follows a later epoch: this coordinator ends, and tells nobody, because the job goes on under another one.</summary>
+    private void EndOvertaken(ActorId witness, long epoch, Instant now, EffectList effects)
+    {
+        string reason = $"{witness} follows epoch {epoch}; this coordinator's is {_epoch}. Another coordinator has taken over this job.";
+        if (Planted == PlantedFault.OvertakenEndsTheJob)
+        {
+            End(now, effects, failed: true, reason);
+            return;
+        }
+
+        _phase = Phase.Ended;
+        _endReason = reason;
+        _work = null;
+        effects.Do(new EndActor(Failed: true, reason));
     }
 }

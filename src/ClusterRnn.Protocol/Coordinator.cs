@@ -62,7 +62,7 @@ public sealed partial class Coordinator : IActor
     private string? _lastLoss; // of a worker
     private string? _stopReason;
     private string _endReason = "";
-    private bool _endFailed;
+    private Shutdown? _goodbye; // what everyone is told when the job has ended; null when another coordinator goes on with it
     private Instant _claimRetryAt;
     private Instant _phaseSince;
     private Instant _now;
@@ -232,9 +232,9 @@ public sealed partial class Coordinator : IActor
 
         if (_phase == Phase.Ended)
         {
-            if (envelope.Message is WorkerHello or ServerHello or ShardsReported or Heartbeat or Leave)
+            if (_goodbye is { } goodbye && envelope.Message is (WorkerHello or ServerHello or ShardsReported or Heartbeat or Leave))
             {
-                effects.Send(envelope.From, new Shutdown(_epoch, _endFailed, _endReason));
+                effects.Send(envelope.From, goodbye);
             }
 
             return;
@@ -256,7 +256,7 @@ public sealed partial class Coordinator : IActor
                 break;
             case Heartbeat ahead when ahead.Epoch > _epoch:
                 // The other one may be gone by now; whoever comes next has to claim a higher epoch still.
-                End(now, effects, failed: true, $"{envelope.From} follows epoch {ahead.Epoch}; this coordinator's is {_epoch}. Another coordinator has taken over this job.");
+                EndOvertaken(envelope.From, ahead.Epoch, now, effects);
                 break;
             case Heartbeat heartbeat when envelope.From.Role == ActorRole.Worker:
                 OnHeartbeat(envelope.From, heartbeat, effects);
@@ -274,7 +274,7 @@ public sealed partial class Coordinator : IActor
                 OnEpochAccepted(envelope.From, accepted, now, effects);
                 break;
             case EpochRefused refused when refused.Epoch > _epoch: // else it is the answer to a predecessor
-                End(now, effects, failed: true, $"{envelope.From} follows epoch {refused.Epoch}; this coordinator's is {_epoch}. Another coordinator runs this job.");
+                EndOvertaken(envelope.From, refused.Epoch, now, effects);
                 break;
             case Leave when envelope.From.Role == ActorRole.Server:
                 OnServerLeave(envelope.From, now, effects);

@@ -135,6 +135,7 @@ public sealed record DropRange(int Range) : NodeEffect;
 /// Coordinator: a range has no live copy left. Claim the next epoch by exclusively creating its journal, then read the newest
 /// whole checkpoint (or what the job started from, if there is none) and keep it for <see cref="SendRangeCopy"/>; comes back as
 /// <see cref="CheckpointRestored"/> or <see cref="RestoreFailed"/>. What is appended to the journal afterwards goes to the new one.
+/// Where somebody else has claimed the epoch, another coordinator has taken over: the host ends this one and tells nobody.
 /// </summary>
 /// <param name="Epoch">The epoch to claim.</param>
 /// <param name="Version">
@@ -160,14 +161,14 @@ public sealed record StepCommitted(long Version) : NodeEffect;
 /// <param name="Version">The version that was evaluated.</param>
 public sealed record EvaluationFinished(long Version) : NodeEffect;
 
-/// <summary>The job has ended.</summary>
+/// <summary>Coordinator: the job has ended.</summary>
 /// <param name="Version">The version it ended at.</param>
 /// <param name="Failed">Whether it ended because it could not go on.</param>
 /// <param name="Reason">Why, naming the culprit of a failure.</param>
 public sealed record EndJob(long Version, bool Failed, string Reason) : NodeEffect;
 
-/// <summary>The actor has nothing more to do.</summary>
-/// <param name="Failed">Whether it was refused.</param>
+/// <summary>The actor has nothing more to do. Of a coordinator: another one has taken over, and goes on with the job.</summary>
+/// <param name="Failed">Whether it was refused, or did not end as planned.</param>
 /// <param name="Reason">Why.</param>
 public sealed record EndActor(bool Failed, string Reason) : NodeEffect;
 

@@ -62,4 +62,7 @@ internal enum PlantedFault : byte
 
     /// <summary>A coordinator goes on, and writes its journal, although another one has claimed the next epoch.</summary>
     OvertakenGoesOn,
+
+    /// <summary>A coordinator that finds that another one has taken over tells everybody that the job has ended.</summary>
+    OvertakenEndsTheJob,
 }

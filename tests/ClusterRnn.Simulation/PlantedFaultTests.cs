@@ -29,6 +29,7 @@ public class PlantedFaultTests
     [InlineData(nameof(PlantedFault.PoisonCountedAsFinite), 96)]
     [InlineData(nameof(PlantedFault.UnvouchedPieceCounted), 600)]
     [InlineData(nameof(PlantedFault.OvertakenGoesOn), 600)]
+    [InlineData(nameof(PlantedFault.OvertakenEndsTheJob), 600)]
     public void A_missing_piece_is_found(string name, int withinSeeds)
     {
         PlantedFault planted = Enum.Parse<PlantedFault>(name);

@@ -87,7 +87,7 @@ internal sealed class AkkaEngine(AkkaEngineOptions options) : IEngine, IAsyncDis
             Transport = options.Transport,
             AliveFile = options.AliveFile,
         };
-        string ending = "the job has failed";
+        string? ending = "the job has failed";
         try
         {
             EngineResult result = await CoordinatorNode.RunAsync(
@@ -95,9 +95,14 @@ internal sealed class AkkaEngine(AkkaEngineOptions options) : IEngine, IAsyncDis
             ending = result.Reason;
             return result;
         }
+        catch (OvertakenException)
+        {
+            ending = null; // it goes on under another coordinator
+            throw;
+        }
         finally
         {
-            if (!node.Removed.IsCompleted)
+            if (ending is not null && !node.Removed.IsCompleted)
             {
                 await node.TellEndAsync(ending).ConfigureAwait(false);
             }

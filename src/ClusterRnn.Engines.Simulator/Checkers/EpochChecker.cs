@@ -4,7 +4,10 @@ using ClusterRnn.Protocol.Messages;
 
 namespace ClusterRnn.Engines.Simulator.Checkers;
 
-/// <summary>An epoch has one coordinator; a server that has accepted an epoch accepts, applies and answers nothing of a lower one.</summary>
+/// <summary>
+/// An epoch has one coordinator; a server that has accepted an epoch accepts, applies and answers nothing of a lower one; a coordinator
+/// after whose epoch another one has claimed the next ends nobody but itself.
+/// </summary>
 /// <param name="simulation">The run.</param>
 internal sealed class EpochChecker(Simulation simulation) : Checker(simulation, "epochs")
 {
@@ -32,6 +35,10 @@ internal sealed class EpochChecker(Simulation simulation) : Checker(simulation, 
             }
 
             _accepted[from.Process] = accepted.Epoch;
+        }
+        else if (message is Shutdown shutdown && from is CoordinatorHost coordinator && Simulation.IsOvertaken(coordinator))
+        {
+            throw Fail($"{from.Name} tells {to} that the job has ended ({shutdown.Reason}), and another coordinator has taken over.");
         }
     }
 

@@ -127,6 +127,9 @@ internal sealed class CoordinatorHost : SimulatedNode
             case EndJob end:
                 Simulation.JobEnded(this, end);
                 break;
+            case EndActor end:
+                Simulation.ProcessEnded(this, end.Reason, end.Failed);
+                break;
         }
     }
 
@@ -244,7 +247,16 @@ internal sealed class CoordinatorHost : SimulatedNode
             long adopted = _journal.Bytes;
             if (!_journal.TryClaim(restore.Epoch))
             {
-                Tell(new RestoreFailed(restore.Epoch, $"epoch {restore.Epoch} is claimed"));
+                string reason = $"another coordinator has claimed epoch {restore.Epoch}";
+                if (Simulation.Plan.Planted == PlantedFault.OvertakenEndsTheJob)
+                {
+                    Tell(new RestoreFailed(restore.Epoch, reason));
+                }
+                else
+                {
+                    Simulation.ProcessEnded(this, reason, failed: true);
+                }
+
                 return;
             }
 

@@ -61,14 +61,14 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     }
 
     /// <summary>Ends what may not be done once another coordinator has claimed the epoch after the open journal's.</summary>
-    /// <exception cref="TrainingException">It has.</exception>
+    /// <exception cref="OvertakenException">It has.</exception>
     public void ThrowIfOvertaken()
     {
         lock (_gate)
         {
             if (_file is not null && File.Exists(PathOf(_epoch + 1)))
             {
-                throw new TrainingException(
+                throw new OvertakenException(
                     $"{PathOf(_epoch + 1)} is there, and this coordinator's epoch is {_epoch}: another coordinator has taken over this job, so this one ends.");
             }
         }
@@ -80,7 +80,8 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
 
     /// <summary>Claims an epoch by creating its journal, which is written from here on.</summary>
     /// <returns>How many bytes were written to the journal before; later ones went nowhere.</returns>
-    /// <exception cref="TrainingException">Somebody else has claimed it, or the folder can't be written to.</exception>
+    /// <exception cref="OvertakenException">Somebody else has claimed it.</exception>
+    /// <exception cref="TrainingException">The folder can't be written to.</exception>
     public long Claim(long epoch)
     {
         lock (_gate)
@@ -105,7 +106,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
         }
         catch (IOException error) when (File.Exists(PathOf(epoch)))
         {
-            throw new TrainingException($"{PathOf(epoch)} is there already: another coordinator runs this job. End it, or give this one a run folder of its own.", error);
+            throw new OvertakenException($"{PathOf(epoch)} is there already: another coordinator runs this job. End it, or give this one a run folder of its own.", error);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -117,7 +118,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     /// <param name="record">The record.</param>
     /// <param name="flush">Whether it must be on the disk when this returns; else it survives the process, not the machine.</param>
     /// <exception cref="IOException">The disk is full, or gone.</exception>
-    /// <exception cref="TrainingException">Another coordinator has claimed the next epoch: the record may not count, and nobody may be told of it.</exception>
+    /// <exception cref="OvertakenException">Another coordinator has claimed the next epoch: the record may not count, and nobody may be told of it.</exception>
     public void Append(JournalRecord record, bool flush)
     {
         lock (_gate)

@@ -228,6 +228,9 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             case EndJob end:
                 _ended.TrySetResult(end);
                 break;
+            case EndActor end:
+                Fail(new OvertakenException(end.Reason));
+                break;
         }
     }
 
@@ -523,7 +526,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             _observer.TellNow(observer => observer.OnRollback(policy.Version));
             _shell.Post(new CheckpointRestored(epoch, policy.Version, state.Policy, adopted));
         }
-        catch (Exception error) when (error is TrainingException or CheckpointException or IOException)
+        catch (Exception error) when (error is (TrainingException and not OvertakenException) or CheckpointException or IOException)
         {
             _shell.Post(new RestoreFailed(epoch, error.Message));
         }

@@ -368,6 +368,34 @@ public class ServersComeAndGoTests
             => new([new RangeOwner(0, 0, 2, s_first, 3, second)], [new Segment(0, 0, 0, 2)], revision, 1);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ACoordinatorThatAnotherOneHasTakenOverFromEndsByItselfAlone(bool isHeard)
+    {
+        (Probe c, _, _) = Working(replicas: 1, s_first);
+        c.Forget();
+        c.Tell(s_first, isHeard ? new Heartbeat(3, -1, 0) : new EpochRefused(3));
+        EndActor end = Assert.Single(c.DoneOf<EndActor>());
+        Assert.True(end.Failed);
+        Assert.Contains("server 7 follows epoch 3; this coordinator's is 1. Another coordinator has taken over", end.Reason, StringComparison.Ordinal);
+        c.Tell(ActorId.Worker(0), new Heartbeat(1, -1, 0));
+        c.Tell(ActorId.Worker(1), new WorkerHello(Limits.ProtocolVersion, "job", "data"));
+        c.Tell(s_second, new ServerHello(Limits.ProtocolVersion, "job"));
+        c.After(600_000);
+        Assert.Empty(c.Sent); // whoever follows it still goes on with the other one
+        Assert.Empty(c.DoneOf<EndJob>());
+
+        // An end of the job is told to everyone, and to those who come late.
+        (Probe ends, _, _) = Working(replicas: 1, s_first);
+        ends.Tell(s_first, new EpochRefused(1)); // the answer to somebody else
+        ends.Tell(ActorId.Coordinator, new ActorDown(s_first, "connection closed"));
+        ends.Tell(ActorId.Coordinator, new RestoreFailed(2, "no space left"));
+        ends.Tell(s_second, new ServerHello(Limits.ProtocolVersion, "job"));
+        Assert.Equal([ActorId.Worker(0), s_second], ends.SentOf<Shutdown>().Select(s => s.To));
+        Assert.Contains("no space left", Assert.Single(ends.DoneOf<EndJob>()).Reason, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void TheStatusNamesWhoHasWhat()
     {
