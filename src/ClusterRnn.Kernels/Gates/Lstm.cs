@@ -24,7 +24,7 @@ public static unsafe class Lstm
     /// <param name="hidden">H.</param>
     /// <param name="gates">[B, 4 x HP]: in the input's part of the pre-activations, biases included; out the activations.</param>
     /// <param name="hiddenBefore">[B, HP].</param>
-    /// <param name="recurrent">weight_hh: inner <see cref="ColumnGroups.Padded"/>(H), columns <see cref="Gates"/>(H).</param>
+    /// <param name="recurrent">weight_hh: inner <see cref="ColumnGroups.Padded"/>(H), columns <see cref="Gates"/>(H). Null: the states before are zero, there is nothing to add.</param>
     /// <param name="cellBefore">[B, HP].</param>
     /// <param name="cell">[B, HP], out.</param>
     /// <param name="cellTanh">[B, HP], out, for the way back; or null.</param>
@@ -32,7 +32,7 @@ public static unsafe class Lstm
     /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
     /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix recurrent, float* cellBefore, float* cell, float* cellTanh, float* hiddenAfter, int* lengths, int time, Workspace workspace)
+    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* cellBefore, float* cell, float* cellTanh, float* hiddenAfter, int* lengths, int time, Workspace workspace)
     {
         var tile = GateArguments.Tile(rows, hidden, 4, lengths, time);
         tile.Gates = gates;

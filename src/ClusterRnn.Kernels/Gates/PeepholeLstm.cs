@@ -28,7 +28,7 @@ public static unsafe class PeepholeLstm
     /// <param name="cell">[B, HP], out.</param>
     /// <param name="hiddenAfter">[B, HP], out.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix recurrent, float* peepholes, float* cellBefore, float* cell, float* hiddenAfter, Workspace workspace)
+    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* peepholes, float* cellBefore, float* cell, float* hiddenAfter, Workspace workspace)
     {
         var tile = GateArguments.Tile(rows, hidden, 4, null, 0);
         tile.Gates = gates;

@@ -30,6 +30,7 @@ internal unsafe struct WeightGradientArguments
     public float* B; // [rows, N]; null: column sums of A
     public nint Ldb;
     public ColumnGroups BColumns;
+    public int FirstRow; // rows of B below it hold +0: their terms are left out; not where there is a second operand
     public float* SecondB; // another right operand for the same rows of A, or null
     public nint SecondLdb;
     public ColumnGroups SecondColumns;
@@ -76,8 +77,9 @@ public static unsafe class WeightGradient
     /// <param name="workspace">Scratch.</param>
     /// <param name="continues">Whether each chain goes on from what is in the outputs instead of +0; the program must then leave the shards apart.</param>
     /// <param name="sumsOffset">Where the column sums of A (a bias's gradient, see <see cref="ColumnSums"/>) begin in the outputs, or null: they cost little along the way.</param>
-    public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false, long? sumsOffset = null) =>
-        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, b, ldb, bColumns, outputs, offset, workspace, continues, sumsOffset);
+    /// <param name="firstRow">The products' chains leave out rows with lower numbers, which must come last in each shard; sums of columns don't. For a recurrent weight: the first time step's, where the states before it are zero.</param>
+    public static void Compute(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false, long? sumsOffset = null, int firstRow = 0) =>
+        Compute(InstructionSets.Current, program, rows, a, lda, aColumns, b, ldb, bColumns, outputs, offset, workspace, continues, sumsOffset, firstRow);
 
     /// <summary>Two weight gradients with the same left operand (input and recurrent weights), whose rows are rearranged once for both.</summary>
     /// <param name="program">The shards and how they are joined.</param>
@@ -101,7 +103,7 @@ public static unsafe class WeightGradient
         Run(InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, SecondB = secondB, SecondLdb = secondLdb, SecondColumns = secondColumns, SecondOffset = secondOffset, Outputs = outputs, Continues = continues, HasSums = sumsOffset.HasValue, SumsOffset = sumsOffset.GetValueOrDefault() }, workspace);
 
     /// <summary>For each subtree i: outputs[i][offset + m] = the tree's sum over its shards of Σ A[row, m], one chain of additions over each shard's rows (the gradient of a bias).</summary>
-    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?)" path="/param"/>
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?, int)" path="/param"/>
     public static void ColumnSums(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float** outputs, long offset, Workspace workspace, bool continues = false) =>
         Compute(InstructionSets.Current, program, rows, a, lda, aColumns, null, 0, default, outputs, offset, workspace, continues);
 
@@ -109,14 +111,14 @@ public static unsafe class WeightGradient
     /// <param name="a">Gradients: [rows, M], M as <paramref name="columns"/> says.</param>
     /// <param name="columns">How M lies in a row of A; one group.</param>
     /// <param name="b">What the weights were multiplied with: [rows, M], M from the first column on.</param>
-    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?)" path="/param[@name!='a' and @name!='b']"/>
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?, int)" path="/param[@name!='a' and @name!='b']"/>
     public static void ColumnProducts(MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups columns, float* b, nint ldb, float** outputs, long offset, Workspace workspace, bool continues = false) =>
         Run(ColumnProductsKernel, InstructionSets.Current, program, rows, new() { A = a, Lda = lda, AColumns = columns, B = b, Ldb = ldb, Outputs = outputs, Continues = continues, Offset = offset }, workspace);
 
     /// <summary>The same with the variant for <paramref name="set"/>, which the machine must support; <paramref name="b"/> null gives the column sums.</summary>
-    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?)" path="/param"/>
-    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false, long? sumsOffset = null) =>
-        Run(set, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, Offset = offset, Outputs = outputs, Continues = continues, HasSums = sumsOffset.HasValue, SumsOffset = sumsOffset.GetValueOrDefault() }, workspace);
+    /// <inheritdoc cref="Compute(MergeProgram, ShardRows, float*, nint, ColumnGroups, float*, nint, ColumnGroups, float**, long, Workspace, bool, long?, int)" path="/param"/>
+    public static void Compute(InstructionSet set, MergeProgram program, ShardRows rows, float* a, nint lda, ColumnGroups aColumns, float* b, nint ldb, ColumnGroups bColumns, float** outputs, long offset, Workspace workspace, bool continues = false, long? sumsOffset = null, int firstRow = 0) =>
+        Run(set, program, rows, new() { A = a, Lda = lda, AColumns = aColumns, B = b, Ldb = ldb, BColumns = bColumns, FirstRow = firstRow, Offset = offset, Outputs = outputs, Continues = continues, HasSums = sumsOffset.HasValue, SumsOffset = sumsOffset.GetValueOrDefault() }, workspace);
 
     internal static void Run(InstructionSet set, MergeProgram program, ShardRows rows, WeightGradientArguments arguments, Workspace workspace) =>
         Run(arguments.B is null ? ColumnSumsKernel : Kernel, set, program, rows, arguments, workspace);
@@ -184,7 +186,7 @@ public static unsafe class WeightGradient
                     for (int k = p->Starts[shard]; k < p->Starts[shard + 1]; k++)
                     {
                         nint row = p->Rows[k];
-                        sum = MathF.FusedMultiplyAdd(p->A[(row * p->Lda) + column], b[(row * ldb) + columns.Offset0 + j], sum);
+                        sum = row < p->FirstRow ? sum : MathF.FusedMultiplyAdd(p->A[(row * p->Lda) + column], b[(row * ldb) + columns.Offset0 + j], sum);
                     }
 
                     stack[depth++] = sum;

@@ -259,11 +259,18 @@ internal static unsafe class WeightGradientDriver<T, V>
         // What is rearranged next comes into the second cache meanwhile, a few rows with each tile; a small A is there already.
         bool fetches = Sse.IsSupported && p->Starts[p->Shards] * p->Lda * sizeof(float) > NearBytes;
         float* sum = p->Sum;
+        int multiplied = cells; // what the chains leave out comes last
+        while (multiplied > 0 && p->Rows[start + multiplied - 1] < p->FirstRow)
+        {
+            multiplied--;
+        }
+
         int blocks = (cells + InnerBlock - 1) / InnerBlock, rightStride = Panels(width) * T.PanelWidth;
         for (int block = 0; block < blocks; block++)
         {
             bool begins = block == 0 && !p->Continues;
             int from = (int)((long)cells * block / blocks), k = (int)((long)cells * (block + 1) / blocks) - from;
+            int depth = Math.Clamp(multiplied - from, 0, k);
             int* list = p->Rows + start + from;
             PackLeft(p, list, k, heights, columnsOfA, tiles, p->Left, sums);
             bool merge = lower != null && block == blocks - 1;
@@ -297,7 +304,7 @@ internal static unsafe class WeightGradientDriver<T, V>
                     }
 
                     float* s = begins ? p->Zeros : tile, target = merge ? sum : tile;
-                    T.Tile(heights[i], covered)(k, left, b, s, begins ? 0 : stride, target, merge ? T.PanelWidth : stride);
+                    T.Tile(heights[i], covered)(depth, left, b, s, begins ? 0 : stride, target, merge ? T.PanelWidth : stride);
                     if (merge)
                     {
                         AddTile(tile + (lower - c), stride, sum, heights[i], covered);

@@ -20,6 +20,7 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
     private PackedMatrix? stateBack; // the gradients of state's outputs -> dh
     private PackedMatrix? candidateBack; // before: dn -> d(r * h)
     private float* resetGradient; // before: [B, HiddenStride]
+    private float* candidateBias; // after: b_hn [H], in the flat vector
 
     /// <inheritdoc/>
     protected override GateMemory? Memory => config.LongestLag is int lag ? new GateMemory(lag, KeepGate: 1, WriteGate: -1) : null;
@@ -57,7 +58,8 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
         input.SetBias(2, bias + 2 * Hidden, resetBefore ? biasOfState + 2 * Hidden : null);
         if (!resetBefore)
         {
-            state.SetBias(2, biasOfState + 2 * Hidden);
+            candidateBias = biasOfState + 2 * Hidden;
+            state.SetBias(2, candidateBias);
         }
     }
 
@@ -70,7 +72,14 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
         }
         else
         {
-            Gru.StepForward(rows, Hidden, GatesAt(time), StateBefore(time), Recurrent(time, rows, state, workspace), StateAfter(time), null, time, workspace, ProductInput(time));
+            PackedMatrix? recurrent = Recurrent(time, rows, state, workspace);
+            for (int row = 0; recurrent is null && !IsNormalized && row < rows; row++)
+            {
+                // Of a state of zeros n's state part is its bias.
+                new ReadOnlySpan<float>(candidateBias, Hidden).CopyTo(new Span<float>(GatesAt(time) + ((long)row * GateStride) + (3L * HiddenStride), Hidden));
+            }
+
+            Gru.StepForward(rows, Hidden, GatesAt(time), StateBefore(time), recurrent, StateAfter(time), null, time, workspace, ProductInput(time));
         }
     }
 

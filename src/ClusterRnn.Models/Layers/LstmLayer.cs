@@ -137,18 +137,18 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
     protected override void StepForward(int time, int rows, Workspace workspace)
     {
         float* before = CellsBefore(time), after = CellsAt(SlotAfter(time));
+        PackedMatrix? recurrent = Recurrent(time, rows, state, workspace);
         if (cellNorm is not null)
         {
-            Recurrent(time, rows, state, workspace);
             NormalizedLstm.StepForward(rows, Hidden, GatesAt(time), before, after, cellNorm.At(CellAt(time)), StateAfter(time));
         }
         else if (peepholes is null)
         {
-            Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), state, before, after, cellTanhs is null ? null : CellsOf(cellTanhs, time), StateAfter(time), null, time, workspace);
+            Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), recurrent, before, after, cellTanhs is null ? null : CellsOf(cellTanhs, time), StateAfter(time), null, time, workspace);
         }
         else
         {
-            PeepholeLstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), state, peepholes, before, after, StateAfter(time), workspace);
+            PeepholeLstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), recurrent, peepholes, before, after, StateAfter(time), workspace);
         }
     }
 

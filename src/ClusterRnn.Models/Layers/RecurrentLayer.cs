@@ -20,6 +20,9 @@
 // Variational dropout of the state (Gal and Ghahramani 2016): one mask a row for all time steps of a window; what goes into
 // the recurrent product is the masked state, what a GRU carries on is the state itself.
 //
+// Where a window starts from zero, its first recurrent product and what it would add to the recurrent weight's gradient are left
+// out: every term is zero.
+//
 // With layer normalisation (GateNormalization) the projection and the recurrent product end in buffers of their own, from which
 // the gates' pre-activations are formed, and on the way back the gradients of both products from those of the gates.
 using System.Runtime.InteropServices;
@@ -65,6 +68,7 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     private float* entering; // with documents, [T, B, HiddenStride]: the states before each time step, begun anew where one begins
     private float* begun; // with documents and a learned initial state, [T, B, HiddenStride]: the gradients of what was begun anew
     private bool isDropping;
+    private bool startsFromZero; // the loaded states are zero
     private bool isEnd;
     private bool isStart;
     private bool isReset;
@@ -240,7 +244,11 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     public override void ReadMemory(TrainingStep step) => Bridge?.Forward(step);
 
     /// <inheritdoc/>
-    public override void LoadState(float* states, nint stride) => Load(States, states, stride, initial, isCell: false);
+    public override void LoadState(float* states, nint stride)
+    {
+        startsFromZero = states is null && Bridge is null && initial is null;
+        Load(States, states, stride, initial, isCell: false);
+    }
 
     /// <inheritdoc/>
     public override void StoreState(int time, float* states, nint stride) => Store(States, time, states, stride);
@@ -413,12 +421,12 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>The first cell of a time step.</summary>
     protected long CellAt(int time) => (long)time * Rows;
 
-    /// <summary>The weight that a step multiplies and adds to its gates by itself; null where they are normalised: then that is done here.</summary>
+    /// <summary>The weight that a step multiplies and adds to its gates by itself; null where the states before are zero, and where they are normalised: then that is done here.</summary>
     protected PackedMatrix? Recurrent(int time, int rows, PackedMatrix state, Workspace workspace)
     {
         if (norm is null)
         {
-            return state;
+            return startsFromZero && IsFirstStep(time) ? null : state;
         }
 
         Product.Multiply(rows, ProductInput(time), HiddenStride, state, GatesOf(norm.StateProduct, time), GateStride, ProductStart.Zero, workspace);
@@ -469,15 +477,15 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     /// <summary>What the layers above add to the gradient of the states after time step <paramref name="time"/>, or null.</summary>
     protected float* GradientAbove(int time) => !ReturnsLast && time >= Output.Scope.From ? Output.GradientAt(time) : null;
 
-    /// <summary>A weight's gradient from the gates' columns and values that lie by cell, and that of the bias in the same columns, from one of its elements on.</summary>
-    protected void WeightsGradient(TrainingStep step, ColumnGroups gates, float* values, nint stride, ColumnGroups columns, long offset, ParameterTensor bias, long first = 0) =>
-        WeightGradient.Compute(step.Merge, Window.Shards, Gates, GateStride, gates, values, stride, columns, step.SubtreeGradients, offset, step.Workspace, !step.IsEnd, bias.Offset + first);
+    /// <summary>A weight's gradient from the gates' columns and values that lie by cell, without those of cells before <paramref name="firstCell"/>, which are zero, and that of the bias in the same columns, from one of its elements on.</summary>
+    protected void WeightsGradient(TrainingStep step, ColumnGroups gates, float* values, nint stride, ColumnGroups columns, long offset, ParameterTensor bias, long first = 0, int firstCell = 0) =>
+        WeightGradient.Compute(step.Merge, Window.Shards, Gates, GateStride, gates, values, stride, columns, step.SubtreeGradients, offset, step.Workspace, !step.IsEnd, bias.Offset + first, firstCell);
 
     /// <summary>The gradients of weight_hh and of a bias from the gates' columns.</summary>
     protected void StateWeightGradient(TrainingStep step, ColumnGroups gates, ParameterTensor bias)
     {
         RecurrentOperand states = StatesBefore;
-        WeightsGradient(step, gates, states.States, states.Stride, states.Columns, states.Offset, bias);
+        WeightsGradient(step, gates, states.States, states.Stride, states.Columns, states.Offset, bias, firstCell: startsFromZero && !place.IsReverse ? Rows : 0);
     }
 
     /// <summary>A bias's gradient, from one of its elements on, from the gates' columns.</summary>
@@ -621,7 +629,10 @@ internal abstract unsafe class RecurrentLayer(RecurrentPlace place, RecurrentCon
     }
 
     // Whether nobody asks for the gradient of the states before a time step.
-    private bool IsFirst(int time) => isStart && ((initialState is null && Bridge is null) || (!isReset && begun is null)) && time == (place.IsReverse ? Window.Time - 1 : 0);
+    private bool IsFirst(int time) => isStart && ((initialState is null && Bridge is null) || (!isReset && begun is null)) && IsFirstStep(time);
+
+    // Whether it is the first of the time steps, in the layer's direction.
+    private bool IsFirstStep(int time) => time == (place.IsReverse ? Window.Time - 1 : 0);
 
     private float* LastStates()
     {

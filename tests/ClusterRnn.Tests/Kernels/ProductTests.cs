@@ -208,6 +208,38 @@ public unsafe class ProductTests
         }
     }
 
+    // Cells of the first time step before firstRow: left out of the products, whatever lies there, and not of the sums of columns.
+    [Theory]
+    [MemberData(nameof(Sets))]
+    public void ProductsLeaveOutTheFirstTimeStep(InstructionSet set)
+    {
+        const int batch = 11, shards = 4, hidden = 20, inputs = 33;
+        int[] first = [0, 5, 5, 6], counts = [5, 0, 1, 5];
+        var program = new MergeProgram(new ShardRange(0, shards), shards);
+        ColumnGroups gates = ColumnGroups.Gates(3, hidden);
+        foreach (int time in new[] { 1, 2, 130 }) // nothing remains; less and more than a block
+        {
+            using var memory = new Numbers(set, ColumnGroups.Dense(1), ColumnGroups.Dense(1));
+            int width = ColumnGroups.Pad(inputs), lda = 4 * ColumnGroups.Pad(hidden), weights = 3 * hidden * inputs, total = weights + (3 * hidden);
+            float* a = memory.Random(time * batch * lda), b = memory.Random(time * batch * width);
+            new Span<float>(b, batch * width).Fill(float.NaN);
+            int[] left = Bits(0, batch), without = Bits(1, 0);
+            Assert.Equal(without[..weights], left[..weights]);
+            Assert.NotEqual(without[weights..], left[weights..]);
+            Assert.Equal(Bits(0, 0)[weights..], left[weights..]);
+
+            int[] Bits(int from, int firstRow)
+            {
+                float* output = memory.Random(total);
+                ShardRows? rows = null;
+                using var arena = Arena.Create(x => rows = new ShardRows(x, time, batch, shards));
+                rows!.Build(from, time, batch, first, counts, null);
+                WeightGradient.Compute(set, program, rows, a, lda, gates, b, width, ColumnGroups.Padded(inputs), &output, 0, memory.Workspace, false, weights, firstRow);
+                return new ReadOnlySpan<int>(output, total).ToArray();
+            }
+        }
+    }
+
     [Fact]
     public void JoinedSumsAreNotContinued()
     {

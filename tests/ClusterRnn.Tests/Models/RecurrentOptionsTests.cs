@@ -6,6 +6,9 @@ namespace ClusterRnn.Tests.Models;
 
 public sealed unsafe class RecurrentOptionsTests
 {
+    public static TheoryData<string> WithoutLearnedStates =>
+        [.. TestModels.All.Where(model => model.Value() is { StateWidth: > 0 } built && !built.Layout.Tensors.Any(tensor => tensor.Name.Contains(".initial_", StringComparison.Ordinal))).Select(model => model.Key)];
+
     /// <summary>The reverse direction of a row is the forward one of the row turned round, each row at its own end.</summary>
     [Fact]
     public void TheReverseDirectionReadsEachRowFromItsEnd()
@@ -49,6 +52,28 @@ public sealed unsafe class RecurrentOptionsTests
 
         static Model Build(LayerConfig layer, int outputs) =>
             Model.Build(new ModelConfig { Layers = [layer], Loss = LossKind.MeanSquaredError }, InputKind.Features, 3, outputs);
+    }
+
+    /// <summary>Rows that start from nothing have the bits of rows that start from zeros, although their first recurrent product is left out.</summary>
+    [Theory, MemberData(nameof(WithoutLearnedStates))]
+    public void NoStateIsAStateOfZeros(string name)
+    {
+        foreach (int time in new[] { 1, 9 })
+        {
+            using ModelHarness harness = TestModels.Harness(name, time, 5).Fill(24, time, (time + 1) / 2, time);
+            string carried = Hashes();
+            harness.StateIn.AsSpan().Clear();
+            string zeros = Hashes();
+            harness.ResetState = true;
+            Assert.Equal(zeros, Hashes());
+            Assert.NotEqual(carried, zeros);
+
+            string Hashes()
+            {
+                StepResult step = harness.Train();
+                return string.Join(' ', StepResult.Hash(step.Gradient), StepResult.Hash(step.StateOut), StepResult.Hash(harness.Predict()), step.Loss);
+            }
+        }
     }
 
     /// <summary>A bidirectional layer carries nothing: windows are whole sequences.</summary>
