@@ -86,6 +86,10 @@ public abstract record DataConfig
     /// <summary>Which part validates in cross-validation, instead of the share <see cref="Validation"/>; null: none.</summary>
     [Description("Cross-validation: which of several equal parts validates, instead of the share 'validation'. Written by 'clusterrnn sweep' with 'folds'.")]
     public FoldConfig? Fold { get; init; }
+
+    /// <summary>The same section for other data, of which nothing is kept for validation or testing.</summary>
+    /// <param name="path">The file, folder or glob.</param>
+    public virtual DataConfig AllOf(string path) => this with { Path = path, Validation = 0, Fold = null };
 }
 
 /// <summary>
@@ -284,6 +288,9 @@ public abstract record SeriesData : DataConfig
     /// <summary>The column that marks anomalies; null: none is.</summary>
     [Description("The column that says which rows are anomalies (0: none), to judge alerts by: by name, by number from 1, or \"last\". It is neither read nor predicted. Default: none is.")]
     public string? Anomalies { get; init; }
+
+    /// <inheritdoc/>
+    public override SeriesData AllOf(string path) => this with { Path = path, Validation = 0, Test = 0, TrainRows = null, Fold = null };
 }
 
 /// <summary>A series from a CSV file.</summary>
@@ -482,6 +489,9 @@ public sealed record DigitsData : ExamplesData, IValidatableObject
     public int Classes { get; init; } = DigitExamples.Digits;
 
     /// <inheritdoc/>
+    public override DigitsData AllOf(string path) => this with { Path = path, Labels = null, Validation = 0, Test = 0, TestPath = null, TestLabels = null, Fold = null };
+
+    /// <inheritdoc/>
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
         if (Path is null && (Labels is not null || TestPath is not null || Classes != DigitExamples.Digits))
@@ -578,6 +588,10 @@ public sealed record TranslationData : DataConfig, IValidatableObject
     [Description("How many pairs are generated, those for validation and testing included.")]
     [Range(10, 10_000_000)]
     public int Examples { get; init; } = 10_000;
+
+    /// <inheritdoc/>
+    public override TranslationData AllOf(string path) =>
+        this with { Path = path, Target = null, Validation = 0, ValidationPath = null, ValidationTarget = null, Test = 0, TestPath = null, TestTarget = null, Fold = null };
 
     /// <inheritdoc/>
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)

@@ -17,7 +17,7 @@ internal static class EvaluateCommand
     {
         var run = new Argument<string>("RUN") { Description = SavedRun.Description };
         var best = new Option<bool>("--best") { Description = "The checkpoint with the best validation loss instead of the newest." };
-        var data = new Option<string?>("--data") { Description = "Other data: a file, folder or glob, all of it evaluated.", HelpName = "PATH" };
+        var data = new Option<string?>("--data") { Description = "Other data: a file, folder or glob, all of it evaluated. Of translations one file with both sides of a line.", HelpName = "PATH" };
         var command = new GroupedCommand("evaluate", "Loss and metrics of a trained model on its validation and test data.", CommandGroup.Use) { run, best, data };
         command.Examples.Add(("evaluate latest", "How good the newest run's model is."));
         command.SetAction((parsed, cancellation) => Task.Run(
@@ -41,7 +41,7 @@ internal static class EvaluateCommand
         if (path is not null)
         {
             // The part that is called training is then the whole of the other data; nothing is trained.
-            config = config with { Data = Whole(config.Data, path) };
+            config = config with { Data = config.Data.AllOf(path) };
             parts = [DataPart.Train];
         }
 
@@ -88,13 +88,4 @@ internal static class EvaluateCommand
         ShardSums.Join(reports.SelectMany(r => r.Counts).ToArray().AsSpan(), schema.CountWidth, counts);
         return schema.Finish(sums, counts);
     }
-
-    private static DataConfig Whole(DataConfig data, string path) => data switch
-    {
-        SeriesData series => series with { Path = path, Validation = 0, Test = 0, TrainRows = null, Fold = null },
-        RecordingsData recordings => recordings with { Path = path, Validation = 0, Test = 0, ValidationPath = null, TestPath = null, TestFiles = null, Fold = null },
-        LabelledData labelled => labelled with { Path = path, Validation = 0, Test = 0, ValidationPath = null, TestPath = null, Fold = null },
-        DigitsData digits => digits with { Path = path, Labels = null, Validation = 0, Test = 0, TestPath = null, TestLabels = null, Fold = null },
-        _ => data with { Path = path, Validation = 0, Fold = null },
-    };
 }

@@ -29,6 +29,9 @@ public abstract record LabelledData : DataConfig
     /// <summary>What tests instead of a share of <see cref="DataConfig.Path"/>; null: a share.</summary>
     [Description("Files that test, instead of the share 'test' of path.")]
     public string? TestPath { get; init; }
+
+    /// <inheritdoc/>
+    public override LabelledData AllOf(string path) => this with { Path = path, Validation = 0, ValidationPath = null, Test = 0, TestPath = null, Fold = null };
 }
 
 /// <summary>Lines of text with a class each.</summary>
@@ -200,6 +203,9 @@ public abstract record RecordingsData : LabelledData
     [Description("The most seconds that are read of a recording; what comes after them is left out, and counted.")]
     [Range(0.05, 3600.0)]
     public double MaximumSeconds { get; init; } = 2;
+
+    /// <inheritdoc/>
+    public override RecordingsData AllOf(string path) => (RecordingsData)base.AllOf(path) with { TestFiles = null };
 }
 
 /// <summary>Recordings of a word each.</summary>
@@ -225,4 +231,7 @@ public sealed record SpeechData : RecordingsData
     /// <summary>Whether upper case counts as lower case.</summary>
     [Description("Whether upper case counts as lower case.")]
     public bool Lowercase { get; init; } = true;
+
+    /// <inheritdoc/>
+    public override SpeechData AllOf(string path) => (SpeechData)base.AllOf(path) with { Transcripts = null };
 }

@@ -1,3 +1,4 @@
+using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using ClusterRnn.Data;
@@ -113,5 +114,38 @@ public sealed unsafe class DatasetTests
         {
             Assert.Equal(config, JsonSerializer.Deserialize<DataConfig>(JsonSerializer.Serialize(config, options), options));
         }
+    }
+
+    /// <summary>Other data is read in the same way, and whatever names or keeps parts of the first is gone.</summary>
+    [Fact]
+    public void All_of_other_data_is_one_part()
+    {
+        Dictionary<string, object> ofParts = new()
+        {
+            ["Path"] = "old", ["Validation"] = 0.3, ["Test"] = 0.2, ["TrainRows"] = 7, ["Fold"] = new FoldConfig { Number = 1, Of = 2 }, ["Labels"] = "old", ["Transcripts"] = "old", ["TestFiles"] = "old",
+            ["ValidationPath"] = "old", ["TestPath"] = "old", ["ValidationTarget"] = "old", ["TestTarget"] = "old", ["TestLabels"] = "old",
+        };
+        foreach (Type kind in typeof(DataConfig).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(attribute => attribute.DerivedType))
+        {
+            var config = (DataConfig)Activator.CreateInstance(kind)!;
+            if (config is ExamplesData and not DigitsData)
+            {
+                continue; // it is generated, and takes no path
+            }
+
+            PropertyInfo[] properties = [.. kind.GetProperties().Where(property => property.CanWrite)];
+            foreach (PropertyInfo property in properties)
+            {
+                property.SetValue(config, IsOfParts(property) ? ofParts.GetValueOrDefault(property.Name, "old") : property.GetValue(config));
+            }
+
+            DataConfig all = config.AllOf("new");
+            Assert.Equal(kind, all.GetType());
+            Assert.All(properties, property => Assert.Equal(
+                !IsOfParts(property) ? property.GetValue(config) : property.Name == "Path" ? "new" : property.PropertyType == typeof(double) ? 0.0 : null, property.GetValue(all)));
+        }
+
+        // The targets of a translation are a file, those of a series columns.
+        bool IsOfParts(PropertyInfo property) => ofParts.ContainsKey(property.Name) || (property.Name == "Target" && property.PropertyType == typeof(string));
     }
 }
