@@ -21,26 +21,27 @@ internal static class FollowedSeries
     /// <summary>Follows a series until its input ends or somebody stops.</summary>
     /// <param name="terminal">Where rows and alerts are written.</param>
     /// <param name="trained">A model of a series.</param>
+    /// <param name="calibration">How far off its forecasts are; null: measured on its data.</param>
     /// <param name="input">What is read where no file is named.</param>
     /// <param name="file">A file that grows, or null or "-" for <paramref name="input"/>.</param>
     /// <param name="threshold">Scores above it are alerts, or null for the default.</param>
     /// <param name="asJson">Whether each row is a line of JSON.</param>
     /// <param name="cancellation">Somebody stops.</param>
     /// <exception cref="UsageException">There is no such file.</exception>
-    public static async Task FollowAsync(Terminal terminal, TaskModel trained, TextReader input, string? file, double? threshold, bool asJson, CancellationToken cancellation)
+    public static async Task FollowAsync(Terminal terminal, TaskModel trained, SeriesCalibration? calibration, TextReader input, string? file, double? threshold, bool asJson, CancellationToken cancellation)
     {
         if (file is not (null or "-") && !File.Exists(file))
         {
             throw new UsageException($"--follow {file}: no such file");
         }
 
-        using SeriesWatch watch = SeriesTask.Watch(trained, threshold, out LiveRows rows);
+        using SeriesWatch watch = SeriesTask.Watch(trained, calibration, threshold, out LiveRows rows);
         int window = ((SeriesData)trained.Job.Data).Window;
         string[] targets = [.. watch.TargetNames];
         string source = threshold is null
-            ? string.Create(CultureInfo.InvariantCulture, $", the {100 * SeriesWatch.Quantile} % quantile of the validation part's {watch.ValidationRows} scores")
+            ? string.Create(CultureInfo.InvariantCulture, $", the {100 * SeriesCalibration.Quantile} % quantile of the validation part's {watch.Calibration.Rows} scores")
             : "";
-        string spreads = string.Join(", ", targets.Select((name, i) => $"{Shown(watch.Spreads[i])} ({name})"));
+        string spreads = string.Join(", ", targets.Select((name, i) => $"{Shown(watch.Calibration.Spreads[i])} ({name})"));
         terminal.Say($"alerts are scores above {Shown(watch.Threshold)}{source}");
         terminal.Say($"a score is how far off the value is, by {spreads}; the first {window} rows fill the window");
         if (!asJson)

@@ -81,7 +81,8 @@ internal static class PredictCommand
                         throw new UsageException("--follow is for models of series; this one takes INPUT");
                     }
 
-                    await FollowedSeries.FollowAsync(terminal, trained, Console.In, text, parsed.GetValue(threshold), parsed.GetValue(json), cancellation).ConfigureAwait(false);
+                    SeriesCalibration? calibration = saved.Folder is { } folder ? SeriesCalibration.Read(folder.CalibrationPath, saved.Checkpoint.Info.ModelSha256) : null;
+                    await FollowedSeries.FollowAsync(terminal, trained, calibration, Console.In, text, parsed.GetValue(threshold), parsed.GetValue(json), cancellation).ConfigureAwait(false);
                     return ExitCode.Success;
                 }
 

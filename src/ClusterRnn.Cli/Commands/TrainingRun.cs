@@ -58,6 +58,7 @@ internal sealed partial class TrainingRun(
         (TaskOutcome outcome, ModelInsight insight) = wasCancelled || result.Steps == 0 ? (TaskOutcome.Empty, ModelInsight.Nothing) : Conclude(result);
         RunSummary summary = Summarize(result, tally, outcome, clock.Elapsed, first);
         summary.Write(folder.SummaryPath);
+        outcome.Calibration?.Write(folder.CalibrationPath, result.ModelSha256);
         if (Config.Output.Report)
         {
             HtmlReport.Write(folder.ReportPath, new ReportData(summary, MetricsLog.Read(folder.MetricsPath), outcome, ConfigLoader.ToYaml(Config), TimeProvider.System.GetUtcNow(), CommandLine.Version, insight));

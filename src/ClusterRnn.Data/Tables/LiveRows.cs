@@ -23,25 +23,24 @@ public enum LiveLine
 /// <summary>Reads lines of a live series.</summary>
 public sealed class LiveRows
 {
-    private readonly SeriesTable _table;
-    private readonly IReadOnlyList<int> _columns;
+    private readonly string[] _names; // of the needed columns
+    private readonly IReadOnlyList<string> _fileColumns;
     private readonly char _separator;
     private string[]? _header; // the cells of the last line of names
 
-    /// <summary>Reads rows like those of a table.</summary>
-    /// <param name="table">What the model was trained on.</param>
-    /// <param name="columns">The table's columns that are needed, ascending.</param>
+    /// <summary>Reads rows like those that a model was trained on.</summary>
+    /// <param name="fileColumns">All columns of the training file, in order.</param>
+    /// <param name="names">Those that are needed.</param>
     /// <param name="separator">What stands between cells.</param>
-    public LiveRows(SeriesTable table, IReadOnlyList<int> columns, string separator)
+    /// <exception cref="DataException">No such separator can stand between cells.</exception>
+    public LiveRows(IReadOnlyList<string> fileColumns, IEnumerable<string> names, string separator)
     {
-        ArgumentNullException.ThrowIfNull(table);
-        ArgumentNullException.ThrowIfNull(columns);
-        (_table, _columns, _separator) = (table, columns, CsvReader.SeparatorOf(separator));
+        (_fileColumns, _names, _separator) = (fileColumns, [.. names], CsvReader.SeparatorOf(separator));
     }
 
     /// <summary>Reads a line.</summary>
     /// <param name="line">The line, without its end.</param>
-    /// <param name="values">Of a row a value for each needed column, NaN where a cell says that it is missing.</param>
+    /// <param name="values">[names] Of a row a value for each needed column, NaN where a cell says that it is missing.</param>
     /// <param name="fault">Of a malformed line what was expected and found.</param>
     public LiveLine Read(string line, Span<double> values, out string fault)
     {
@@ -63,28 +62,27 @@ public sealed class LiveRows
             return LiveLine.Malformed;
         }
 
-        string[] names = [.. _columns.Select(column => _table.Columns[column])];
-        if (names.All(cells.Contains) && !cells.Any(cell => SeriesTable.TryNumber(cell, out _)))
+        if (_names.All(cells.Contains) && !cells.Any(cell => SeriesTable.TryNumber(cell, out _)))
         {
             _header = cells;
             return LiveLine.Header;
         }
 
         // Of the last line of names, of the training file, or of what is needed and nothing else.
-        IReadOnlyList<string> layout = _header ?? (cells.Length == _table.FileColumns.Count ? _table.FileColumns : names);
+        IReadOnlyList<string> layout = _header ?? (cells.Length == _fileColumns.Count ? _fileColumns : _names);
         if (cells.Length != layout.Count)
         {
             fault = string.Create(CultureInfo.InvariantCulture, $"expected {(layout.Count == 1 ? "a value" : $"{layout.Count} values")} ({string.Join(_separator, layout)}), found {cells.Length} {(cells.Length == 1 ? "cell" : "cells")}");
             return LiveLine.Malformed;
         }
 
-        for (int i = 0; i < names.Length; i++)
+        for (int i = 0; i < _names.Length; i++)
         {
-            int place = SeriesTable.IndexOf("line", layout, names[i], null);
+            int place = SeriesTable.IndexOf("line", layout, _names[i], null);
             bool isNumber = SeriesTable.TryNumber(cells[place], out values[i]);
             if (!isNumber && !SeriesTable.IsMissing(cells[place]))
             {
-                fault = $"expected a finite number for '{names[i]}', found '{(cells[place].Length > 40 ? $"{cells[place][..40]}…" : cells[place])}'";
+                fault = $"expected a finite number for '{_names[i]}', found '{(cells[place].Length > 40 ? $"{cells[place][..40]}…" : cells[place])}'";
                 return LiveLine.Malformed;
             }
 

@@ -3,6 +3,7 @@
 //                       start.json       fine-tuning: what was taken from another run's model, and what is new
 //                       metrics.jsonl    a line a step, a line an evaluation
 //                       summary.json     the end: hashes, losses, rates, counters
+//                       calibration.json a series: how far off its forecasts are, for alerts (predict --follow)
 //                       events.jsonl     what happened to the nodes of a cluster
 //                       report.html      the same for people, with curves; opens offline
 //                       events.out.tfevents.*   for TensorBoard
@@ -23,6 +24,9 @@ public sealed class RunFolder
 
     /// <summary>A line a step and a line an evaluation.</summary>
     public const string MetricsFile = "metrics.jsonl";
+
+    /// <summary>How far off forecasts of a series are.</summary>
+    public const string CalibrationFile = "calibration.json";
 
     /// <summary>What happened to the nodes of a cluster, one line each.</summary>
     public const string EventsFile = "events.jsonl";
@@ -50,6 +54,9 @@ public sealed class RunFolder
 
     /// <summary>Where the metrics are.</summary>
     public string MetricsPath => System.IO.Path.Combine(Path, MetricsFile);
+
+    /// <summary>Where it says how far off forecasts of a series are.</summary>
+    public string CalibrationPath => System.IO.Path.Combine(Path, CalibrationFile);
 
     /// <summary>Where the events are.</summary>
     public string EventsPath => System.IO.Path.Combine(Path, EventsFile);

@@ -41,15 +41,17 @@ public sealed unsafe class SeriesTask : SequenceTask
             ["forecast", "MAE", "RMSE", "model's RMSE / this"],
             all.ConvertAll(error => (IReadOnlyList<string>)RowOf(error, own)));
         var tables = new List<FigureTable> { table };
-        if (split.Anomalies is { } marks && split.Validation.Rows > 0)
+        SeriesCalibration? calibration = split.Validation.Rows > 0 ? SeriesCalibration.Of(trained.Model, split) : null;
+        if (split.Anomalies is { } marks && calibration is not null)
         {
-            tables.Add(AlertsOf(trained.Model, split, part, name, marks, figures));
+            using var watch = new SeriesWatch(trained.Model, (SeriesData)data.Config, split.Scaler, calibration, threshold: null);
+            tables.Add(AlertsOf(watch, split, part, name, marks, figures));
         }
 
         Chart course = ChartOf(split, windows, predicted, name);
         if (split.Horizon == 1)
         {
-            return new TaskOutcome(figures, tables, [course], null);
+            return new TaskOutcome(figures, tables, [course], null) { Calibration = calibration };
         }
 
         int[] shown = RowsAhead(split.Horizon);
@@ -60,29 +62,31 @@ public sealed unsafe class SeriesTask : SequenceTask
         var chart = new Chart($"RMSE by rows ahead, {name} part", "rows ahead", "RMSE", all.ConvertAll(error => new ChartLine(error.Name, error.RootMeanSquaredErrorsAhead, 1)));
         return new TaskOutcome(figures, [.. tables, ahead], [course, chart], null)
         {
+            Calibration = calibration,
             Details = [.. shown.Select(rows => new Figure($"{name}RootMeanSquaredErrorAhead{rows}", $"RMSE, {rows} ahead", own.RootMeanSquaredErrorsAhead[rows - 1], Show(own.RootMeanSquaredErrorsAhead[rows - 1])))],
         };
     }
 
     /// <summary>Opens a watch over a live series like the one the model was trained on.</summary>
     /// <param name="trained">The model; it must outlive the watch.</param>
+    /// <param name="calibration">How far off its forecasts are; null: measured on its data.</param>
     /// <param name="threshold">Scores above it are alerts, or null for the default.</param>
     /// <param name="rows">Reads the live series' lines.</param>
-    /// <exception cref="DataException">The training data is not there any more, or has no validation part.</exception>
-    public static SeriesWatch Watch(TaskModel trained, double? threshold, out LiveRows rows)
+    /// <exception cref="DataException">What is to be measured on is not there any more, or has no validation part.</exception>
+    public static SeriesWatch Watch(TaskModel trained, SeriesCalibration? calibration, double? threshold, out LiveRows rows)
     {
         ArgumentNullException.ThrowIfNull(trained);
         var config = (SeriesData)trained.Job.Data;
-        SeriesSplit split = SplitOf(OpenData(trained, config));
-        var watch = new SeriesWatch(trained.Model, split, threshold);
-        rows = new LiveRows(split.Table, watch.Columns, config.Separator);
+        SeriesScaler scaler = trained.Artefact.Scaler!;
+        calibration ??= SeriesCalibration.Of(trained.Model, SplitOf(OpenData(trained, config)));
+        var watch = new SeriesWatch(trained.Model, config, scaler, calibration, threshold);
+        rows = new LiveRows(calibration.FileColumns, watch.Columns.Select(column => scaler.Columns[column]), config.Separator);
         return watch;
     }
 
     // Alerts over a part, beside the anomalies that its data marks: those found have an alert on one of their rows at least.
-    private static FigureTable AlertsOf(TrainedModel model, SeriesSplit split, SeriesPart part, string name, int marks, List<Figure> figures)
+    private static FigureTable AlertsOf(SeriesWatch watch, SeriesSplit split, SeriesPart part, string name, int marks, List<Figure> figures)
     {
-        using var watch = new SeriesWatch(model, split, null);
         double[] values = new double[watch.Columns.Count];
         int alerts = 0, right = 0, anomalies = 0, found = 0;
         bool isOpen = false, isFound = false;
@@ -131,14 +135,7 @@ public sealed unsafe class SeriesTask : SequenceTask
     {
         ArgumentNullException.ThrowIfNull(trained);
         ArgumentNullException.ThrowIfNull(request);
-        var config = (SeriesData)trained.Job.Data;
-        if (request.Input is not null)
-        {
-            // All of the file is the past: nothing of it is kept for anything else.
-            config = config with { Path = Path.GetFullPath(request.Input), Validation = 0, Test = 0, TrainRows = null };
-        }
-
-        SeriesSplit split = SplitOf(OpenData(trained, config));
+        SeriesSplit split = PastOf(trained, request.Input);
         int steps = request.Steps ?? split.Horizon;
         double[][][] paths = Extend(trained, split, steps, request.Generate, cancellation); // [paths][steps][targets]
         string[] names = [.. split.Targets.Select(column => split.Table.Columns[column])];
@@ -204,8 +201,7 @@ public sealed unsafe class SeriesTask : SequenceTask
     public override Explanation Explain(TaskModel trained, string? input)
     {
         ArgumentNullException.ThrowIfNull(trained);
-        DataConfig config = input is null ? trained.Job.Data : (SeriesData)trained.Job.Data with { Path = Path.GetFullPath(input), Validation = 0, Test = 0, TrainRows = null };
-        SeriesSplit split = SplitOf(OpenData(trained, config));
+        SeriesSplit split = PastOf(trained, input);
         int features = split.Features.Count, width = split.Horizon * split.Targets.Count, first = split.Table.Rows - split.Window;
         using var row = new SpanBatch(split.Window, 1, features, width) { Time = split.Window, TargetTime = 1, Rows = 1 };
         row.Lengths[0] = split.Window;
@@ -222,6 +218,14 @@ public sealed unsafe class SeriesTask : SequenceTask
 
         return Explanation.Of(
             trained.Model, row, labels, outputs => $"{split.Table.Columns[split.Targets[0]]} {Show(split.Scaler.Unscale(split.Targets[0], outputs[0]))} in row {split.Table.Rows + 1}");
+    }
+
+    // What a forecast goes on from: the model's data, or all of a file.
+    private static SeriesSplit PastOf(TaskModel trained, string? input)
+    {
+        SeriesSplit split = SplitOf(OpenData(trained, input is null ? trained.Job.Data : trained.Job.Data.AllOf(Path.GetFullPath(input))));
+        return split.ReadsWhole(split.Table.Rows - 1) ? split : throw new DataException(
+            split.Table.Name, $"no missing cell in the last {split.Window} rows, from which the forecast goes on", "at least one", "Fill it in, or train with data.missing: previous");
     }
 
     private static Dataset OpenData(TaskModel trained, DataConfig config)
@@ -317,12 +321,6 @@ public sealed unsafe class SeriesTask : SequenceTask
                 $"at most {split.Horizon} steps, the model's horizon",
                 steps.ToString(CultureInfo.InvariantCulture),
                 "The model reads columns it doesn't predict; train with a longer data.horizon, or predict all the columns it reads");
-        }
-
-        if (!split.ReadsWhole(split.Table.Rows - 1))
-        {
-            throw new DataException(
-                split.Table.Name, $"no missing cell in the last {split.Window} rows, from which the forecast goes on", "at least one", "Fill it in, or train with data.missing: previous");
         }
 
         GaussianMixture? mixture = GaussianMixture.Of(model.Model);

@@ -47,6 +47,9 @@ public sealed record TaskOutcome(
     /// <summary>Figures for <c>summary.json</c> alone: tables and charts show them.</summary>
     public IReadOnlyList<Figure> Details { get; init; } = [];
 
+    /// <summary>How far off forecasts of a series are, to be kept with the model; null where that was not measured.</summary>
+    public SeriesCalibration? Calibration { get; init; }
+
     /// <summary>Nothing to show.</summary>
     public static TaskOutcome Empty { get; } = new([], [], [], null);
 }

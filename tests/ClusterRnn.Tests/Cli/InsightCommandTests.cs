@@ -1,5 +1,7 @@
 using ClusterRnn.Cli;
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Training.Runs;
+using ClusterRnn.Training.Tasks;
 
 namespace ClusterRnn.Tests.Cli;
 
@@ -67,6 +69,7 @@ public sealed class InsightCommandTests : IDisposable
         (code, said, error) = Run("predict", series, "--explain");
         Assert.True(code == 0, error);
         Assert.Contains("in row 201", said, StringComparison.Ordinal);
+        Assert.NotNull(SeriesCalibration.Read(Path.Combine(series, RunFolder.CalibrationFile), RunSummary.Read(Path.Combine(series, RunFolder.SummaryFile)).ModelSha256)); // for --follow
         Assert.Contains("leave out --json", Run("predict", series, "--explain", "--json").Error, StringComparison.Ordinal);
         Assert.Contains("leave out --file and --explain", Run("predict", series, "--follow", "--file", "rows.csv").Error, StringComparison.Ordinal);
     }

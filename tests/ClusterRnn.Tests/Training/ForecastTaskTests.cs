@@ -37,7 +37,7 @@ public sealed class ForecastTaskTests : IDisposable
                 mean += error * error / 6;
             }
 
-            Assert.Equal(double.Parse(outcome.Tables[0].Rows[line][2], CultureInfo.InvariantCulture), Math.Sqrt(mean), 0.001 * mean);
+            Assert.Equal(double.Parse(outcome.Tables[0].Rows[line][2], CultureInfo.InvariantCulture), Math.Sqrt(mean), 0.001 * Math.Sqrt(mean));
         }
 
         Assert.True(outcome.Charts[1].Lines[1].Values[0] < outcome.Charts[1].Lines[1].Values[5]);
@@ -74,6 +74,7 @@ public sealed class ForecastTaskTests : IDisposable
 
         File.AppendAllText(path, "1,10,3,0,NA\n");
         Assert.Contains("no missing cell in the last 12 rows", Assert.Throws<DataException>(() => task.Predict(models[0], new PredictionRequest(path, new GenerateConfig()))).Message);
+        Assert.Contains("no missing cell in the last 12 rows", Assert.Throws<DataException>(() => task.Explain(models[0], path)).Message);
         Free(models);
     }
 

@@ -7,6 +7,7 @@ using ClusterRnn.Data;
 using ClusterRnn.Tests.Data;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Configuration;
+using ClusterRnn.Training.Runs;
 using ClusterRnn.Training.Tasks;
 
 namespace ClusterRnn.Tests.Training;
@@ -59,9 +60,38 @@ public sealed class SeriesWatchTests
     public async Task AWatchNeedsAValidationPart()
     {
         TaskModel trained = await LabelledTaskTests.TrainAsync("anomaly.yaml", 1, [.. s_settings, "data.validation=0", "stop.steps=2"]);
-        Assert.Contains("a validation part", Assert.Throws<DataException>(() => SeriesTask.Watch(trained, 3, out _)).Message);
+        Assert.Contains("a validation part", Assert.Throws<DataException>(() => SeriesTask.Watch(trained, null, 3, out _)).Message);
         Dataset data = Dataset.Open(trained.Job.Data, new Batching(32, 1, 1, true, 1), Repository.Root, trained.Artefact);
         Assert.DoesNotContain(SequenceTask.Of(trained.Job.Data).Conclude(trained, data, null, null).Figures, figure => figure.Key.Contains("Alert", StringComparison.Ordinal));
+        trained.Model.Dispose();
+    }
+
+    /// <summary>What a training measured is kept with its model: a series is followed without the data as with it.</summary>
+    [Fact]
+    public async Task ASeriesIsFollowedWithoutItsData()
+    {
+        using var scratch = new Scratch();
+        string path = scratch.Write("sensor.csv", SeriesGenerators.Sensor(1, 300, 24, 0.1, 0, 300).ToCsv()), kept = Path.Combine(scratch.Folder, RunFolder.CalibrationFile);
+        TaskModel trained = await LabelledTaskTests.TrainAsync("anomaly.yaml", 1, $"data.path={path}", "data.window=4", "stop.steps=3");
+        Dataset data = Dataset.Open(trained.Job.Data, new Batching(32, 1, 1, true, 1), Repository.Root, trained.Artefact);
+        double[] values = data.Series!.Table.Values[0][100..150];
+        double[] measured = [.. Watch(trained, values, null).Select(row => row.Score)];
+        Assert.Null(SeriesCalibration.Read(kept, "one"));
+        SequenceTask.Of(trained.Job.Data).Conclude(trained, data, null, null).Calibration!.Write(kept, "one");
+        Assert.Null(SeriesCalibration.Read(kept, "another"));
+        SeriesCalibration calibration = SeriesCalibration.Read(kept, "one")!;
+
+        File.Delete(path);
+        Assert.Contains(path, Assert.Throws<DataException>(() => Watch(trained, values, null)).Message);
+        using SeriesWatch watch = SeriesTask.Watch(trained, calibration, null, out LiveRows rows);
+        Assert.Equal(measured, values.Select(value => watch.Observe([value]).Score));
+        Assert.Equal(60, watch.Calibration.Rows);
+        Assert.Equal(LiveLine.Row, rows.Read("0.5,0", new double[1], out _)); // value, anomaly: as in the file
+
+        File.WriteAllText(kept, "{");
+        Assert.Contains("Remove the file", Assert.Throws<DataException>(() => SeriesCalibration.Read(kept, "one")).Message);
+        (calibration with { Spreads = [double.NaN], Threshold = double.NaN }).Write(kept, "one"); // of a training that came to NaN
+        Assert.True(double.IsNaN(SeriesCalibration.Read(kept, "one")!.Threshold));
         trained.Model.Dispose();
     }
 
@@ -84,13 +114,13 @@ public sealed class SeriesWatchTests
         (string json, _) = await FollowAsync(asJson: true);
         Assert.Equal("""{"line":2,"values":[0.1],"alert":false}""", json.Split('\n')[0]);
         Assert.Contains("\"alert\":true", json.Split('\n')[5], StringComparison.Ordinal);
-        await Assert.ThrowsAsync<ClusterRnn.Cli.UsageException>(() => FollowedSeries.FollowAsync(Terminal.To(new StringWriter(), new StringWriter()), trained, TextReader.Null, "no-such-file", null, false, TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<ClusterRnn.Cli.UsageException>(() => FollowedSeries.FollowAsync(Terminal.To(new StringWriter(), new StringWriter()), trained, null, TextReader.Null, "no-such-file", null, false, TestContext.Current.CancellationToken));
         trained.Model.Dispose();
 
         async Task<(string Text, string Said)> FollowAsync(bool asJson)
         {
             StringWriter output = new() { NewLine = "\n" }, error = new() { NewLine = "\n" };
-            await FollowedSeries.FollowAsync(Terminal.To(output, error), trained, new StringReader(string.Join('\n', lines)), null, 20, asJson, TestContext.Current.CancellationToken);
+            await FollowedSeries.FollowAsync(Terminal.To(output, error), trained, null, new StringReader(string.Join('\n', lines)), null, 20, asJson, TestContext.Current.CancellationToken);
             return (output.ToString(), error.ToString());
         }
     }
@@ -108,7 +138,7 @@ public sealed class SeriesWatchTests
     [InlineData("  ", LiveLine.Empty, "")]
     public void LinesAreRows(string line, LiveLine kind, string expected)
     {
-        LiveRows rows = RowsOf("date,other,a,b\n2026-01-01,1,2,3\n");
+        var rows = new LiveRows(["date", "other", "a", "b"], ["a", "b"], ",");
         double[] values = new double[2];
         Assert.Equal(kind, rows.Read(line, values, out string fault));
         Assert.Equal(expected, kind == LiveLine.Row ? string.Join(' ', values.Select(value => value.ToString(CultureInfo.InvariantCulture))) : fault);
@@ -117,7 +147,7 @@ public sealed class SeriesWatchTests
     [Fact]
     public void AHeaderSaysWhereColumnsAre()
     {
-        LiveRows rows = RowsOf("date,other,a,b\n2026-01-01,1,2,3\n");
+        var rows = new LiveRows(["date", "other", "a", "b"], ["a", "b"], ",");
         double[] values = new double[2];
         Assert.Equal(LiveLine.Header, rows.Read("b,comment,a", values, out _));
         Assert.Equal(LiveLine.Row, rows.Read("1,fine,2", values, out _));
@@ -191,14 +221,8 @@ public sealed class SeriesWatchTests
 
     private static WatchedRow[] Watch(TaskModel trained, double[] values, double? threshold)
     {
-        using SeriesWatch watch = SeriesTask.Watch(trained, threshold, out _);
+        using SeriesWatch watch = SeriesTask.Watch(trained, null, threshold, out _);
         return [.. values.Select(value => watch.Observe([value]))];
-    }
-
-    private static LiveRows RowsOf(string csv)
-    {
-        SeriesTable table = SeriesTable.Parse("a.csv", csv, "", header: true, ',', MissingValues.Error, [], takeOthers: true);
-        return new LiveRows(table, [1, 2], ",");
     }
 
     private sealed class EndlessReader : TextReader
