@@ -20,7 +20,8 @@ internal sealed class Axis
     /// <param name="ticks">About how many labels.</param>
     /// <param name="mayBeLogarithmic">Whether positive values of which the greatest is 30 times the least get a logarithmic axis.</param>
     /// <param name="isTight">Whether the axis ends at the values themselves.</param>
-    public Axis(double minimum, double maximum, int ticks, bool mayBeLogarithmic = false, bool isTight = false)
+    /// <param name="countsWhole">Whether nothing lies between whole numbers: none of them is a label.</param>
+    public Axis(double minimum, double maximum, int ticks, bool mayBeLogarithmic = false, bool isTight = false, bool countsWhole = false)
     {
         if (!double.IsFinite(minimum) || !double.IsFinite(maximum))
         {
@@ -51,6 +52,7 @@ internal sealed class Axis
         }
 
         double step = RoundStep((maximum - minimum) / ticks);
+        step = !countsWhole || double.IsInteger(step) ? step : step < 1 ? 1 : 2 * step; // 2.5
         (_first, _last) = isTight ? (minimum, maximum) : (Math.Floor(minimum / step) * step, Math.Ceiling(maximum / step) * step);
         for (double k = Math.Ceiling((_first / step) - 1e-9); k * step <= _last + (step * 1e-9); k++)
         {

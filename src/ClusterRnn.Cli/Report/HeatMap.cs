@@ -14,6 +14,8 @@ internal static class HeatMap
     private const int Cell = 14;
     private const int MostLabels = 48;
     private const int MostLetters = 10;
+    private const int MostPixels = 480; // on the page, whatever its cells
+    private const int MostScale = 2; // of a map of few cells
 
     /// <summary>What to say above the maps.</summary>
     public static string HowToRead(IReadOnlyList<AttentionMap> maps) =>
@@ -48,7 +50,7 @@ internal static class HeatMap
         int width = map.Keys * Cell, height = map.Queries * Cell;
         int left = MarginOf(rows), top = MarginOf(columns);
         html.Append("<figure><figcaption>").Append(Html.Text(title)).Append("</figcaption>\n");
-        html.Append(CultureInfo.InvariantCulture, $"<svg class=\"map\" viewBox=\"0 0 {width + left + 4} {height + top + 4}\" role=\"img\" aria-label=\"{Html.Attribute(title)}\">\n");
+        html.Append(CultureInfo.InvariantCulture, $"<svg class=\"map\" style=\"max-width:{Math.Min(MostPixels, MostScale * (width + left + 4))}px\" viewBox=\"0 0 {width + left + 4} {height + top + 4}\" role=\"img\" aria-label=\"{Html.Attribute(title)}\">\n");
         html.Append(CultureInfo.InvariantCulture, $"<rect class=\"frame\" x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\"/>\n");
         html.Append(CultureInfo.InvariantCulture, $"<image x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{Convert.ToBase64String(Picture(map))}\"/>\n");
         for (int row = 0; row < map.Queries && rows.Count <= MostLabels; row++)

@@ -50,7 +50,7 @@ internal static class LineChart
         // The pale line of single steps may spike; the scale follows the lines that are read.
         (double X, double Y)[] scaled = [.. named.SelectMany(l => l.Points).Where(p => double.IsFinite(p.Y))];
         scaled = scaled.Length == 0 ? finite : scaled;
-        var x = new Axis(finite.Min(p => p.X), finite.Max(p => p.X), isHalf ? 4 : 8, mayBeLogarithmic: mayHaveLogarithmicX, isTight: endsAtPoints);
+        var x = new Axis(finite.Min(p => p.X), finite.Max(p => p.X), isHalf ? 4 : 8, mayBeLogarithmic: mayHaveLogarithmicX, isTight: endsAtPoints, countsWhole: finite.All(p => double.IsInteger(p.X)));
         var y = new Axis(scaled.Min(p => p.Y), scaled.Max(p => p.Y), 5, mayBeLogarithmic);
         html.Append(CultureInfo.InvariantCulture, $"<div class=\"chart\"><svg viewBox=\"0 0 {frame.Width} {frame.Height}\" role=\"img\" aria-label=\"{Html.Attribute(title)}\">\n");
         html.Append(CultureInfo.InvariantCulture, $"<clipPath id=\"clip-{Id(title)}\"><rect x=\"{frame.Left}\" y=\"{Top}\" width=\"{frame.Width - frame.Left - Right}\" height=\"{frame.Height - Top - Bottom}\"/></clipPath>\n");

@@ -101,5 +101,17 @@ public class HtmlReportTests
         Assert.True(html.Length < 400_000, $"the report has {html.Length} characters");
     }
 
+    /// <summary>Steps and rows are whole: nothing between them is a label; values of other axes may be.</summary>
+    [Theory]
+    [InlineData(1, 2, 8, "1 2")]
+    [InlineData(0, 20, 8, "0 5 10 15 20")]
+    [InlineData(0, 60, 4, "0 20 40 60")]
+    [InlineData(0, 100, 40, "0 5")]
+    public void Whole_numbers_are_labelled_by_whole_numbers(double first, double last, int ticks, string labels)
+    {
+        Assert.StartsWith(labels, string.Join(' ', new Axis(first, last, ticks, isTight: true, countsWhole: true).Ticks.Select(tick => tick.Label)), StringComparison.Ordinal);
+        Assert.Equal(first == 0 && last == 60, new Axis(first, last, ticks, isTight: true).Ticks.All(tick => double.IsInteger(tick.Value)));
+    }
+
     private static int Count(string text, string part) => text.Split(part).Length - 1;
 }
