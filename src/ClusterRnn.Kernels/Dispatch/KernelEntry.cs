@@ -23,9 +23,6 @@ public enum OperandKind
 
     /// <summary>Integers in [-1, Columns): class ids, -1 for none.</summary>
     Classes,
-
-    /// <summary>Integers in [0, 4): lengths around the time step 2.</summary>
-    Lengths,
 }
 
 /// <summary>An operand of a kernel's run.</summary>

@@ -89,14 +89,14 @@ public static unsafe class KernelRegistry
             kernel,
             [
                 Floats("gates", s => 4 * Padded(s)), Floats("hidden before", Padded), Floats("hidden", Padded), Floats("cell before", Padded), Floats("cell", Padded),
-                Floats("gradient above", Padded), Floats("hidden gradient", Padded), Floats("cell gradient", Padded), new("lengths", OperandKind.Lengths, s => s.Rows),
+                Floats("gradient above", Padded), Floats("hidden gradient", Padded), Floats("cell gradient", Padded),
                 Floats("peepholes", s => 3L * ColumnGroups.Pad(s.Columns)), Floats("normals", Padded), Floats("normal parameters", s => 2L * ColumnGroups.Pad(s.Columns)), Floats("normal gradient", Padded),
                 Floats("cell tanh", Padded),
             ],
             s => Padded(s),
             (set, s, p) =>
             {
-                var tile = GateArguments.Tile(s.Rows, s.Columns, 4, s.Depth % 2 == 0 ? (int*)p[8] : null, 2);
+                var tile = GateArguments.Tile(s.Rows, s.Columns, 4);
                 tile.Gates = (float*)p[0];
                 tile.HiddenBefore = (float*)p[1];
                 tile.Hidden = (float*)p[2];
@@ -105,11 +105,11 @@ public static unsafe class KernelRegistry
                 tile.GradientAbove = s.Depth % 3 == 0 ? null : (float*)p[5];
                 tile.HiddenGradient = (float*)p[6];
                 tile.CellGradient = (float*)p[7];
-                tile.Peepholes = (float*)p[9];
-                tile.Normals = (float*)p[10];
-                tile.NormalParameters = (float*)p[11];
-                tile.NormalGradient = (float*)p[12];
-                tile.CellTanh = (float*)p[13];
+                tile.Peepholes = (float*)p[8];
+                tile.Normals = (float*)p[9];
+                tile.NormalParameters = (float*)p[10];
+                tile.NormalGradient = (float*)p[11];
+                tile.CellTanh = (float*)p[12];
                 kernel.Run(set, tile);
             }));
     }

@@ -6,7 +6,6 @@ namespace ClusterRnn.Kernels.Gates;
 /// The operands of a gate kernel: a tile of rows x units of one time step. HP is hidden rounded up to 16; a gate buffer is
 /// [rows, G x HP], everything else [rows, HP], without gaps between the rows.
 /// </summary>
-/// <remarks>A row whose length is reached keeps its state, and its gradients pass through; its gates' gradients are +0.</remarks>
 public unsafe struct GateArguments
 {
     /// <summary>Rows.</summary>
@@ -23,12 +22,6 @@ public unsafe struct GateArguments
 
     /// <summary>Floats from one row of the gates to the next.</summary>
     public int GateStride;
-
-    /// <summary>The time step within the span.</summary>
-    public int Time;
-
-    /// <summary>[rows]: valid time steps of each row, or null when all are valid.</summary>
-    public int* Lengths;
 
     /// <summary>Forward: in pre-activations, out activations. Backward: in activations, out gradients of the pre-activations.</summary>
     public float* Gates; // [rows, G x HP]
@@ -69,17 +62,12 @@ public unsafe struct GateArguments
     /// <summary>Backward: the gradient of what gain and bias make of the normalised cell states (LSTM with layer normalisation).</summary>
     public float* NormalGradient; // [rows, HP]
 
-    /// <summary>Whether <paramref name="row"/> has ended before this step.</summary>
-    public readonly bool IsFinished(int row) => Lengths is not null && Time >= Lengths[row];
-
-    internal static GateArguments Tile(int rows, int hidden, int gates, int* lengths, int time) => new()
+    internal static GateArguments Tile(int rows, int hidden, int gates) => new()
     {
         Rows = rows,
         EndUnit = ColumnGroups.Padded(hidden).Reach,
         Stride = ColumnGroups.Pad(hidden),
         GateStride = gates * ColumnGroups.Pad(hidden),
-        Lengths = lengths,
-        Time = time,
     };
 
     // These rows and units of the tile alone.
@@ -90,7 +78,6 @@ public unsafe struct GateArguments
         part.Rows = rows;
         part.FirstUnit = firstUnit;
         part.EndUnit = endUnit;
-        part.Lengths = Lengths is null ? null : Lengths + firstRow;
         part.Gates = Gates + ((nint)firstRow * GateStride);
         part.HiddenBefore = At(HiddenBefore, state);
         part.Hidden = At(Hidden, state);

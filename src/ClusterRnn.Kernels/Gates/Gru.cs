@@ -57,13 +57,11 @@ public static unsafe class Gru
     /// <param name="hiddenBefore">[B, HP].</param>
     /// <param name="recurrent">weight_hh: inner Padded(H), columns <see cref="RecurrentGates"/>(H), bias of group 2 = b_hn. Null: the gates hold the recurrent part already, n's in the fourth slot.</param>
     /// <param name="hiddenAfter">[B, HP], out.</param>
-    /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
-    /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
     /// <param name="left">[B, HP]: what is multiplied with weight_hh where it is not <paramref name="hiddenBefore"/> (dropout of the state), or null.</param>
-    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* hiddenAfter, int* lengths, int time, Workspace workspace, float* left = null)
+    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* hiddenAfter, Workspace workspace, float* left = null)
     {
-        var tile = ForwardTile(rows, hidden, gates, hiddenBefore, hiddenAfter, lengths, time);
+        var tile = ForwardTile(rows, hidden, gates, hiddenBefore, hiddenAfter);
         RecurrentStep.Forward(ForwardKernel, tile, left is null ? hiddenBefore : left, tile.Stride, recurrent, freshGroup: 2, workspace);
     }
 
@@ -75,12 +73,10 @@ public static unsafe class Gru
     /// <param name="gradientAbove">[B, HP] or null.</param>
     /// <param name="hiddenGradient">[B, HP]: in from the step after (+0 at the last), out for the step before.</param>
     /// <param name="recurrent">weight_hh as it stands: inner <see cref="RecurrentGates"/>(H), columns Padded(H). Null: only h' z reaches the state before.</param>
-    /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
-    /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepBackward(int rows, int hidden, float* gates, float* hiddenBefore, float* gradientAbove, float* hiddenGradient, PackedMatrix? recurrent, int* lengths, int time, Workspace workspace)
+    public static void StepBackward(int rows, int hidden, float* gates, float* hiddenBefore, float* gradientAbove, float* hiddenGradient, PackedMatrix? recurrent, Workspace workspace)
     {
-        var tile = BackwardTile(rows, hidden, gates, hiddenBefore, gradientAbove, hiddenGradient, lengths, time);
+        var tile = BackwardTile(rows, hidden, gates, hiddenBefore, gradientAbove, hiddenGradient);
         RecurrentStep.Backward(BackwardKernel, tile, recurrent, workspace);
     }
 
@@ -92,12 +88,10 @@ public static unsafe class Gru
     /// <param name="resetAndUpdate">The first 2H rows of weight_hh: inner Padded(H), columns <see cref="ResetAndUpdate"/>(H).</param>
     /// <param name="candidate">The last H rows of weight_hh: inner <see cref="ResetHidden"/>(H), columns <see cref="Candidate"/>(H).</param>
     /// <param name="hiddenAfter">[B, HP], out.</param>
-    /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
-    /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepForwardResetBefore(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix resetAndUpdate, PackedMatrix candidate, float* hiddenAfter, int* lengths, int time, Workspace workspace)
+    public static void StepForwardResetBefore(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix resetAndUpdate, PackedMatrix candidate, float* hiddenAfter, Workspace workspace)
     {
-        var tile = ForwardTile(rows, hidden, gates, hiddenBefore, hiddenAfter, lengths, time);
+        var tile = ForwardTile(rows, hidden, gates, hiddenBefore, hiddenAfter);
         RecurrentStep.Forward(ResetForwardKernel, tile, hiddenBefore, tile.Stride, resetAndUpdate, freshGroup: -1, workspace);
         RecurrentStep.Forward(CandidateForwardKernel, tile, gates, tile.GateStride, candidate, freshGroup: -1, workspace);
     }
@@ -112,30 +106,28 @@ public static unsafe class Gru
     /// <param name="resetGradient">[B, HP]: scratch for the gradient of r h'.</param>
     /// <param name="resetAndUpdate">The first 2H rows of weight_hh as they stand: inner <see cref="ResetAndUpdate"/>(H), columns Padded(H).</param>
     /// <param name="candidate">The last H rows of weight_hh as they stand: inner <see cref="Candidate"/>(H), columns Padded(H).</param>
-    /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
-    /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepBackwardResetBefore(int rows, int hidden, float* gates, float* hiddenBefore, float* gradientAbove, float* hiddenGradient, float* resetGradient, PackedMatrix resetAndUpdate, PackedMatrix candidate, int* lengths, int time, Workspace workspace)
+    public static void StepBackwardResetBefore(int rows, int hidden, float* gates, float* hiddenBefore, float* gradientAbove, float* hiddenGradient, float* resetGradient, PackedMatrix resetAndUpdate, PackedMatrix candidate, Workspace workspace)
     {
-        var tile = BackwardTile(rows, hidden, gates, hiddenBefore, gradientAbove, hiddenGradient, lengths, time);
+        var tile = BackwardTile(rows, hidden, gates, hiddenBefore, gradientAbove, hiddenGradient);
         tile.CellGradient = resetGradient;
         CandidateBackwardKernel.Run(candidate.Set, tile);
         Product.Multiply(rows, gates, tile.GateStride, candidate, resetGradient, tile.Stride, ProductStart.Accumulate, workspace);
         RecurrentStep.Backward(ResetBackwardKernel, tile, resetAndUpdate, workspace);
     }
 
-    private static GateArguments ForwardTile(int rows, int hidden, float* gates, float* hiddenBefore, float* hiddenAfter, int* lengths, int time)
+    private static GateArguments ForwardTile(int rows, int hidden, float* gates, float* hiddenBefore, float* hiddenAfter)
     {
-        var tile = GateArguments.Tile(rows, hidden, 4, lengths, time);
+        var tile = GateArguments.Tile(rows, hidden, 4);
         tile.Gates = gates;
         tile.HiddenBefore = hiddenBefore;
         tile.Hidden = hiddenAfter;
         return tile;
     }
 
-    private static GateArguments BackwardTile(int rows, int hidden, float* gates, float* hiddenBefore, float* gradientAbove, float* hiddenGradient, int* lengths, int time)
+    private static GateArguments BackwardTile(int rows, int hidden, float* gates, float* hiddenBefore, float* gradientAbove, float* hiddenGradient)
     {
-        var tile = GateArguments.Tile(rows, hidden, 4, lengths, time);
+        var tile = GateArguments.Tile(rows, hidden, 4);
         tile.Gates = gates;
         tile.HiddenBefore = hiddenBefore;
         tile.GradientAbove = gradientAbove;
@@ -157,13 +149,6 @@ public static unsafe class Gru
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float r = ref gates[unit], z = ref gates[a->Stride + unit], n = ref gates[(2 * a->Stride) + unit], recurrent = ref gates[(3 * a->Stride) + unit];
                 float before = a->HiddenBefore[at];
-                if (a->IsFinished(row))
-                {
-                    r = z = n = recurrent = 0f;
-                    a->Hidden[at] = before;
-                    continue;
-                }
-
                 r = ScalarMath.Flush(ScalarMath.Sigmoid(r));
                 z = ScalarMath.Flush(ScalarMath.Sigmoid(z));
                 n = ScalarMath.Flush(ScalarMath.Tanh(MathF.FusedMultiplyAdd(r, recurrent, n)));
@@ -180,12 +165,6 @@ public static unsafe class Gru
         nint stride = a->Stride;
         for (int row = 0; row < a->Rows; row++)
         {
-            if (a->IsFinished(row))
-            {
-                FinishedRow.KeepState(a, row, 4, hasCell: false);
-                continue;
-            }
-
             float* gates = a->Gates + ((nint)row * a->GateStride), before = a->HiddenBefore + (row * stride), hidden = a->Hidden + (row * stride);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
@@ -216,13 +195,6 @@ public static unsafe class Gru
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float gr = ref gates[unit], gz = ref gates[a->Stride + unit], gn = ref gates[(2 * a->Stride) + unit], gRecurrent = ref gates[(3 * a->Stride) + unit];
                 float d = a->GradientAbove is null ? a->HiddenGradient[at] : a->HiddenGradient[at] + a->GradientAbove[at];
-                if (a->IsFinished(row))
-                {
-                    gr = gz = gn = gRecurrent = 0f;
-                    a->HiddenGradient[at] = d;
-                    continue;
-                }
-
                 float r = gr, z = gz, n = gn, recurrent = gRecurrent;
                 float dn = d * (1f - z) * MathF.FusedMultiplyAdd(-n, n, 1f);
                 gz = ScalarMath.Flush(d * (a->HiddenBefore[at] - n) * MathF.FusedMultiplyAdd(-z, z, z));
@@ -242,12 +214,6 @@ public static unsafe class Gru
         V one = V.Broadcast(1f);
         for (int row = 0; row < a->Rows; row++)
         {
-            if (a->IsFinished(row))
-            {
-                FinishedRow.PassGradient(a, row, 4);
-                continue;
-            }
-
             float* gates = a->Gates + ((nint)row * a->GateStride), before = a->HiddenBefore + (row * stride), hiddenGradient = a->HiddenGradient + (row * stride);
             float* above = a->GradientAbove is null ? null : a->GradientAbove + (row * stride);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
@@ -281,12 +247,6 @@ public static unsafe class Gru
             for (int unit = a->FirstUnit; unit < a->EndUnit; unit++)
             {
                 ref float r = ref gates[unit], z = ref gates[a->Stride + unit], resetHidden = ref gates[(3 * a->Stride) + unit];
-                if (a->IsFinished(row))
-                {
-                    r = z = resetHidden = 0f;
-                    continue;
-                }
-
                 r = ScalarMath.Flush(ScalarMath.Sigmoid(r));
                 z = ScalarMath.Flush(ScalarMath.Sigmoid(z));
                 resetHidden = ScalarMath.Flush(r * a->HiddenBefore[((nint)row * a->Stride) + unit]);
@@ -299,16 +259,14 @@ public static unsafe class Gru
         where V : struct, ILanes<V>
     {
         nint stride = a->Stride;
-        V zero = V.Broadcast(0f);
         for (int row = 0; row < a->Rows; row++)
         {
             float* gates = a->Gates + ((nint)row * a->GateStride), before = a->HiddenBefore + (row * stride);
-            bool finished = a->IsFinished(row);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
-                V r = finished ? zero : VectorMath<V>.GateSigmoid(V.Load(gates + unit));
-                V z = finished ? zero : VectorMath<V>.GateSigmoid(V.Load(gates + stride + unit));
-                V resetHidden = finished ? zero : VectorMath<V>.Flush(r * V.Load(before + unit));
+                V r = VectorMath<V>.GateSigmoid(V.Load(gates + unit));
+                V z = VectorMath<V>.GateSigmoid(V.Load(gates + stride + unit));
+                V resetHidden = VectorMath<V>.Flush(r * V.Load(before + unit));
                 r.Store(gates + unit);
                 z.Store(gates + stride + unit);
                 resetHidden.Store(gates + (3 * stride) + unit);
@@ -329,13 +287,6 @@ public static unsafe class Gru
             {
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float n = ref gates[(2 * a->Stride) + unit];
-                if (a->IsFinished(row))
-                {
-                    n = 0f;
-                    a->Hidden[at] = a->HiddenBefore[at];
-                    continue;
-                }
-
                 n = ScalarMath.Flush(ScalarMath.Tanh(n));
                 a->Hidden[at] = ScalarMath.Flush(MathF.FusedMultiplyAdd(gates[a->Stride + unit], a->HiddenBefore[at] - n, n));
             }
@@ -347,16 +298,14 @@ public static unsafe class Gru
         where V : struct, ILanes<V>
     {
         nint stride = a->Stride;
-        V zero = V.Broadcast(0f);
         for (int row = 0; row < a->Rows; row++)
         {
             float* gates = a->Gates + ((nint)row * a->GateStride), before = a->HiddenBefore + (row * stride), hidden = a->Hidden + (row * stride);
-            bool finished = a->IsFinished(row);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
                 V beforeUnit = V.Load(before + unit);
-                V n = finished ? zero : VectorMath<V>.Flush(VectorMath<V>.Tanh(V.Load(gates + (2 * stride) + unit)));
-                V h = finished ? beforeUnit : VectorMath<V>.Flush(V.MultiplyAdd(V.Load(gates + stride + unit), beforeUnit - n, n));
+                V n = VectorMath<V>.Flush(VectorMath<V>.Tanh(V.Load(gates + (2 * stride) + unit)));
+                V h = VectorMath<V>.Flush(V.MultiplyAdd(V.Load(gates + stride + unit), beforeUnit - n, n));
                 n.Store(gates + (2 * stride) + unit);
                 h.Store(hidden + unit);
             }
@@ -378,13 +327,6 @@ public static unsafe class Gru
                 ref float gz = ref gates[a->Stride + unit], gn = ref gates[(2 * a->Stride) + unit];
                 float d = a->GradientAbove is null ? a->HiddenGradient[at] : a->HiddenGradient[at] + a->GradientAbove[at];
                 a->CellGradient[at] = 0f;
-                if (a->IsFinished(row))
-                {
-                    gz = gn = 0f;
-                    a->HiddenGradient[at] = d;
-                    continue;
-                }
-
                 float z = gz, n = gn;
                 gz = ScalarMath.Flush(d * (a->HiddenBefore[at] - n) * MathF.FusedMultiplyAdd(-z, z, z));
                 gn = ScalarMath.Flush(d * (1f - z) * MathF.FusedMultiplyAdd(-n, n, 1f));
@@ -404,7 +346,6 @@ public static unsafe class Gru
             float* gates = a->Gates + ((nint)row * a->GateStride), before = a->HiddenBefore + (row * stride);
             float* hiddenGradient = a->HiddenGradient + (row * stride), resetGradient = a->CellGradient + (row * stride);
             float* above = a->GradientAbove is null ? null : a->GradientAbove + (row * stride);
-            bool finished = a->IsFinished(row);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
                 V z = V.Load(gates + stride + unit), n = V.Load(gates + (2 * stride) + unit), d = V.Load(hiddenGradient + unit);
@@ -413,9 +354,9 @@ public static unsafe class Gru
                     d += V.Load(above + unit);
                 }
 
-                V gz = finished ? zero : VectorMath<V>.Flush(d * (V.Load(before + unit) - n) * V.NegativeMultiplyAdd(z, z, z));
-                V gn = finished ? zero : VectorMath<V>.Flush(d * (one - z) * V.NegativeMultiplyAdd(n, n, one));
-                V rest = finished ? d : VectorMath<V>.Flush(d * z);
+                V gz = VectorMath<V>.Flush(d * (V.Load(before + unit) - n) * V.NegativeMultiplyAdd(z, z, z));
+                V gn = VectorMath<V>.Flush(d * (one - z) * V.NegativeMultiplyAdd(n, n, one));
+                V rest = VectorMath<V>.Flush(d * z);
                 gz.Store(gates + stride + unit);
                 gn.Store(gates + (2 * stride) + unit);
                 rest.Store(hiddenGradient + unit);
@@ -437,12 +378,6 @@ public static unsafe class Gru
             {
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float gr = ref gates[unit];
-                if (a->IsFinished(row))
-                {
-                    gr = 0f;
-                    continue;
-                }
-
                 float r = gr, d = a->CellGradient[at];
                 gr = ScalarMath.Flush(d * a->HiddenBefore[at] * MathF.FusedMultiplyAdd(-r, r, r));
                 a->HiddenGradient[at] = ScalarMath.Flush(MathF.FusedMultiplyAdd(d, r, a->HiddenGradient[at]));
@@ -455,17 +390,15 @@ public static unsafe class Gru
         where V : struct, ILanes<V>
     {
         nint stride = a->Stride;
-        V zero = V.Broadcast(0f);
         for (int row = 0; row < a->Rows; row++)
         {
             float* gates = a->Gates + ((nint)row * a->GateStride), before = a->HiddenBefore + (row * stride);
             float* hiddenGradient = a->HiddenGradient + (row * stride), resetGradient = a->CellGradient + (row * stride);
-            bool finished = a->IsFinished(row);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
                 V r = V.Load(gates + unit), d = V.Load(resetGradient + unit), carried = V.Load(hiddenGradient + unit);
-                V gr = finished ? zero : VectorMath<V>.Flush(d * V.Load(before + unit) * V.NegativeMultiplyAdd(r, r, r));
-                V rest = finished ? carried : VectorMath<V>.Flush(V.MultiplyAdd(d, r, carried));
+                V gr = VectorMath<V>.Flush(d * V.Load(before + unit) * V.NegativeMultiplyAdd(r, r, r));
+                V rest = VectorMath<V>.Flush(V.MultiplyAdd(d, r, carried));
                 gr.Store(gates + unit);
                 rest.Store(hiddenGradient + unit);
             }

@@ -10,7 +10,7 @@ namespace ClusterRnn.Kernels.Gates;
 /// <summary>One time step of an LSTM, forward and backward, over all rows.</summary>
 public static unsafe class Lstm
 {
-    /// <summary>The gate kernel, forward: reads Gates (pre-activations), CellBefore, HiddenBefore; writes Gates, Cell, CellTanh, Hidden.</summary>
+    /// <summary>The gate kernel, forward: reads Gates (pre-activations), CellBefore; writes Gates, Cell, CellTanh, Hidden.</summary>
     public static readonly Kernel<GateArguments> ForwardKernel = new("lstm.forward", &ForwardReference, &Forward<Lanes4>, &ForwardAvx2, &ForwardAvx512);
 
     /// <summary>The gate kernel, backward: reads Gates (activations), CellBefore, CellTanh, GradientAbove; updates HiddenGradient and CellGradient; writes the pre-activations' gradients over Gates.</summary>
@@ -29,14 +29,11 @@ public static unsafe class Lstm
     /// <param name="cell">[B, HP], out.</param>
     /// <param name="cellTanh">[B, HP], out, for the way back; or null.</param>
     /// <param name="hiddenAfter">[B, HP], out.</param>
-    /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
-    /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* cellBefore, float* cell, float* cellTanh, float* hiddenAfter, int* lengths, int time, Workspace workspace)
+    public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* cellBefore, float* cell, float* cellTanh, float* hiddenAfter, Workspace workspace)
     {
-        var tile = GateArguments.Tile(rows, hidden, 4, lengths, time);
+        var tile = GateArguments.Tile(rows, hidden, 4);
         tile.Gates = gates;
-        tile.HiddenBefore = hiddenBefore;
         tile.CellBefore = cellBefore;
         tile.Cell = cell;
         tile.CellTanh = cellTanh;
@@ -54,12 +51,10 @@ public static unsafe class Lstm
     /// <param name="hiddenGradient">[B, HP]: in from the step after (+0 at the last), out for the step before.</param>
     /// <param name="cellGradient">[B, HP]: in from the step after (+0 at the last), out for the step before.</param>
     /// <param name="recurrent">weight_hh as it stands: inner <see cref="Gates"/>(H), columns <see cref="ColumnGroups.Padded"/>(H). Null: the gradient of the state before is not needed.</param>
-    /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
-    /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepBackward(int rows, int hidden, float* gates, float* cellBefore, float* cellTanh, float* gradientAbove, float* hiddenGradient, float* cellGradient, PackedMatrix? recurrent, int* lengths, int time, Workspace workspace)
+    public static void StepBackward(int rows, int hidden, float* gates, float* cellBefore, float* cellTanh, float* gradientAbove, float* hiddenGradient, float* cellGradient, PackedMatrix? recurrent, Workspace workspace)
     {
-        var tile = GateArguments.Tile(rows, hidden, 4, lengths, time);
+        var tile = GateArguments.Tile(rows, hidden, 4);
         tile.Gates = gates;
         tile.CellBefore = cellBefore;
         tile.CellTanh = cellTanh;
@@ -82,14 +77,6 @@ public static unsafe class Lstm
             {
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float i = ref gates[unit], f = ref gates[a->Stride + unit], g = ref gates[(2 * a->Stride) + unit], o = ref gates[(3 * a->Stride) + unit];
-                if (a->IsFinished(row))
-                {
-                    i = f = g = o = 0f;
-                    a->Cell[at] = a->CellBefore[at];
-                    a->Hidden[at] = a->HiddenBefore[at];
-                    continue;
-                }
-
                 i = ScalarMath.Flush(ScalarMath.Sigmoid(i));
                 f = ScalarMath.Flush(ScalarMath.Sigmoid(f));
                 g = ScalarMath.Flush(ScalarMath.Tanh(g));
@@ -116,12 +103,6 @@ public static unsafe class Lstm
             float* gates = a->Gates + ((nint)row * a->GateStride);
             float* cellBefore = a->CellBefore + (row * stride), cell = a->Cell + (row * stride), hidden = a->Hidden + (row * stride);
             float* cellTanh = a->CellTanh is null ? null : a->CellTanh + (row * stride);
-            if (a->IsFinished(row))
-            {
-                FinishedRow.KeepState(a, row, 4, hasCell: true);
-                continue;
-            }
-
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
                 V i = VectorMath<V>.GateSigmoid(V.Load(gates + unit));
@@ -158,13 +139,6 @@ public static unsafe class Lstm
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float gi = ref gates[unit], gf = ref gates[a->Stride + unit], gg = ref gates[(2 * a->Stride) + unit], go = ref gates[(3 * a->Stride) + unit];
                 float d = a->GradientAbove is null ? a->HiddenGradient[at] : a->HiddenGradient[at] + a->GradientAbove[at];
-                if (a->IsFinished(row))
-                {
-                    gi = gf = gg = go = 0f;
-                    a->HiddenGradient[at] = d;
-                    continue;
-                }
-
                 float i = gi, f = gf, g = gg, o = go, tanhCell = a->CellTanh[at];
                 float cellGradient = MathF.FusedMultiplyAdd(d * o, MathF.FusedMultiplyAdd(-tanhCell, tanhCell, 1f), a->CellGradient[at]);
                 gi = ScalarMath.Flush(cellGradient * g * MathF.FusedMultiplyAdd(-i, i, i));
@@ -189,12 +163,6 @@ public static unsafe class Lstm
             float* above = a->GradientAbove is null ? null : a->GradientAbove + (row * stride);
             float* hiddenGradient = a->HiddenGradient + (row * stride), cellGradient = a->CellGradient + (row * stride);
             float* cellBefore = a->CellBefore + (row * stride), cellTanh = a->CellTanh + (row * stride);
-            if (a->IsFinished(row))
-            {
-                FinishedRow.PassGradient(a, row, 4);
-                continue;
-            }
-
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
                 V i = V.Load(gates + unit), f = V.Load(gates + stride + unit), g = V.Load(gates + (2 * stride) + unit), o = V.Load(gates + (3 * stride) + unit);

@@ -83,7 +83,7 @@ public static unsafe class NormalizedLstm
 
     private static GateArguments Tile(int rows, int hidden, float* gates, in CellNorm norm)
     {
-        var tile = GateArguments.Tile(rows, hidden, 4, null, 0);
+        var tile = GateArguments.Tile(rows, hidden, 4);
         tile.Gates = gates;
         tile.Normals = norm.Normals;
         tile.NormalParameters = norm.Padded;

@@ -11,7 +11,7 @@ namespace ClusterRnn.Kernels.Gates;
 /// <summary>One time step of an LSTM with peepholes, forward and backward, over rows that have not ended.</summary>
 public static unsafe class PeepholeLstm
 {
-    /// <summary>The gate kernel, forward: reads Gates (pre-activations without the peepholes' part), Peepholes, CellBefore, HiddenBefore; writes Gates, Cell, Hidden.</summary>
+    /// <summary>The gate kernel, forward: reads Gates (pre-activations without the peepholes' part), Peepholes, CellBefore; writes Gates, Cell, Hidden.</summary>
     public static readonly Kernel<GateArguments> ForwardKernel = new("lstm.peephole-forward", &ForwardReference, &Forward<Lanes4>, &ForwardAvx2, &ForwardAvx512);
 
     /// <summary>The gate kernel, backward: reads Gates (activations), Peepholes, CellBefore, Cell, GradientAbove; updates HiddenGradient and CellGradient; writes the pre-activations' gradients over Gates.</summary>
@@ -30,9 +30,8 @@ public static unsafe class PeepholeLstm
     /// <param name="workspace">Scratch.</param>
     public static void StepForward(int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* peepholes, float* cellBefore, float* cell, float* hiddenAfter, Workspace workspace)
     {
-        var tile = GateArguments.Tile(rows, hidden, 4, null, 0);
+        var tile = GateArguments.Tile(rows, hidden, 4);
         tile.Gates = gates;
-        tile.HiddenBefore = hiddenBefore;
         tile.Peepholes = peepholes;
         tile.CellBefore = cellBefore;
         tile.Cell = cell;
@@ -54,7 +53,7 @@ public static unsafe class PeepholeLstm
     /// <param name="workspace">Scratch.</param>
     public static void StepBackward(int rows, int hidden, float* gates, float* peepholes, float* cellBefore, float* cell, float* gradientAbove, float* hiddenGradient, float* cellGradient, PackedMatrix? recurrent, Workspace workspace)
     {
-        var tile = GateArguments.Tile(rows, hidden, 4, null, 0);
+        var tile = GateArguments.Tile(rows, hidden, 4);
         tile.Gates = gates;
         tile.Peepholes = peepholes;
         tile.CellBefore = cellBefore;
@@ -78,14 +77,6 @@ public static unsafe class PeepholeLstm
             {
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float i = ref gates[unit], f = ref gates[a->Stride + unit], g = ref gates[(2 * a->Stride) + unit], o = ref gates[(3 * a->Stride) + unit];
-                if (a->IsFinished(row))
-                {
-                    i = f = g = o = 0f;
-                    a->Cell[at] = a->CellBefore[at];
-                    a->Hidden[at] = a->HiddenBefore[at];
-                    continue;
-                }
-
                 float before = a->CellBefore[at];
                 i = ScalarMath.Flush(ScalarMath.Sigmoid(MathF.FusedMultiplyAdd(a->Peepholes[unit], before, i)));
                 f = ScalarMath.Flush(ScalarMath.Sigmoid(MathF.FusedMultiplyAdd(a->Peepholes[a->Stride + unit], before, f)));
@@ -108,12 +99,6 @@ public static unsafe class PeepholeLstm
         {
             float* gates = a->Gates + ((nint)row * a->GateStride);
             float* cellBefore = a->CellBefore + (row * stride), cell = a->Cell + (row * stride), hidden = a->Hidden + (row * stride);
-            if (a->IsFinished(row))
-            {
-                FinishedRow.KeepState(a, row, 4, hasCell: true);
-                continue;
-            }
-
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
                 V before = V.Load(cellBefore + unit);
@@ -146,13 +131,6 @@ public static unsafe class PeepholeLstm
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float gi = ref gates[unit], gf = ref gates[a->Stride + unit], gg = ref gates[(2 * a->Stride) + unit], go = ref gates[(3 * a->Stride) + unit];
                 float d = a->GradientAbove is null ? a->HiddenGradient[at] : a->HiddenGradient[at] + a->GradientAbove[at];
-                if (a->IsFinished(row))
-                {
-                    gi = gf = gg = go = 0f;
-                    a->HiddenGradient[at] = d;
-                    continue;
-                }
-
                 float i = gi, f = gf, g = gg, o = go, tanhCell = ScalarMath.Tanh(a->Cell[at]);
                 go = ScalarMath.Flush(d * tanhCell * MathF.FusedMultiplyAdd(-o, o, o));
                 float later = MathF.FusedMultiplyAdd(go, a->Peepholes[(2 * a->Stride) + unit], a->CellGradient[at]);
@@ -180,12 +158,6 @@ public static unsafe class PeepholeLstm
             float* above = a->GradientAbove is null ? null : a->GradientAbove + (row * stride);
             float* hiddenGradient = a->HiddenGradient + (row * stride), cellGradient = a->CellGradient + (row * stride);
             float* cellBefore = a->CellBefore + (row * stride), cell = a->Cell + (row * stride);
-            if (a->IsFinished(row))
-            {
-                FinishedRow.PassGradient(a, row, 4);
-                continue;
-            }
-
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
                 V i = V.Load(gates + unit), f = V.Load(gates + stride + unit), g = V.Load(gates + (2 * stride) + unit), o = V.Load(gates + (3 * stride) + unit);

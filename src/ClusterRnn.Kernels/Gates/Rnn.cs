@@ -9,7 +9,7 @@ namespace ClusterRnn.Kernels.Gates;
 /// <summary>One time step of a simple recurrent network, forward and backward, over all rows.</summary>
 public static unsafe class Rnn
 {
-    /// <summary>Forward, one kernel for each <see cref="Activation"/>: reads Gates (pre-activations) and HiddenBefore, writes Hidden (which may be Gates).</summary>
+    /// <summary>Forward, one kernel for each <see cref="Activation"/>: reads Gates (pre-activations), writes Hidden (which may be Gates).</summary>
     public static readonly Kernel<GateArguments>[] ForwardKernels =
     [
         ForwardOf<IdentityActivation>("rnn.forward-identity"), ForwardOf<TanhActivation>("rnn.forward-tanh"),
@@ -31,14 +31,11 @@ public static unsafe class Rnn
     /// <param name="hiddenBefore">[B, HP].</param>
     /// <param name="recurrent">weight_hh: inner Padded(H), columns Padded(H). Null: the gates hold the recurrent part already.</param>
     /// <param name="hiddenAfter">[B, HP], out; may be <paramref name="gates"/>.</param>
-    /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
-    /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepForward(Activation activation, int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* hiddenAfter, int* lengths, int time, Workspace workspace)
+    public static void StepForward(Activation activation, int rows, int hidden, float* gates, float* hiddenBefore, PackedMatrix? recurrent, float* hiddenAfter, Workspace workspace)
     {
-        var tile = GateArguments.Tile(rows, hidden, 1, lengths, time);
+        var tile = GateArguments.Tile(rows, hidden, 1);
         tile.Gates = gates;
-        tile.HiddenBefore = hiddenBefore;
         tile.Hidden = hiddenAfter;
         RecurrentStep.Forward(ForwardKernels[(int)activation], tile, hiddenBefore, tile.Stride, recurrent, freshGroup: -1, workspace);
     }
@@ -52,12 +49,10 @@ public static unsafe class Rnn
     /// <param name="gradientAbove">[B, HP] or null.</param>
     /// <param name="hiddenGradient">[B, HP]: in from the step after (+0 at the last), out for the step before.</param>
     /// <param name="recurrent">weight_hh as it stands: inner Padded(H), columns Padded(H). Null: the gradient of the state before is not needed.</param>
-    /// <param name="lengths">[B]: valid time steps of each row, or null.</param>
-    /// <param name="time">The time step within the span.</param>
     /// <param name="workspace">Scratch.</param>
-    public static void StepBackward(Activation activation, int rows, int hidden, float* gates, float* hiddenAfter, float* gradientAbove, float* hiddenGradient, PackedMatrix? recurrent, int* lengths, int time, Workspace workspace)
+    public static void StepBackward(Activation activation, int rows, int hidden, float* gates, float* hiddenAfter, float* gradientAbove, float* hiddenGradient, PackedMatrix? recurrent, Workspace workspace)
     {
-        var tile = GateArguments.Tile(rows, hidden, 1, lengths, time);
+        var tile = GateArguments.Tile(rows, hidden, 1);
         tile.Gates = gates;
         tile.Hidden = hiddenAfter;
         tile.GradientAbove = gradientAbove;
@@ -86,7 +81,7 @@ public static unsafe class Rnn
             {
                 nint at = ((nint)row * a->Stride) + unit;
                 float x = a->Gates[((nint)row * a->GateStride) + unit];
-                a->Hidden[at] = a->IsFinished(row) ? a->HiddenBefore[at] : ScalarMath.Flush(A.Value(x));
+                a->Hidden[at] = ScalarMath.Flush(A.Value(x));
             }
         }
     }
@@ -98,12 +93,10 @@ public static unsafe class Rnn
     {
         for (int row = 0; row < a->Rows; row++)
         {
-            float* gates = a->Gates + ((nint)row * a->GateStride), before = a->HiddenBefore + ((nint)row * a->Stride), hidden = a->Hidden + ((nint)row * a->Stride);
-            bool finished = a->IsFinished(row);
+            float* gates = a->Gates + ((nint)row * a->GateStride), hidden = a->Hidden + ((nint)row * a->Stride);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
-                V h = finished ? V.Load(before + unit) : VectorMath<V>.Flush(A.Value(V.Load(gates + unit)));
-                h.Store(hidden + unit);
+                VectorMath<V>.Flush(A.Value(V.Load(gates + unit))).Store(hidden + unit);
             }
         }
     }
@@ -124,8 +117,8 @@ public static unsafe class Rnn
                 nint at = ((nint)row * a->Stride) + unit;
                 ref float gate = ref a->Gates[((nint)row * a->GateStride) + unit];
                 float d = a->GradientAbove is null ? a->HiddenGradient[at] : a->HiddenGradient[at] + a->GradientAbove[at];
-                gate = a->IsFinished(row) ? 0f : ScalarMath.Flush(A.Gradient(a->Hidden[at], d));
-                a->HiddenGradient[at] = a->IsFinished(row) ? d : 0f;
+                gate = ScalarMath.Flush(A.Gradient(a->Hidden[at], d));
+                a->HiddenGradient[at] = 0f;
             }
         }
     }
@@ -140,7 +133,6 @@ public static unsafe class Rnn
         {
             float* gates = a->Gates + ((nint)row * a->GateStride), hidden = a->Hidden + ((nint)row * a->Stride), hiddenGradient = a->HiddenGradient + ((nint)row * a->Stride);
             float* above = a->GradientAbove is null ? null : a->GradientAbove + ((nint)row * a->Stride);
-            bool finished = a->IsFinished(row);
             for (nint unit = a->FirstUnit; unit < a->EndUnit; unit += V.Width)
             {
                 V d = V.Load(hiddenGradient + unit);
@@ -149,10 +141,8 @@ public static unsafe class Rnn
                     d += V.Load(above + unit);
                 }
 
-                V gate = finished ? zero : VectorMath<V>.Flush(A.Gradient(V.Load(hidden + unit), d));
-                V rest = finished ? d : zero;
-                gate.Store(gates + unit);
-                rest.Store(hiddenGradient + unit);
+                VectorMath<V>.Flush(A.Gradient(V.Load(hidden + unit), d)).Store(gates + unit);
+                zero.Store(hiddenGradient + unit);
             }
         }
     }

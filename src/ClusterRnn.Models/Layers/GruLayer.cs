@@ -68,7 +68,7 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
     {
         if (resetBefore)
         {
-            Gru.StepForwardResetBefore(rows, Hidden, GatesAt(time), StateBefore(time), state, candidate!, StateAfter(time), null, time, workspace);
+            Gru.StepForwardResetBefore(rows, Hidden, GatesAt(time), StateBefore(time), state, candidate!, StateAfter(time), workspace);
         }
         else
         {
@@ -79,7 +79,7 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
                 new ReadOnlySpan<float>(candidateBias, Hidden).CopyTo(new Span<float>(GatesAt(time) + ((long)row * GateStride) + (3L * HiddenStride), Hidden));
             }
 
-            Gru.StepForward(rows, Hidden, GatesAt(time), StateBefore(time), recurrent, StateAfter(time), null, time, workspace, ProductInput(time));
+            Gru.StepForward(rows, Hidden, GatesAt(time), StateBefore(time), recurrent, StateAfter(time), workspace, ProductInput(time));
         }
     }
 
@@ -88,11 +88,11 @@ internal sealed unsafe class GruLayer(RecurrentPlace place, GruConfig config) : 
     {
         if (resetBefore)
         {
-            Gru.StepBackwardResetBefore(rows, Hidden, GatesAt(time), StateBefore(time), GradientAbove(time), StateGradient, resetGradient, stateBack!, candidateBack!, null, time, workspace);
+            Gru.StepBackwardResetBefore(rows, Hidden, GatesAt(time), StateBefore(time), GradientAbove(time), StateGradient, resetGradient, stateBack!, candidateBack!, workspace);
         }
         else
         {
-            Gru.StepBackward(rows, Hidden, GatesAt(time), StateBefore(time), GradientAbove(time), StateGradient, Way(time, stateBack), null, time, workspace);
+            Gru.StepBackward(rows, Hidden, GatesAt(time), StateBefore(time), GradientAbove(time), StateGradient, Way(time, stateBack), workspace);
             PassOn(time, rows, stateBack, workspace);
         }
     }

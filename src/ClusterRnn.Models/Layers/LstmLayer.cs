@@ -144,7 +144,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         }
         else if (peepholes is null)
         {
-            Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), recurrent, before, after, cellTanhs is null ? null : CellsOf(cellTanhs, time), StateAfter(time), null, time, workspace);
+            Lstm.StepForward(rows, Hidden, GatesAt(time), ProductInput(time), recurrent, before, after, cellTanhs is null ? null : CellsOf(cellTanhs, time), StateAfter(time), workspace);
         }
         else
         {
@@ -199,7 +199,7 @@ internal sealed unsafe class LstmLayer(RecurrentPlace place, LstmConfig config) 
         }
         else if (peepholes is null)
         {
-            Lstm.StepBackward(rows, Hidden, GatesAt(time), before, CellsOf(cellTanhs, time), GradientAbove(time), StateGradient, cellGradient, way, null, time, workspace);
+            Lstm.StepBackward(rows, Hidden, GatesAt(time), before, CellsOf(cellTanhs, time), GradientAbove(time), StateGradient, cellGradient, way, workspace);
         }
         else
         {

@@ -29,12 +29,12 @@ internal sealed unsafe class RnnLayer(RecurrentPlace place, RnnConfig config) : 
 
     /// <inheritdoc/>
     protected override void StepForward(int time, int rows, Workspace workspace) =>
-        Rnn.StepForward(activation, rows, Hidden, GatesAt(time), ProductInput(time), Recurrent(time, rows, state, workspace), StateAfter(time), null, time, workspace);
+        Rnn.StepForward(activation, rows, Hidden, GatesAt(time), ProductInput(time), Recurrent(time, rows, state, workspace), StateAfter(time), workspace);
 
     /// <inheritdoc/>
     protected override void StepBackward(int time, int rows, Workspace workspace)
     {
-        Rnn.StepBackward(activation, rows, Hidden, GatesAt(time), StateAfter(time), GradientAbove(time), StateGradient, Way(time, stateBack), null, time, workspace);
+        Rnn.StepBackward(activation, rows, Hidden, GatesAt(time), StateAfter(time), GradientAbove(time), StateGradient, Way(time, stateBack), workspace);
         PassOn(time, rows, stateBack, workspace);
     }
 

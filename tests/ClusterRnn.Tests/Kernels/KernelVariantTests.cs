@@ -155,9 +155,6 @@ public class KernelVariantTests
             case OperandKind.Classes:
                 Set(memory.Span<int>(), () => random.Next(-1, shape.Columns));
                 break;
-            case OperandKind.Lengths:
-                Set(memory.Span<int>(), () => random.Next(4));
-                break;
             case OperandKind.Doubles:
                 memory.Span<double>().Clear();
                 break;

@@ -102,7 +102,6 @@ public unsafe class StepTests
         PackedMatrix? forward = null, backward = null, candidate = null, candidateBack = null;
         Workspace? workspace = null;
         float* gates = null, before = null, after = null, cellBefore = null, cellAfter = null, cellTanh = null, above = null, gradient = null, cellGradient = null, w = null;
-        int* lengths = null;
         using var arena = Arena.Create(a =>
         {
             forward = new PackedMatrix(a, plain, columns, set);
@@ -120,7 +119,6 @@ public unsafe class StepTests
             gradient = a.Floats((long)rows * padded);
             cellGradient = a.Floats((long)rows * padded);
             w = a.Floats(4L * hidden * hidden);
-            lengths = a.Ints(rows);
         });
         var random = new Random(seed);
         void Fill(float* target, int width, int groups, int stride)
@@ -148,11 +146,6 @@ public unsafe class StepTests
             w[i] = (random.NextSingle() - 0.5f) / hidden;
         }
 
-        for (int row = 0; row < rows; row++)
-        {
-            lengths[row] = row % 5 == 3 ? 1 : 3;
-        }
-
         forward!.PackTransposed(w, hidden);
         forward.SetBias(w);
         backward!.Pack(w, hidden);
@@ -161,16 +154,16 @@ public unsafe class StepTests
         switch (cell)
         {
             case "lstm":
-                Lstm.StepForward(rows, hidden, gates, before, forward, cellBefore, cellAfter, cellTanh, after, lengths, 2, workspace!);
+                Lstm.StepForward(rows, hidden, gates, before, forward, cellBefore, cellAfter, cellTanh, after, workspace!);
                 break;
             case "gru":
-                Gru.StepForward(rows, hidden, gates, before, forward, after, lengths, 2, workspace!);
+                Gru.StepForward(rows, hidden, gates, before, forward, after, workspace!);
                 break;
             case "gru-before":
-                Gru.StepForwardResetBefore(rows, hidden, gates, before, forward, candidate, after, lengths, 2, workspace!);
+                Gru.StepForwardResetBefore(rows, hidden, gates, before, forward, candidate, after, workspace!);
                 break;
             default:
-                Rnn.StepForward(Activation.Tanh, rows, hidden, gates, before, forward, after, lengths, 2, workspace!);
+                Rnn.StepForward(Activation.Tanh, rows, hidden, gates, before, forward, after, workspace!);
                 break;
         }
 
@@ -178,16 +171,16 @@ public unsafe class StepTests
         switch (cell)
         {
             case "lstm":
-                Lstm.StepBackward(rows, hidden, gates, cellBefore, cellTanh, above, gradient, cellGradient, backward, lengths, 2, workspace!);
+                Lstm.StepBackward(rows, hidden, gates, cellBefore, cellTanh, above, gradient, cellGradient, backward, workspace!);
                 break;
             case "gru":
-                Gru.StepBackward(rows, hidden, gates, before, above, gradient, backward, lengths, 2, workspace!);
+                Gru.StepBackward(rows, hidden, gates, before, above, gradient, backward, workspace!);
                 break;
             case "gru-before":
-                Gru.StepBackwardResetBefore(rows, hidden, gates, before, above, gradient, cellGradient, backward, candidateBack, lengths, 2, workspace!);
+                Gru.StepBackwardResetBefore(rows, hidden, gates, before, above, gradient, cellGradient, backward, candidateBack, workspace!);
                 break;
             default:
-                Rnn.StepBackward(Activation.Tanh, rows, hidden, gates, after, above, gradient, backward, lengths, 2, workspace!);
+                Rnn.StepBackward(Activation.Tanh, rows, hidden, gates, after, above, gradient, backward, workspace!);
                 break;
         }
 
