@@ -274,8 +274,8 @@ internal sealed class Simulation : IDisposable
     /// <summary>A coordinator says that the job has ended.</summary>
     public void JobEnded(CoordinatorHost coordinator, EndJob end)
     {
-        // Another one may have taken over: then it is only this process that ends.
-        if (end.Failed && IsOvertaken(coordinator))
+        // Another one may have taken over, as the journal says: then it is only this process that ends, and tells nobody.
+        if (IsOvertaken(coordinator))
         {
             ProcessEnded(coordinator, end.Reason, failed: true);
             return;

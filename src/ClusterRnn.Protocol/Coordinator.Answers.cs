@@ -116,7 +116,7 @@ public sealed partial class Coordinator
                         return true;
                     }
 
-                    End(now, effects, failed: true,
+                    End(effects, failed: true,
                         $"Step {_previous.Version} is committed, and a late answer to shard {shard} differs: {Evidence(_previous, shard)}. "
                         + "One of the two computes wrong bits; resume from a checkpoint without it.");
                     return true;
@@ -509,7 +509,7 @@ public sealed partial class Coordinator
 
         if (decision.Kind == VerdictKind.Stop)
         {
-            End(now, effects, failed: true, decision.Reason ?? $"The policy stopped the job at step {work.Version}.");
+            End(effects, failed: true, decision.Reason ?? $"The policy stopped the job at step {work.Version}.");
             return;
         }
 
@@ -602,7 +602,7 @@ public sealed partial class Coordinator
             {
                 if (!HasApplied(range, verdict.Step))
                 {
-                    End(now, effects, failed: true, $"{range.Owner} or its replica did not apply step {verdict.Step} within {(now - _verdictAt) / Instant.TicksPerSecond} s.");
+                    End(effects, failed: true, $"{range.Owner} or its replica did not apply step {verdict.Step} within {(now - _verdictAt) / Instant.TicksPerSecond} s.");
                     return;
                 }
             }

@@ -10,7 +10,7 @@ public sealed partial class Coordinator
     {
         if (ActiveWorkers == 0 && now - _noWorkersSince >= _times.NoWorkersTicks && work.Unsettled > 0)
         {
-            End(now, effects, failed: true,
+            End(effects, failed: true,
                 $"No worker has been there for {(now - _noWorkersSince) / Instant.TicksPerSecond} s"
                 + (_lastLoss is null ? "" : $" ({_lastLoss})") + ". The last checkpoint can be resumed.");
             return;
@@ -127,7 +127,7 @@ public sealed partial class Coordinator
             {
                 if (failed)
                 {
-                    End(now, effects, failed: true,
+                    End(effects, failed: true,
                         $"{range.Owner} has not prepared step {work.Version} within {(now - work.AllSettledAt) / Instant.TicksPerSecond} s of the last answer.");
                     return;
                 }

@@ -268,7 +268,7 @@ public sealed partial class Coordinator
     {
         if (work.AnswersOf(run.Start) >= Limits.MaximumAnswersPerShard)
         {
-            End(now, effects, failed: true, $"Shards {run} of step {work.Version} have no two answers that agree: {Evidence(work, run.Start)}.");
+            End(effects, failed: true, $"Shards {run} of step {work.Version} have no two answers that agree: {Evidence(work, run.Start)}.");
             return false;
         }
 

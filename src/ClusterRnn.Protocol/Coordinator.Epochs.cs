@@ -137,7 +137,7 @@ public sealed partial class Coordinator
     {
         if (_phase == Phase.Gathering && now >= _claimRetryAt)
         {
-            End(now, effects, failed: true,
+            End(effects, failed: true,
                 $"{AvailableServers()} of {WantedServers()} server(s) joined within {(now - _phaseSince) / Instant.TicksPerSecond} s."
                 + (_restoreReason is null ? " Start the others, or ask for fewer." : $" {_restoreReason} The last checkpoint can be resumed."));
         }
@@ -145,7 +145,7 @@ public sealed partial class Coordinator
         {
             if (_plan is null && now - _phaseSince > _times.FailureFloorTicks)
             {
-                End(now, effects, failed: true, $"{MissingServers()} did not accept epoch {_epoch} within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
+                End(effects, failed: true, $"{MissingServers()} did not accept epoch {_epoch} within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
             }
             else if (_plan is not null && now - _phaseSince > _times.LeaseTicks)
             {
@@ -158,7 +158,7 @@ public sealed partial class Coordinator
         }
         else if (_phase == Phase.Restoring && now - _phaseSince > _times.FirstFailureTicks)
         {
-            End(now, effects, failed: true, $"{_restoreReason} No checkpoint was restored within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
+            End(effects, failed: true, $"{_restoreReason} No checkpoint was restored within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
         }
 
         if (now >= _fillRetryAt && _phase != Phase.Ended)
@@ -311,7 +311,7 @@ public sealed partial class Coordinator
                 long lowest = range.Replica is null ? _appliedVersion[range.Range] : Math.Min(_appliedVersion[range.Range], _replicaVersion[range.Range]);
                 if (lowest < reached && (_verdict is null || lowest != _verdict.Step))
                 {
-                    End(now, effects, failed: true,
+                    End(effects, failed: true,
                         $"Range {range.Range} ({range.Owner}) is at step {lowest}, others at {reached}: it has to be restored from a checkpoint.");
                     return;
                 }
@@ -392,7 +392,7 @@ public sealed partial class Coordinator
             }
             else if (now - _fillSince > _fillUsual.FailAfter(_times))
             {
-                End(now, effects, failed: true, $"{UnfilledOwner()} did not take the content of its range within {(now - _fillSince) / Instant.TicksPerSecond} s.");
+                End(effects, failed: true, $"{UnfilledOwner()} did not take the content of its range within {(now - _fillSince) / Instant.TicksPerSecond} s.");
                 return;
             }
 

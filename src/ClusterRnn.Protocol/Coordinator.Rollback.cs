@@ -53,7 +53,7 @@ public sealed partial class Coordinator
         bool beginsCourse = _courseFrom >= 0 && restored.Version == _courseFrom;
         if (_courseFrom >= 0 && !beginsCourse && ++_courseAttempts == MostAttempts)
         {
-            End(now, effects, failed: true, $"{_restoreReason} The checkpoint of step {_courseFrom}, to which the job has to go back, could not be used {MostAttempts} times.");
+            End(effects, failed: true, $"{_restoreReason} The checkpoint of step {_courseFrom}, to which the job has to go back, could not be used {MostAttempts} times.");
             return;
         }
 
@@ -106,7 +106,7 @@ public sealed partial class Coordinator
         {
             if (before != digest)
             {
-                End(now, effects, failed: true,
+                End(effects, failed: true,
                     $"Step {work.Version} was executed again and came to {digest:x16}; the first time it was {before:x16}. "
                     + "The same step must give the same bits: a machine computes wrong, or the checkpoint is not of this job.");
                 return false;

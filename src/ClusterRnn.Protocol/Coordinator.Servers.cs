@@ -226,7 +226,7 @@ public sealed partial class Coordinator
                 string lost = $"{_lastServerLoss ?? $"{of.Owner} has lost its content"}, and range {r} has no other live copy.";
                 if (_plan is null)
                 {
-                    End(now, effects, failed: true, lost);
+                    End(effects, failed: true, lost);
                 }
                 else
                 {

@@ -36,7 +36,7 @@ public sealed partial class Coordinator
             }
 
             string reason = _stopReason ?? _policy.EndReason;
-            End(now, effects, failed: false, _unsaved is null ? reason : $"{reason}, but {_unsaved}");
+            End(effects, failed: false, _unsaved is null ? reason : $"{reason}, but {_unsaved}");
             return;
         }
 
@@ -83,7 +83,7 @@ public sealed partial class Coordinator
     {
         if (now - _phaseSince > _applyUsual.FailAfter(_times))
         {
-            End(now, effects, failed: true, $"{SlowestSnapshot()} did not keep a copy of step {_snapshotVersion} within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
+            End(effects, failed: true, $"{SlowestSnapshot()} did not keep a copy of step {_snapshotVersion} within {(now - _phaseSince) / Instant.TicksPerSecond} s.");
             return;
         }
 
@@ -138,7 +138,7 @@ public sealed partial class Coordinator
         if (_phase == Phase.Gathering)
         {
             Version = _contentVersion;
-            End(now, effects, failed: false, reason); // nothing is lost by it: the checkpoint is where it was
+            End(effects, failed: false, reason); // nothing is lost by it: the checkpoint is where it was
             return;
         }
 
@@ -150,39 +150,40 @@ public sealed partial class Coordinator
         }
     }
 
-    private void End(Instant now, EffectList effects, bool failed, string reason)
+    private void End(EffectList effects, bool failed, string reason)
     {
-        _ = now;
         _phase = Phase.Ended;
         _endReason = reason;
         _work = null;
         _goodbye = new Shutdown(_epoch, failed, reason);
+        if (Planted == PlantedFault.OvertakenEndsTheJob)
+        {
+            SayGoodbye(_goodbye, effects);
+        }
+
+        effects.Do(new EndJob(Version, failed, reason));
+        SayGoodbye(_goodbye, effects);
+    }
+
+    private void SayGoodbye(Shutdown goodbye, EffectList effects)
+    {
         foreach (ActorId worker in _workers.Keys)
         {
-            effects.Send(worker, _goodbye);
+            effects.Send(worker, goodbye);
         }
 
         foreach (ActorId server in _servers.Keys)
         {
-            effects.Send(server, _goodbye);
+            effects.Send(server, goodbye);
         }
-
-        effects.Do(new EndJob(Version, failed, reason));
     }
 
     /// <summary>Somebody follows a later epoch: this coordinator ends, and tells nobody, because the job goes on under another one.</summary>
-    private void EndOvertaken(ActorId witness, long epoch, Instant now, EffectList effects)
+    private void EndOvertaken(ActorId witness, long epoch, EffectList effects)
     {
-        string reason = $"{witness} follows epoch {epoch}; this coordinator's is {_epoch}. Another coordinator has taken over this job.";
-        if (Planted == PlantedFault.OvertakenEndsTheJob)
-        {
-            End(now, effects, failed: true, reason);
-            return;
-        }
-
         _phase = Phase.Ended;
-        _endReason = reason;
+        _endReason = $"{witness} follows epoch {epoch}; this coordinator's is {_epoch}. Another coordinator has taken over this job.";
         _work = null;
-        effects.Do(new EndActor(Failed: true, reason));
+        effects.Do(new EndActor(Failed: true, _endReason));
     }
 }

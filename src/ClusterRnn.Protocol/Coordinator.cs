@@ -256,7 +256,7 @@ public sealed partial class Coordinator : IActor
                 break;
             case Heartbeat ahead when ahead.Epoch > _epoch:
                 // The other one may be gone by now; whoever comes next has to claim a higher epoch still.
-                EndOvertaken(envelope.From, ahead.Epoch, now, effects);
+                EndOvertaken(envelope.From, ahead.Epoch, effects);
                 break;
             case Heartbeat heartbeat when envelope.From.Role == ActorRole.Worker:
                 OnHeartbeat(envelope.From, heartbeat, effects);
@@ -274,7 +274,7 @@ public sealed partial class Coordinator : IActor
                 OnEpochAccepted(envelope.From, accepted, now, effects);
                 break;
             case EpochRefused refused when refused.Epoch > _epoch: // else it is the answer to a predecessor
-                EndOvertaken(envelope.From, refused.Epoch, now, effects);
+                EndOvertaken(envelope.From, refused.Epoch, effects);
                 break;
             case Leave when envelope.From.Role == ActorRole.Server:
                 OnServerLeave(envelope.From, now, effects);
@@ -310,7 +310,7 @@ public sealed partial class Coordinator : IActor
                 OnRestored(restored, now, effects);
                 break;
             case RestoreFailed failed when _phase == Phase.Restoring && failed.Epoch == _epoch + 1:
-                End(now, effects, failed: true, $"{_restoreReason} No checkpoint could be restored: {failed.Reason}");
+                End(effects, failed: true, $"{_restoreReason} No checkpoint could be restored: {failed.Reason}");
                 break;
         }
     }

@@ -135,7 +135,6 @@ public sealed record DropRange(int Range) : NodeEffect;
 /// Coordinator: a range has no live copy left. Claim the next epoch by exclusively creating its journal, then read the newest
 /// whole checkpoint (or what the job started from, if there is none) and keep it for <see cref="SendRangeCopy"/>; comes back as
 /// <see cref="CheckpointRestored"/> or <see cref="RestoreFailed"/>. What is appended to the journal afterwards goes to the new one.
-/// Where somebody else has claimed the epoch, another coordinator has taken over: the host ends this one and tells nobody.
 /// </summary>
 /// <param name="Epoch">The epoch to claim.</param>
 /// <param name="Version">
@@ -161,7 +160,10 @@ public sealed record StepCommitted(long Version) : NodeEffect;
 /// <param name="Version">The version that was evaluated.</param>
 public sealed record EvaluationFinished(long Version) : NodeEffect;
 
-/// <summary>Coordinator: the job has ended.</summary>
+/// <summary>
+/// Coordinator: the job has ended. Comes before the messages that say so: a host with a journal looks first whether another
+/// coordinator has claimed the next epoch. Where one has, this one ends, and none of those messages is sent.
+/// </summary>
 /// <param name="Version">The version it ended at.</param>
 /// <param name="Failed">Whether it ended because it could not go on.</param>
 /// <param name="Reason">Why, naming the culprit of a failure.</param>

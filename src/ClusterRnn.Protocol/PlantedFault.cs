@@ -63,6 +63,6 @@ internal enum PlantedFault : byte
     /// <summary>A coordinator goes on, and writes its journal, although another one has claimed the next epoch.</summary>
     OvertakenGoesOn,
 
-    /// <summary>A coordinator that finds that another one has taken over tells everybody that the job has ended.</summary>
+    /// <summary>A coordinator tells everybody that the job has ended before its host has looked whether another one has taken over.</summary>
     OvertakenEndsTheJob,
 }

@@ -10,7 +10,7 @@ public class TrainingException : Exception
     }
 
     /// <summary>Reports an error with what caused it.</summary>
-    public TrainingException(string message, Exception? cause)
+    public TrainingException(string message, Exception cause)
         : base(message, cause)
     {
     }

@@ -53,9 +53,9 @@ internal sealed class AkkaEngine(AkkaEngineOptions options) : IEngine, IAsyncDis
         cancellation.ThrowIfCancellationRequested();
         if (node.JobEnded.IsCompleted)
         {
-            string reason = await node.JobEnded.ConfigureAwait(false);
+            JobEnded ended = await node.JobEnded.ConfigureAwait(false);
             await EndAsync(drain: false).ConfigureAwait(false);
-            return reason;
+            return ended.Failed ? throw new TrainingException($"the job has failed under another coordinator: {ended.Reason}") : ended.Reason;
         }
 
         if (node.Removed.IsCompleted)
@@ -87,24 +87,26 @@ internal sealed class AkkaEngine(AkkaEngineOptions options) : IEngine, IAsyncDis
             Transport = options.Transport,
             AliveFile = options.AliveFile,
         };
-        string? ending = "the job has failed";
+        JobEnded? ended = null; // while it has not, another node may go on with it
+        Action<string> log = _log;
         try
         {
             EngineResult result = await CoordinatorNode.RunAsync(
                 request, terms, new Plane(node, seat), (address, coordinator) => Listening(request, node, address, coordinator), cancellation).ConfigureAwait(false);
-            ending = result.Reason;
+            ended = new JobEnded(Failed: false, result.Reason);
             return result;
         }
-        catch (OvertakenException)
+        catch (JobFailedException failure)
         {
-            ending = null; // it goes on under another coordinator
+            ended = new JobEnded(Failed: true, failure.Message);
             throw;
         }
         finally
         {
-            if (ending is not null && !node.Removed.IsCompleted)
+            _log = log; // the coordinator's observers have heard all
+            if (ended is not null && !node.Removed.IsCompleted)
             {
-                await node.TellEndAsync(ending).ConfigureAwait(false);
+                await node.TellEndAsync(ended).ConfigureAwait(false);
             }
 
             await EndAsync(drain: true).ConfigureAwait(false);
@@ -136,7 +138,7 @@ internal sealed class AkkaEngine(AkkaEngineOptions options) : IEngine, IAsyncDis
     }
 
     private Task<string> OwnAsync(AkkaNode node, int servers, bool worksItself)
-        => AkkaNodes.ServeAsync(node, options, servers, worksItself ? new WorkerNodeOptions { Join = node.Address } : null, _ => { }, _draining.Token);
+        => AkkaNodes.ServeAsync(node, options, servers, worksItself ? new WorkerNodeOptions { Join = node.Address } : null, _ => { }, text => _log(text), _draining.Token);
 
     private async Task EndAsync(bool drain)
     {

@@ -30,7 +30,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
 
     private readonly Action<string> _note;
     private readonly TaskCompletionSource<IActorRef> _seated = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly TaskCompletionSource<string> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<JobEnded> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<string> _removed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly global::Akka.Cluster.Cluster _cluster;
     private readonly ConcurrentDictionary<ActorId, bool> _housed = [];
@@ -56,8 +56,8 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
     /// <summary>Ends when this node may coordinate.</summary>
     public Task<IActorRef> Seated => _seated.Task;
 
-    /// <summary>Ends, with why, when another node's coordinator has ended the job.</summary>
-    public Task<string> JobEnded => _ended.Task;
+    /// <summary>Ends when another node's coordinator has ended the job.</summary>
+    public Task<JobEnded> JobEnded => _ended.Task;
 
     /// <summary>Ends, with why, when this node is no member any more though it did not ask to leave, or has lost the coordinator's seat.</summary>
     public Task<string> Removed => _removed.Task;
@@ -115,7 +115,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
     public void HousesNoMore(ActorId actor) => _housed.TryRemove(actor, out _);
 
     /// <summary>Tells those who wait to coordinate that there is nothing left to do, and waits a moment for their answers.</summary>
-    public async Task TellEndAsync(string reason)
+    public async Task TellEndAsync(JobEnded ended)
     {
         Address[] others = [.. _cluster.State.Members
             .Where(member => member.HasRole(HoconText.CoordinatorRole) && !member.Address.Equals(_cluster.SelfAddress)).Select(member => member.Address)];
@@ -127,7 +127,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
             {
                 try
                 {
-                    await System.ActorSelection(new RootActorPath(other) / "user" / StandbyName).Ask<JobEndHeard>(new JobEnded(reason), left).ConfigureAwait(false);
+                    await System.ActorSelection(new RootActorPath(other) / "user" / StandbyName).Ask<JobEndHeard>(ended, left).ConfigureAwait(false);
                 }
                 catch (Exception error) when (error is AskTimeoutException or OperationCanceledException)
                 {
@@ -173,7 +173,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
             ProxyName);
         if (options.SeedNodes.Count == 0)
         {
-            await _cluster.JoinAsync(_cluster.SelfAddress, cancellation).ConfigureAwait(false);
+            _cluster.Join(_cluster.SelfAddress);
         }
 
         try
@@ -216,7 +216,7 @@ internal sealed class AkkaNode : ISeatHolder, IAsyncDisposable
             switch (message)
             {
                 case JobEnded ended:
-                    node._ended.TrySetResult(ended.Reason);
+                    node._ended.TrySetResult(ended);
                     Sender.Tell(new JobEndHeard(), Self);
                     break;
                 case RollCall:

@@ -23,7 +23,7 @@ internal static class AkkaNodes
                 log($"this node is {HoconText.AddressOf(node.Address)} in its cluster ({string.Join(", ", HoconText.RolesOf(options.Roles))})");
                 using var removed = CancellationTokenSource.CreateLinkedTokenSource(drain);
                 own = ServeAsync(
-                    node, options, options.Roles.HasFlag(AkkaRoles.Server) ? options.OwnServers : 0, options.Roles.HasFlag(AkkaRoles.Worker) ? worker : null, log, removed.Token);
+                    node, options, options.Roles.HasFlag(AkkaRoles.Server) ? options.OwnServers : 0, options.Roles.HasFlag(AkkaRoles.Worker) ? worker : null, log, log, removed.Token);
                 if (await Task.WhenAny(own, node.Removed).ConfigureAwait(false) == own)
                 {
                     return await own.ConfigureAwait(false);
@@ -43,24 +43,39 @@ internal static class AkkaNodes
     /// <param name="options">Where servers take blocks, and on what terms.</param>
     /// <param name="servers">How many servers.</param>
     /// <param name="worker">How the worker is run; null for none.</param>
-    /// <param name="log">Is told what a person should know.</param>
+    /// <param name="log">Is told what they have to say.</param>
+    /// <param name="failed">Is told at once why one of them has failed; the others go on.</param>
     /// <param name="drain">Asks them to finish what they have and leave.</param>
     /// <returns>Why they ended.</returns>
-    public static async Task<string> ServeAsync(AkkaNode node, AkkaEngineOptions options, int servers, WorkerNodeOptions? worker, Action<string> log, CancellationToken drain)
+    public static async Task<string> ServeAsync(
+        AkkaNode node, AkkaEngineOptions options, int servers, WorkerNodeOptions? worker, Action<string> log, Action<string> failed, CancellationToken drain)
     {
         var running = new List<Task<string>>();
         for (int i = 0; i < servers; i++)
         {
-            running.Add(Task.Run(() => ServerAsync(node, options, log, drain), CancellationToken.None));
+            running.Add(SaidAsync("server", () => ServerAsync(node, options, log, drain), failed));
         }
 
         if (worker is not null)
         {
-            running.Add(Task.Run(() => WorkerAsync(node, options, worker, log, drain), CancellationToken.None));
+            running.Add(SaidAsync("worker", () => WorkerAsync(node, options, worker, log, drain), failed));
         }
 
         string[] reasons = await Task.WhenAll(running).ConfigureAwait(false);
         return reasons.Length > 0 ? reasons[^1] : "";
+    }
+
+    private static async Task<string> SaidAsync(string what, Func<Task<string>> run, Action<string> failed)
+    {
+        try
+        {
+            return await Task.Run(run).ConfigureAwait(false);
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            failed($"a {what} of this node has failed: {error.Message}");
+            throw;
+        }
     }
 
     private static async Task<string> WorkerAsync(AkkaNode node, AkkaEngineOptions options, WorkerNodeOptions worker, Action<string> log, CancellationToken drain)

@@ -39,8 +39,9 @@ internal sealed record Carried(ActorId From, ActorId To, object Body) : ICluster
 internal sealed record CoordinatorLeaves(string Reason) : IClusterMessage;
 
 /// <summary>The job has ended: nobody needs to take it over.</summary>
+/// <param name="Failed">Whether it ended without its result.</param>
 /// <param name="Reason">Why.</param>
-internal sealed record JobEnded(string Reason) : IClusterMessage;
+internal sealed record JobEnded(bool Failed, string Reason) : IClusterMessage;
 
 /// <summary>The answer to <see cref="JobEnded"/>.</summary>
 internal sealed record JobEndHeard : IClusterMessage;

@@ -247,16 +247,7 @@ internal sealed class CoordinatorHost : SimulatedNode
             long adopted = _journal.Bytes;
             if (!_journal.TryClaim(restore.Epoch))
             {
-                string reason = $"another coordinator has claimed epoch {restore.Epoch}";
-                if (Simulation.Plan.Planted == PlantedFault.OvertakenEndsTheJob)
-                {
-                    Tell(new RestoreFailed(restore.Epoch, reason));
-                }
-                else
-                {
-                    Simulation.ProcessEnded(this, reason, failed: true);
-                }
-
+                Tell(new RestoreFailed(restore.Epoch, $"epoch {restore.Epoch} is claimed"));
                 return;
             }
 

@@ -20,7 +20,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     private readonly ArrayBufferWriter<byte> _buffer = new(4096);
     private readonly Lock _gate = new(); // a rollback claims its epoch beside the actor
     private FileStream? _file;
-    private long _epoch; // of the open journal
+    private long _epoch; // the last one that was claimed
     private bool _isNew; // claimed, and nothing written yet
 
     /// <summary>The journals of a folder, which need not be there.</summary>
@@ -61,14 +61,14 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     }
 
     /// <summary>Ends what may not be done once another coordinator has claimed the epoch after the open journal's.</summary>
-    /// <exception cref="OvertakenException">It has.</exception>
+    /// <exception cref="TrainingException">It has.</exception>
     public void ThrowIfOvertaken()
     {
         lock (_gate)
         {
-            if (_file is not null && File.Exists(PathOf(_epoch + 1)))
+            if (_epoch > 0 && File.Exists(PathOf(_epoch + 1)))
             {
-                throw new OvertakenException(
+                throw new TrainingException(
                     $"{PathOf(_epoch + 1)} is there, and this coordinator's epoch is {_epoch}: another coordinator has taken over this job, so this one ends.");
             }
         }
@@ -80,8 +80,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
 
     /// <summary>Claims an epoch by creating its journal, which is written from here on.</summary>
     /// <returns>How many bytes were written to the journal before; later ones went nowhere.</returns>
-    /// <exception cref="OvertakenException">Somebody else has claimed it.</exception>
-    /// <exception cref="TrainingException">The folder can't be written to.</exception>
+    /// <exception cref="TrainingException">Somebody else has claimed it, or the folder can't be written to.</exception>
     public long Claim(long epoch)
     {
         lock (_gate)
@@ -89,28 +88,20 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
             long before = Bytes;
             _file?.Dispose();
             _file = null;
-            Open(epoch);
-            (_epoch, _isNew) = (epoch, true);
-            return before;
-        }
-    }
+            try
+            {
+                Directory.CreateDirectory(_folder);
+                FlushPredecessors(epoch);
+                _file = Create(epoch);
+                (_epoch, _isNew) = (epoch, true);
+                new CheckpointFiles().FlushFolder(_folder); // or a loss of power could take the name away, and the epoch be claimed again
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                throw new TrainingException($"The journal {PathOf(epoch)} can't be written: {error.Message}", error);
+            }
 
-    private void Open(long epoch)
-    {
-        try
-        {
-            Directory.CreateDirectory(_folder);
-            FlushPredecessors(epoch);
-            _file = new FileStream(PathOf(epoch), FileMode.CreateNew, FileAccess.Write, FileShare.Read, bufferSize: 0);
-            new CheckpointFiles().FlushFolder(_folder); // or a loss of power could take the name away, and the epoch be claimed again
-        }
-        catch (IOException error) when (File.Exists(PathOf(epoch)))
-        {
-            throw new OvertakenException($"{PathOf(epoch)} is there already: another coordinator runs this job. End it, or give this one a run folder of its own.", error);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new TrainingException($"The journal {PathOf(epoch)} can't be written: {error.Message}", error);
+            return before;
         }
     }
 
@@ -118,7 +109,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     /// <param name="record">The record.</param>
     /// <param name="flush">Whether it must be on the disk when this returns; else it survives the process, not the machine.</param>
     /// <exception cref="IOException">The disk is full, or gone.</exception>
-    /// <exception cref="OvertakenException">Another coordinator has claimed the next epoch: the record may not count, and nobody may be told of it.</exception>
+    /// <exception cref="TrainingException">Another coordinator has claimed the next epoch: the record may not count, and nobody may be told of it.</exception>
     public void Append(JournalRecord record, bool flush)
     {
         lock (_gate)
@@ -155,6 +146,18 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
 
     /// <inheritdoc/>
     byte[] IJournalFolder.Read(long epoch) => File.ReadAllBytes(PathOf(epoch));
+
+    private FileStream Create(long epoch)
+    {
+        try
+        {
+            return new FileStream(PathOf(epoch), FileMode.CreateNew, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        }
+        catch (IOException error) when (File.Exists(PathOf(epoch)))
+        {
+            throw new TrainingException($"{PathOf(epoch)} is there already: another coordinator runs this job. End it, or give this one a run folder of its own.", error);
+        }
+    }
 
     // The new journal says how many bytes of the one before count: a loss of power must not take them away and spare the new one.
     private void FlushPredecessors(long epoch)

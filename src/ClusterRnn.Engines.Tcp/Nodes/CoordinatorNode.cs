@@ -23,6 +23,10 @@ using ClusterRnn.Training.Sharing;
 
 namespace ClusterRnn.Engines.Tcp.Nodes;
 
+/// <summary>The job can't go on, and everybody was told so. Any other failure is the coordinator's own: another one may go on.</summary>
+/// <param name="reason">Why.</param>
+internal sealed class JobFailedException(string reason) : TrainingException(reason);
+
 /// <summary>Hosts a coordinator.</summary>
 internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
 {
@@ -120,7 +124,8 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     /// <param name="plane">Mailboxes and control links.</param>
     /// <param name="listening">Is told the control address, once it is listened on.</param>
     /// <param name="cancellation">Ends the run after the step that is under way, with a checkpoint.</param>
-    /// <exception cref="TrainingException">The run failed.</exception>
+    /// <exception cref="JobFailedException">The job failed.</exception>
+    /// <exception cref="TrainingException">The coordinator failed, or another one has taken over.</exception>
     /// <exception cref="TransportException">The addresses can't be listened on.</exception>
     public static async Task<EngineResult> RunAsync(
         EngineRequest request,
@@ -226,10 +231,11 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
 
                 break;
             case EndJob end:
+                _journal?.ThrowIfOvertaken(); // before anyone is told
                 _ended.TrySetResult(end);
                 break;
             case EndActor end:
-                Fail(new OvertakenException(end.Reason));
+                Fail(new TrainingException(end.Reason));
                 break;
         }
     }
@@ -285,7 +291,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         await _saving.ConfigureAwait(false);
         if (end.Failed)
         {
-            throw new TrainingException(end.Reason);
+            throw new JobFailedException(end.Reason);
         }
 
         return _reports.Result(StateAt(end), end.Version, end.Reason, _checkpoint, _checkpointStep, _request.ResumeFrom);
@@ -526,7 +532,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             _observer.TellNow(observer => observer.OnRollback(policy.Version));
             _shell.Post(new CheckpointRestored(epoch, policy.Version, state.Policy, adopted));
         }
-        catch (Exception error) when (error is (TrainingException and not OvertakenException) or CheckpointException or IOException)
+        catch (Exception error) when (error is TrainingException or CheckpointException or IOException)
         {
             _shell.Post(new RestoreFailed(epoch, error.Message));
         }

@@ -24,6 +24,9 @@ internal sealed class Probe
 
     public List<NodeEffect> Done { get; } = [];
 
+    /// <summary>The first decision since the last call of <see cref="Forget"/>: a message or an effect.</summary>
+    public object? First { get; private set; }
+
     public void Tell(ActorId from, Message message)
     {
         Actor.Handle(new Envelope(from, Actor.Id, message), Now, _effects);
@@ -50,12 +53,14 @@ internal sealed class Probe
     {
         Sent.Clear();
         Done.Clear();
+        First = null;
     }
 
     private void Collect()
     {
         for (int i = 0; i < _effects.Count; i++)
         {
+            First ??= (object?)_effects[i].Message ?? _effects[i].Action;
             if (_effects[i].Message is { } message)
             {
                 Sent.Add((_effects[i].To, message));

@@ -386,11 +386,13 @@ public class ServersComeAndGoTests
         Assert.Empty(c.Sent); // whoever follows it still goes on with the other one
         Assert.Empty(c.DoneOf<EndJob>());
 
-        // An end of the job is told to everyone, and to those who come late.
+        // An end of the job is told to everyone, and to those who come late; its host hears of it first, and may look into the journal.
         (Probe ends, _, _) = Working(replicas: 1, s_first);
         ends.Tell(s_first, new EpochRefused(1)); // the answer to somebody else
         ends.Tell(ActorId.Coordinator, new ActorDown(s_first, "connection closed"));
+        ends.Forget();
         ends.Tell(ActorId.Coordinator, new RestoreFailed(2, "no space left"));
+        Assert.IsType<EndJob>(ends.First);
         ends.Tell(s_second, new ServerHello(Limits.ProtocolVersion, "job"));
         Assert.Equal([ActorId.Worker(0), s_second], ends.SentOf<Shutdown>().Select(s => s.To));
         Assert.Contains("no space left", Assert.Single(ends.DoneOf<EndJob>()).Reason, StringComparison.Ordinal);
