@@ -36,10 +36,10 @@ internal sealed class FaultInjector(Simulation simulation)
     public void Committed(long version) => Schedule(fault => fault.AtStep >= 0 && fault.AtStep <= version);
 
     /// <summary>How much faster than the truth the clock at a place runs.</summary>
-    public double SkewOf(NodeName place) => Sum(FaultKind.ClockSkew, place, 0, (sum, amount) => sum + amount);
+    public double SkewOf(NodeName place) => Joined(FaultKind.ClockSkew, place, 0, (sum, amount) => sum + amount);
 
-    /// <summary>How many times slower a place computes.</summary>
-    public double SlownessOf(NodeName place) => Sum(FaultKind.SlowCpu, place, 1, (product, amount) => product * amount);
+    /// <summary>How many times slower a place computes: of several faults the worst one counts.</summary>
+    public double SlownessOf(NodeName place) => Joined(FaultKind.SlowCpu, place, 1, Math.Max);
 
     /// <summary>What becomes of an answer that a worker is about to compute.</summary>
     public Spoiled SpoilAnswer(WorkerHost worker, ComputeShards compute, ShardAnswer[] answers)
@@ -77,7 +77,7 @@ internal sealed class FaultInjector(Simulation simulation)
         return default;
     }
 
-    private double Sum(FaultKind kind, NodeName place, double start, Func<double, double, double> join)
+    private double Joined(FaultKind kind, NodeName place, double start, Func<double, double, double> join)
     {
         foreach (FaultEvent fault in _active)
         {
