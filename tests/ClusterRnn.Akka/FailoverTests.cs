@@ -28,7 +28,7 @@ public sealed class FailoverTests(ITestOutputHelper output)
         await nodes.StartAsync(0);
         Assert.True(await nodes[0].SaysAsync(line => line.Contains("in its cluster", StringComparison.Ordinal)), "the node did not come back");
         Assert.True(await nodes.AnySaysAsync("no node of the cluster has it"), "the server that died with the coordinator was waited for until its lease was over");
-        FinishedRun run = await nodes.FinishAsync(1);
+        FinishedRun run = await nodes.FinishAsync(1, 2, 0);
         Assert.Equal((await Job.ClusteredForLong.UndisturbedAsync()).Answer, run.Answer);
         output.WriteLine($"failover: detected after {detected.TotalSeconds:0.0} s, next step after {recovered.TotalSeconds:0.0} s");
     }
@@ -48,7 +48,7 @@ public sealed class FailoverTests(ITestOutputHelper output)
         nodes[0].Signal(Signals.Continue);
         Outcome outcome = await nodes[0].WaitAsync();
         Assert.NotEqual(0, outcome.ExitCode); // it coordinated, and must not go on
-        FinishedRun run = await nodes.FinishAsync(1);
+        FinishedRun run = await nodes.FinishAsync(1, 2);
         Assert.Equal((await Job.ClusteredForLong.UndisturbedAsync()).Answer, run.Answer);
     }
 
@@ -106,17 +106,13 @@ public sealed class FailoverTests(ITestOutputHelper output)
             }
         }
 
-        /// <summary>Waits until the nodes have ended, one of them with the run.</summary>
-        public async Task<FinishedRun> FinishAsync(int first)
+        /// <summary>Waits until these nodes have ended, all of them with 0, one of them with the run.</summary>
+        public async Task<FinishedRun> FinishAsync(params int[] nodes)
         {
             long started = Stopwatch.GetTimestamp();
-            for (int i = 0; i < _running.Length; i++)
+            foreach (int node in nodes)
             {
-                Outcome outcome = await _running[(first + i) % _running.Length].WaitAsync();
-                if (!_running[(first + i) % _running.Length].WasKilled && i < 2)
-                {
-                    outcome.Expect(0);
-                }
+                (await _running[node].WaitAsync()).Expect(0);
             }
 
             return new FinishedRun(_folder, Stopwatch.GetElapsedTime(started));

@@ -33,7 +33,11 @@ internal static class Checked
     }
 
     /// <summary>The same for what a peer sent: what is wrong with it is said, with who sent it, and it goes no further.</summary>
-    public static bool TryOf(Carried carried, IActorRef sender, Action<string> note, [NotNullWhen(true)] out Message? message)
+    /// <param name="carried">What it sent.</param>
+    /// <param name="sender">Who; null when that is not known.</param>
+    /// <param name="note">Is told.</param>
+    /// <param name="message">The message; null when it is refused.</param>
+    public static bool TryOf(Carried carried, IActorRef? sender, Action<string> note, [NotNullWhen(true)] out Message? message)
     {
         try
         {
@@ -42,7 +46,7 @@ internal static class Checked
         }
         catch (Exception error) when (error is WireException or ArgumentException)
         {
-            note($"refused a {carried.Body?.GetType().Name ?? "message without a body"} of {carried.From} at {sender.Path.Address}: {error.Message}");
+            note($"refused a {carried.Body?.GetType().Name ?? "message without a body"} of {carried.From}{(sender is null ? "" : $" at {sender.Path.Address}")}: {error.Message}");
             message = null;
             return false;
         }

@@ -60,7 +60,8 @@ public sealed class LinkTransport : Transport
                 _setup.Identity,
                 options.Security,
                 options.Transport,
-                offer => LinkAdmission<IBytesHandler>.Accept(offer.Role == PeerRole.Client ? new StatusDesk(System, _setup.Note) : new Inbound(this), 0),
+                offer => Self is null ? LinkAdmission<IBytesHandler>.Refuse("this node is about to start")
+                    : LinkAdmission<IBytesHandler>.Accept(offer.Role == PeerRole.Client ? new StatusDesk(System, _setup.Note) : new Inbound(this), 0),
                 _setup.Note),
             options.Security.UsesTls,
             options.Transport,

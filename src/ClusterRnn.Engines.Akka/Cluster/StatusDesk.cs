@@ -49,12 +49,15 @@ internal sealed class StatusDesk(ActorSystem system, Action<string> note) : IByt
         {
             ActorSelection coordinator = system.ActorSelection($"/user/{AkkaNode.ProxyName}");
             Carried reply = await coordinator.Ask<Carried>(Carried.Of(ActorId.Coordinator, ActorId.Coordinator, request), s_patience).ConfigureAwait(false);
-            if (Checked.TryOf(reply, ActorRefs.NoSender, note, out Message? status))
+            if (!Checked.TryOf(reply, sender: null, note, out Message? status))
             {
-                var bytes = new ArrayBufferWriter<byte>(1024);
-                MessageCodec.Write(reply.From, reply.To, status, bytes);
-                link.TrySend(bytes.WrittenSpan);
+                link.Close("the coordinator's answer can't be read; this node's log says why");
+                return;
             }
+
+            var bytes = new ArrayBufferWriter<byte>(1024);
+            MessageCodec.Write(reply.From, reply.To, status, bytes);
+            link.TrySend(bytes.WrittenSpan);
         }
         catch (Exception error) when (error is AskTimeoutException or OperationCanceledException)
         {

@@ -5,9 +5,6 @@ namespace ClusterRnn.Engines.Akka.Membership;
 /// <summary>What happened to a node of the cluster.</summary>
 internal enum MemberChange
 {
-    /// <summary>It is a member.</summary>
-    Up,
-
     /// <summary>It is not heard of; it may come back.</summary>
     Unreachable,
 
@@ -45,7 +42,6 @@ internal static class MemberChanges
         MemberChange.Reachable => new(false, $"{node} is heard of again", true),
         MemberChange.Downed => new(true, $"{node} was taken out of the cluster", true),
         MemberChange.RemovedAfterCrash => new(true, $"{node} was taken out of the cluster", false),
-        MemberChange.RemovedAfterLeaving => new(true, $"{node} has left the cluster", false),
-        _ => default,
+        _ => new(true, $"{node} has left the cluster", false),
     };
 }
