@@ -241,6 +241,14 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
                 : "The loss ctc expects labels without times, which this data doesn't have. Leave loss out, or take data.source: speech or digit-strings.");
         }
 
+        foreach (IBatchSource source in new[] { data.Training, data.Validation, data.Test }.OfType<IBatchSource>())
+        {
+            if (data.HasLabels && source is IExampleSource { Examples: LabelledExamples examples })
+            {
+                CheckLabels(model, examples);
+            }
+        }
+
         bool hasClasses = data.Training.TargetWidth == 0;
         if (hasClasses != (model.Loss is LossKind.CrossEntropy or LossKind.Ctc))
         {
@@ -265,6 +273,21 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
                             $"binary-cross-entropy expects targets from 0 to 1; found {target} in column '{series.Table.Columns[column]}', row {row + 1} of the data as scaled. Set data.scale so that they lie there, or take mean-squared-error."));
                     }
                 }
+            }
+        }
+    }
+
+    // A row whose labels don't fit into its outputs has an infinite loss, and would take its whole step with it.
+    private static void CheckLabels(Model model, LabelledExamples examples)
+    {
+        for (int i = 0; i < examples.Count; i++)
+        {
+            int needed = LabelledExamples.StepsFor(examples[i].Classes), outputs = model.OutputLength(examples.LengthOf(i));
+            if (needed > outputs)
+            {
+                throw new ModelException(
+                    "layers",
+                    $"{examples[i].Name} has {examples[i].Classes.Length} labels, for which the loss ctc needs {needed} time steps; of its {examples.LengthOf(i)} the layers leave {outputs}. Shorten time by less (stride, pooling), let time steps be shorter (data.hopMs), or leave it out of the data.");
             }
         }
     }

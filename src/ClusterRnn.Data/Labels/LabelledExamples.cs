@@ -37,6 +37,7 @@ public sealed unsafe class LabelledExamples : IExamples
     /// <param name="places">Where classes lie.</param>
     /// <param name="sha256">The SHA-256 of the data.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no example.</exception>
+    /// <exception cref="ArgumentException">An example has more classes than time steps: a batch has no room for them.</exception>
     public LabelledExamples(IReadOnlyList<LabelledExample> examples, int featureWidth, LabelPlaces places, string sha256)
     {
         ArgumentNullException.ThrowIfNull(examples);
@@ -52,6 +53,10 @@ public sealed unsafe class LabelledExamples : IExamples
             Time = Math.Max(Time, _lengths[i]);
             DifferInLength |= _lengths[i] != _lengths[0];
             Targets += examples[i].Classes.Length;
+            if (examples[i].Classes.Length > _lengths[i])
+            {
+                throw new ArgumentException($"'{examples[i].Name}' has {examples[i].Classes.Length} classes and {_lengths[i]} time steps.", nameof(examples));
+            }
         }
     }
 
@@ -84,6 +89,20 @@ public sealed unsafe class LabelledExamples : IExamples
 
     /// <summary>One of them.</summary>
     public LabelledExample this[long example] => _examples[(int)example];
+
+    /// <summary>The fewest time steps of an output that labels without times fit into: one for each, and one between two that are alike (the loss ctc).</summary>
+    public static int StepsFor<T>(IReadOnlyList<T> labels)
+        where T : IEquatable<T>
+    {
+        ArgumentNullException.ThrowIfNull(labels);
+        int steps = labels.Count;
+        for (int i = 1; i < labels.Count; i++)
+        {
+            steps += labels[i].Equals(labels[i - 1]) ? 1 : 0;
+        }
+
+        return steps;
+    }
 
     /// <inheritdoc/>
     public int LengthOf(long example) => _lengths[example];

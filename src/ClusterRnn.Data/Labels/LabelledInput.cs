@@ -66,10 +66,15 @@ public static class LabelledInput
     {
         ArgumentNullException.ThrowIfNull(artefact);
         var spectra = new RecordingSpectra(config);
-        return
+        IReadOnlyList<string> files = FileSearch.Find(path, Environment.CurrentDirectory);
+        if (files.Count > 1)
+        {
+            files = [.. files.Where(RecordingReader.IsRecording)]; // as of training data: tables and the like lie beside them
+        }
+
+        return files.Count == 0 ? throw new DataException(path, "recordings (.wav)", "files of other kinds", "Name a file, a folder or a pattern that has some") :
         [
-            .. FileSearch.Find(path, Environment.CurrentDirectory)
-                .Select(file => new LabelledExample(file, null, LabelledSource.Scaled(spectra.SpectraOf(file, Corpus.ReadFile(file), out _), artefact.Scaler!), [0])),
+            .. files.Select(file => new LabelledExample(file, null, LabelledSource.Scaled(spectra.SpectraOf(file, Corpus.ReadFile(file), out _), artefact.Scaler!), [0])),
         ];
     }
 

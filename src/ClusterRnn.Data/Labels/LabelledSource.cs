@@ -98,7 +98,8 @@ internal static class LabelledSource
         RawExamples Read(string? path)
         {
             RawExamples read = path is null ? reader.Generate(config.Seed, config.Examples) : reader.Read(Corpus.Open(path, baseFolder));
-            return read.Examples.Count > 0 ? read : throw new DataException(read.Name, $"{reader.Unit}s with labels", "none", "Name a file that has some");
+            return read.Examples.Count > 0 ? read : throw new DataException(
+                read.Name, $"{reader.Unit}s with labels", string.Join("; ", ["none", .. read.Notes]), "Name a file that has some");
         }
     }
 

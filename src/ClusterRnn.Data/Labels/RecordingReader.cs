@@ -12,6 +12,9 @@ internal abstract class RecordingReader(RecordingsData config)
     /// <summary>Values a time step.</summary>
     public int FeatureWidth => config.Bands;
 
+    /// <summary>Whether a file is called as recordings are.</summary>
+    public static bool IsRecording(string name) => name.EndsWith(".wav", StringComparison.OrdinalIgnoreCase);
+
     /// <summary>The mean and deviation of each band in the examples that train.</summary>
     public SeriesScaler? ScalerOf(IReadOnlyList<RawExample> examples)
     {
@@ -42,7 +45,7 @@ internal abstract class RecordingReader(RecordingsData config)
         int others = 0, cut = 0;
         foreach (CorpusFile file in corpus.Files)
         {
-            if (!file.Name.EndsWith(".wav", StringComparison.OrdinalIgnoreCase))
+            if (!IsRecording(file.Name))
             {
                 others += Path.GetFileName(file.Name) == beside ? 0 : 1;
             }

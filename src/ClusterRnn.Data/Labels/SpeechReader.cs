@@ -52,12 +52,18 @@ internal sealed class SpeechReader(SpeechData config, string baseFolder) : Recor
     {
         var known = new HashSet<string>(artefact.Labels ?? [], StringComparer.Ordinal);
         int unknown = part.SelectMany(example => example.Labels).Count(label => !known.Contains(label));
-        if (unknown == 0)
+        if (unknown > 0)
         {
-            return part;
+            note($"left out {unknown} characters of texts that the training part doesn't have");
         }
 
-        note($"left out {unknown} characters of texts that the training part doesn't have");
-        return [.. part.Select(example => example with { Labels = [.. example.Labels.Where(known.Contains)] }).Where(example => example.Labels.Length > 0)];
+        RawExample[] said = [.. part.Select(example => example with { Labels = [.. example.Labels.Where(known.Contains)] }).Where(example => example.Labels.Length > 0)];
+        RawExample[] fitting = [.. said.Where(example => LabelledExamples.StepsFor(example.Labels) <= example.Values!.Length / FeatureWidth)];
+        if (fitting.Length < said.Length)
+        {
+            note($"left out {said.Length - fitting.Length} recordings that are too short for their texts, such as {said.Except(fitting).First().Name}");
+        }
+
+        return fitting;
     }
 }

@@ -312,6 +312,23 @@ public sealed unsafe class LabelledTests : IDisposable
         static unsafe int TargetAt(SpanBatch batch, int cell) => batch.TargetTokens[cell];
     }
 
+    /// <summary>A text needs a time step for each of its characters and one between two that are alike; a recording that is too short for it can't be read, and a batch has no room for it.</summary>
+    [Fact]
+    public void RecordingsThatAreTooShortForTheirTextsAreLeftOut()
+    {
+        Tone("a.wav", 440, seconds: 0.1);
+        Tone("short.wav", 440, seconds: 0.06);
+        _scratch.Write("transcripts.tsv", "a\tmum\nshort\tmummmum\n"u8.ToArray());
+        Dataset data = Open(new SpeechData { Path = _scratch.Folder, Validation = 0, Test = 0, Bands = 8 });
+        Assert.Equal(1, ExamplesOf(data.Training).Count);
+        Assert.Contains(data.Notes, note => note.Contains("left out 1 recordings that are too short for their texts, such as ", StringComparison.Ordinal) && note.EndsWith("short.wav", StringComparison.Ordinal));
+        Assert.Equal((0, 3, 5), (LabelledExamples.StepsFor<int>([]), LabelledExamples.StepsFor([1, 2, 1]), LabelledExamples.StepsFor([1, 1, 1])));
+        Assert.Throws<ArgumentException>(() => new LabelledExamples([new LabelledExample("a", [1, 2], null, [1, 2, 3])], 0, LabelPlaces.Somewhere, ""));
+        _scratch.Write("transcripts.tsv", "b\tmum\n"u8.ToArray());
+        Assert.Contains("found none; ", Assert.Throws<DataException>(() => Open(new SpeechData { Path = _scratch.Folder, Bands = 8 })).Message);
+        Assert.Contains("left out 2 of these: recordings of which no line says what is said", Assert.Throws<DataException>(() => Open(new SpeechData { Path = _scratch.Folder, Bands = 8 })).Message);
+    }
+
     /// <summary>Recordings of the same names in another folder have the table that lies there.</summary>
     [Fact]
     public void EachFolderOfSpeechHasItsOwnTable()

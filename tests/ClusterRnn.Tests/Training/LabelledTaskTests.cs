@@ -1,6 +1,7 @@
 // Applications that name classes: spans of tags, ranks, and short trainings from the ready configs to what they predict.
 using ClusterRnn.Data;
 using ClusterRnn.Kernels.Random;
+using ClusterRnn.Models;
 using ClusterRnn.Node.InProcess;
 using ClusterRnn.Training;
 using ClusterRnn.Training.Configuration;
@@ -48,9 +49,22 @@ public sealed class LabelledTaskTests
             TestContext.Current.CancellationToken);
         Prediction read = task.Predict(trained, new PredictionRequest(Path.Combine(folder, "said.wav"), new GenerateConfig()));
         Assert.True(LabelReading.EditsOf([.. "siko tame"], (char[])[.. read.Tables[0].Rows[0][1]]) <= 3, read.Tables[0].Rows[0][1]);
+        await File.WriteAllTextAsync(Path.Combine(folder, "transcripts.tsv"), "said\tsiko tame\n", TestContext.Current.CancellationToken);
+        await File.WriteAllBytesAsync(Path.Combine(folder, "again.wav"), await File.ReadAllBytesAsync(Path.Combine(folder, "said.wav"), TestContext.Current.CancellationToken), TestContext.Current.CancellationToken);
+        Assert.Equal(["again.wav", "said.wav"], task.Predict(trained, new PredictionRequest(folder, new GenerateConfig())).Tables[0].Rows.Select(row => row[0])); // not the table
         Assert.Contains("none", Assert.Throws<DataException>(() => task.Predict(trained, new PredictionRequest(null, new GenerateConfig()))).Message);
         Directory.Delete(folder, recursive: true);
         trained.Model.Dispose();
+    }
+
+    /// <summary>Labels that the layers leave too few time steps for are said before anything runs: their loss would be infinite.</summary>
+    [Fact]
+    public void LabelsThatDoNotFitIntoTheOutputsAreNamed()
+    {
+        JobConfig Job(string hop) => ConfigLoader.Load<JobConfig>(Path.Combine(Repository.Root, "configs", "speech.yaml"), new[] { "data.examples=20", $"data.hopMs={hop}" }.Select(ConfigAssignment.Parse)).Value;
+        Assert.Equal("layers", Assert.Throws<ModelException>(() => ResolvedJob.Open(Job("100"), Repository.Root)).Path);
+        Assert.Matches(@"generated recording \d+ has \d+ labels, for which the loss ctc needs \d+ time steps; of its \d+ the layers leave \d+", Assert.Throws<ModelException>(() => ResolvedJob.Open(Job("100"), Repository.Root)).Message);
+        Assert.True(ResolvedJob.Open(Job("20"), Repository.Root).Data.HasLabels);
     }
 
     /// <summary>A short training of each ready config, whose answer depends on the seed, but not on the number of workers.</summary>
