@@ -1,7 +1,8 @@
 // Which inputs a prediction rests on: gradient x input, summed over the values of each time step (Shrikumar et al., Not just a
 // black box: learning important features through propagating activation differences, 2016). Where classes are predicted it
-// is of the logarithm of the prediction's probability, where values are, of the first value. For a model that is linear in
-// its inputs the parts sum to the prediction less what it is for inputs of zero; for others they are a first approximation.
+// is of the logarithm of the prediction's probability (of a translation, of all that was written), where values are, of the first
+// value. For a model that is linear in its inputs the parts sum to the prediction less what it is for inputs of zero; for others
+// they are a first approximation.
 using ClusterRnn.Kernels.Memory;
 using ClusterRnn.Models;
 using ClusterRnn.Training.Tasks;

@@ -122,8 +122,19 @@ public sealed unsafe class DatasetTests
     {
         Dictionary<string, object> ofParts = new()
         {
-            ["Path"] = "old", ["Validation"] = 0.3, ["Test"] = 0.2, ["TrainRows"] = 7, ["Fold"] = new FoldConfig { Number = 1, Of = 2 }, ["Labels"] = "old", ["Transcripts"] = "old", ["TestFiles"] = "old",
-            ["ValidationPath"] = "old", ["TestPath"] = "old", ["ValidationTarget"] = "old", ["TestTarget"] = "old", ["TestLabels"] = "old",
+            ["Path"] = "old",
+            ["Validation"] = 0.3,
+            ["Test"] = 0.2,
+            ["TrainRows"] = 7,
+            ["Fold"] = new FoldConfig { Number = 1, Of = 2 },
+            ["Labels"] = "old",
+            ["Transcripts"] = "old",
+            ["TestFiles"] = "old",
+            ["ValidationPath"] = "old",
+            ["TestPath"] = "old",
+            ["ValidationTarget"] = "old",
+            ["TestTarget"] = "old",
+            ["TestLabels"] = "old",
         };
         foreach (Type kind in typeof(DataConfig).GetCustomAttributes<JsonDerivedTypeAttribute>().Select(attribute => attribute.DerivedType))
         {
