@@ -154,7 +154,8 @@ internal sealed class CoordinatorHost : SimulatedNode
 
     private void Save(long version)
     {
-        var saving = new Saving(version, _policy.Policy.Save());
+        // Copies of the same version from before the job went back may be of another course.
+        var saving = new Saving(Coordinator.Epoch, version, _policy.Policy.Save());
         _saving = saving;
         Later(PushTimeoutTicks, () =>
         {
@@ -173,7 +174,7 @@ internal sealed class CoordinatorHost : SimulatedNode
 
     private void WriteWhenComplete()
     {
-        if (_saving is not { IsWriting: false } saving || _pushedOf.Version != saving.Version || _pushed.Contains(null))
+        if (_saving is not { IsWriting: false } saving || _pushedOf != (saving.Epoch, saving.Version) || _pushed.Contains(null))
         {
             return;
         }
@@ -266,8 +267,9 @@ internal sealed class CoordinatorHost : SimulatedNode
         });
     }
 
-    private sealed class Saving(long version, byte[] policy)
+    private sealed class Saving(long epoch, long version, byte[] policy)
     {
+        public readonly long Epoch = epoch;
         public readonly long Version = version;
         public readonly byte[] Policy = policy;
         public bool IsWriting;

@@ -436,14 +436,14 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         _pushArrived.Release();
     }
 
-    private async Task<bool> WaitForPushesAsync(long version)
+    private async Task<bool> WaitForPushesAsync(long epoch, long version)
     {
         long started = Stopwatch.GetTimestamp();
         while (Stopwatch.GetElapsedTime(started) < s_pushTimeout)
         {
             lock (_copyGate)
             {
-                if (_copyOf.Version == version && _pushed.Count == _cut.Ranges.Length)
+                if (_copyOf == (epoch, version) && _pushed.Count == _cut.Ranges.Length)
                 {
                     return true;
                 }
@@ -459,6 +459,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
     {
         byte[] policy = _policy.Policy.Save();
         CheckpointInfo info = _reports.Checkpoint(version);
+        long epoch = _coordinator.Epoch; // copies of the same version from before the job went back may be of another course
         Task before = _saving;
         _saving = Task.Run(async () =>
         {
@@ -466,7 +467,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
             try
             {
                 await before.ConfigureAwait(false);
-                result = await WaitForPushesAsync(version).ConfigureAwait(false)
+                result = await WaitForPushesAsync(epoch, version).ConfigureAwait(false)
                     ? Write(version, policy, info)
                     : new CheckpointFailed(version, $"a server's copy did not arrive within {s_pushTimeout.TotalSeconds:0} s");
             }
