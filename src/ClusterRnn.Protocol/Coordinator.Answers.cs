@@ -468,7 +468,7 @@ public sealed partial class Coordinator
                 }
                 else if (!entry.Discarded)
                 {
-                    entry.GivenUp = entry.IsOutstanding;
+                    entry.GivenUp = true; // a worker that counts as lost may still answer
                     Discard(work, entry);
                 }
             }
