@@ -48,7 +48,7 @@ internal static class NodeCommands
             }
 
             HostPort address = AddressOf("--listen", parsed.GetValue(listen)!);
-            string? bulk = parsed.GetValue(listenBulk), host = parsed.GetValue(advertise);
+            string? bulk = parsed.GetValue(listenBulk), host = HostOf(parsed, advertise);
             if (parsed.GetValue(engine) == AkkaBuild.EngineName)
             {
                 return Akka(parsed, roles, seeds, certs, alive, address, bulk is null ? address.WithPort(0) : AddressOf("--listen-bulk", bulk), host, [], 60) is var options
@@ -109,7 +109,7 @@ internal static class NodeCommands
 
             HostPort here = AddressOf("--listen", parsed.GetValue(listen)!);
             return AkkaBuild.RunNodeAsync(
-                Akka(parsed, roles, seeds, certs, alive, here, here.WithPort(0), parsed.GetValue(advertise), [coordinator], patience), options, terminal.Say, drain);
+                Akka(parsed, roles, seeds, certs, alive, here, here.WithPort(0), HostOf(parsed, advertise), [coordinator], patience), options, terminal.Say, drain);
         }));
         return command;
     }
@@ -133,7 +133,7 @@ internal static class NodeCommands
         {
             HostPort coordinator = AddressOf("--join", parsed.GetValue(join)!), here = AddressOf("--listen", parsed.GetValue(listen)!);
             double patience = parsed.GetValue(wait) ?? 60;
-            string? host = parsed.GetValue(advertise);
+            string? host = HostOf(parsed, advertise);
             return parsed.GetValue(engine) == AkkaBuild.EngineName
                 ? AkkaBuild.RunNodeAsync(
                     Akka(parsed, roles, seeds, certs, alive, here.WithPort(0), here, host, [coordinator], patience), new WorkerNodeOptions { Join = coordinator }, terminal.Say, drain)
@@ -159,11 +159,16 @@ internal static class NodeCommands
 
     /// <summary>What an option says as an address.</summary>
     /// <exception cref="UsageException">It is none.</exception>
-    public static HostPort AddressOf(string option, string text)
+    public static HostPort AddressOf(string option, string text) => Parsed(option, AddressRules.Parse, text);
+
+    /// <summary>The host that an option names, or null.</summary>
+    private static string? HostOf(ParseResult parsed, Option<string?> option) => parsed.GetValue(option) is { } text ? Parsed(option.Name, AddressRules.ParseHost, text) : null;
+
+    private static T Parsed<T>(string option, Func<string, T> parse, string text)
     {
         try
         {
-            return AddressRules.Parse(text);
+            return parse(text);
         }
         catch (TransportException error)
         {

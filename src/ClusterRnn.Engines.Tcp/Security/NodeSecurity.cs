@@ -78,7 +78,7 @@ public sealed class NodeSecurity : IDisposable
 
             return new NodeSecurity(Encoding.UTF8.GetBytes(token), authority, certificate);
         }
-        catch (Exception error) when (error is CryptographicException or UnauthorizedAccessException or TransportException)
+        catch (Exception error) when (error is CryptographicException or ArgumentException or UnauthorizedAccessException or TransportException)
         {
             authority?.Dispose();
             certificate?.Dispose();

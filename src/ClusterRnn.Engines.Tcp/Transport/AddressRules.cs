@@ -47,6 +47,16 @@ public static class AddressRules
         return host.Length is > 0 and <= 253 && Uri.CheckHostName(host) is UriHostNameType.Dns or UriHostNameType.IPv4 ? new HostPort(host, port) : throw Bad(text);
     }
 
+    /// <summary>Reads a host alone: an IPv4 address, an IPv6 address with or without brackets, or a name.</summary>
+    /// <exception cref="TransportException">The text is none.</exception>
+    public static string ParseHost(string text)
+    {
+        string host = text.StartsWith('[') && text.EndsWith(']') ? text[1..^1] : text;
+        return host.Length is > 0 and <= 253 && Uri.CheckHostName(host) is UriHostNameType.Dns or UriHostNameType.IPv4 or UriHostNameType.IPv6
+            ? host
+            : throw new TransportException($"'{text}' is no host: expected an address or a name without a port, such as 10.0.0.5, ::1 or coordinator");
+    }
+
     /// <summary>The addresses behind a host.</summary>
     /// <exception cref="TransportException">The name is unknown, or nobody said what it means in time.</exception>
     public static async Task<IPAddress[]> ResolveAsync(HostPort address, TimeSpan timeout, CancellationToken cancellation)
@@ -88,6 +98,26 @@ public static class AddressRules
 
         return new IPEndPoint(chosen, address.Port);
     }
+
+    /// <summary>Finds out whether an address can be listened on, for whoever has something to write before it listens.</summary>
+    /// <exception cref="TransportException">It can't: it is not this machine's own, is taken, or would be open to others.</exception>
+    public static async Task TryListeningAsync(HostPort address, bool isSecure, TimeSpan timeout, CancellationToken cancellation)
+    {
+        IPEndPoint local = await ListeningEndPointAsync(address, isSecure, timeout, cancellation).ConfigureAwait(false);
+        using var socket = new Socket(local.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            socket.Bind(local);
+        }
+        catch (SocketException error)
+        {
+            throw CantListen(local, error);
+        }
+    }
+
+    /// <summary>Why an address could not be listened on, and what to do.</summary>
+    internal static TransportException CantListen(IPEndPoint local, Exception error)
+        => new($"can't listen on {local}: {error.Message.TrimEnd('.')}. End the program that listens there (another coordinator?), or choose another address", error);
 
     /// <summary>
     /// What the others should be told: the explicit address if there is one (its port 0 stands for the one listened on), else
@@ -143,7 +173,7 @@ public static class AddressRules
     /// <summary>Whether an address never leaves this machine.</summary>
     public static bool IsLoopback(IPAddress address) => IPAddress.IsLoopback(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
 
-    private const string HowToAdvertise = "start it with `--advertise HOST:PORT`, a name or address the other nodes can reach (in docker compose the service's or container's name)";
+    private const string HowToAdvertise = "start it with `--advertise HOST`, a name or address the other nodes can reach (in docker compose the service's or container's name)";
 
     private static bool IsAny(IPAddress address) => address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any) || address.Equals(IPAddress.Any.MapToIPv6());
 

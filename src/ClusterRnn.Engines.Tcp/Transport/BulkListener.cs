@@ -56,7 +56,7 @@ public sealed class BulkListener : IAsyncDisposable
         catch (SocketException error)
         {
             socket.Dispose();
-            throw new TransportException($"can't listen on {local}: {error.Message}", error);
+            throw AddressRules.CantListen(local, error);
         }
 
         return new BulkListener(socket, new Accepting<IBulkHandler>(LinkPurpose.Bulk, role, security, options, admit, log), options);

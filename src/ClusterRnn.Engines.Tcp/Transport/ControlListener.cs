@@ -94,7 +94,7 @@ internal sealed class KestrelListener<THandler> : IAsyncDisposable
         {
             await host.DisposeAsync().ConfigureAwait(false);
             stopping.Dispose();
-            throw new TransportException($"can't listen on {local}: {error.Message}", error);
+            throw AddressRules.CantListen(local, error);
         }
 
         var bound = new Uri(host.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());

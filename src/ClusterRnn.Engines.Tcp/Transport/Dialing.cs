@@ -43,7 +43,7 @@ internal static class Dialing
             var remote = (IPEndPoint)socket.RemoteEndPoint!;
             if (security is not { UsesTls: true } && !AddressRules.IsLoopback(remote.Address))
             {
-                throw new TransportException($"{remote.Address} is another machine, and without certificates anyone could answer there: give this node `--certs FOLDER` (`clusterrnn certs` makes one)");
+                throw new TransportException($"{remote.Address} is another machine, and without certificates anyone could answer there: give this node `--certs FOLDER` (`clusterrnn certs` makes one)") { IsRefusal = true };
             }
 
             Stream stream = blocks ? new BlockingStream(socket) : new NetworkStream(socket, ownsSocket: true);

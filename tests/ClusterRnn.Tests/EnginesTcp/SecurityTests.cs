@@ -42,6 +42,22 @@ public sealed class SecurityTests : IDisposable
     }
 
     [Fact]
+    public void A_key_of_another_certificate_is_said_to_be_one()
+    {
+        File.Copy(Path.Combine(_folder, "server.key"), Path.Combine(_folder, "worker.key"), true);
+        TransportException error = Assert.Throws<TransportException>(() => NodeSecurity.Load(_folder, PeerRole.Worker));
+        Assert.Contains("can't read the certificate of the worker", error.Message, StringComparison.Ordinal);
+        Assert.Contains("does not match", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_host_is_read_without_a_port()
+    {
+        Assert.Equal(["::1", "::1", "10.0.0.5", "store-1"], new[] { "::1", "[::1]", "10.0.0.5", "store-1" }.Select(AddressRules.ParseHost));
+        Assert.All(["", "a:b:c", "store-1:7071", "bad host"], text => Assert.Contains("is no host", Assert.Throws<TransportException>(() => AddressRules.ParseHost(text)).Message, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task A_certificate_of_another_authority_is_refused_by_either_end()
     {
         string other = Path.Combine(_folder, "other");
@@ -238,7 +254,7 @@ public sealed class SecurityTests : IDisposable
 
         Assert.Contains(problem, why, StringComparison.Ordinal);
         Assert.Contains("worker 3 at 10.1.2.3", why, StringComparison.Ordinal);
-        Assert.Contains("--advertise HOST:PORT", why, StringComparison.Ordinal);
+        Assert.Contains("--advertise HOST`", why, StringComparison.Ordinal);
     }
 
     [Fact]
