@@ -74,6 +74,12 @@ public sealed class CommandLine
             return Refuse(parsed);
         }
 
+        if (!clears && parsed.CommandResult.Children.Select(Unnamed).FirstOrDefault(missing => missing is not null) is { } unnamed)
+        {
+            _terminal.Fail(unnamed);
+            return ExitCode.Usage;
+        }
+
         using var interruption = new Interruption(_terminal);
         try
         {
@@ -125,6 +131,14 @@ public sealed class CommandLine
             _terminal.Error.Profile.Out.Writer.WriteLine(error.ToString());
         }
     }
+
+    // An empty text can be a prompt, but names no file, folder or address; scripts give one where a variable is not set.
+    private static string? Unnamed(SymbolResult given) => given.Tokens.Any(token => token.Value.Length == 0) ? given switch
+    {
+        OptionResult { Option.HelpName: "FOLDER" or "FILE" or "PATH" or "RUN" or "HOST" or "HOST:PORT" } option => $"{option.Option.Name} '': expected {option.Option.HelpName}, found nothing",
+        ArgumentResult { Argument.Name: "CONFIG" or "RUN" or "FILE" } argument => $"'': expected {argument.Argument.Name}, found nothing",
+        _ => null,
+    } : null;
 
     private int Refuse(ParseResult parsed)
     {

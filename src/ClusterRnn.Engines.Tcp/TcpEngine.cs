@@ -3,6 +3,7 @@
 using ClusterRnn.Engines.Tcp.Journal;
 using ClusterRnn.Engines.Tcp.Nodes;
 using ClusterRnn.Engines.Tcp.Processes;
+using ClusterRnn.Engines.Tcp.Transport;
 using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Engines.Tcp;
@@ -22,6 +23,21 @@ public sealed class TcpEngine(TcpEngineOptions options) : IEngine
 
     /// <inheritdoc/>
     public long FirstStep(EngineRequest request) => JournalFiles.FirstStep(request);
+
+    /// <inheritdoc/>
+    public bool MayBeTakenOver => true;
+
+    /// <inheritdoc/>
+    /// <remarks>There is nobody to wait for; but a mistake in an address is found before a run's folder is made.</remarks>
+    public async Task<string?> WaitForTurnAsync(Action<string> log, CancellationToken cancellation)
+    {
+        foreach (HostPort address in new[] { options.Listen, options.ListenBulk })
+        {
+            await AddressRules.TryListeningAsync(address, options.Security.UsesTls, options.Transport.HandshakeTimeout, cancellation).ConfigureAwait(false);
+        }
+
+        return null;
+    }
 
     /// <inheritdoc/>
     public Task<EngineResult> RunAsync(EngineRequest request, CancellationToken cancellation = default)

@@ -299,12 +299,33 @@ internal static class TrainCommand
         }
 
         terminal.Say($"going on from {search.Found.Path}, step {search.Found.Info.Version}");
-        foreach (string key in Changes(search.Found.Info.Config, job.Job.Config))
+        string[] changes = [.. Changes(search.Found.Info.Config, job.Job.Config)];
+        foreach (string key in changes)
         {
             terminal.Warn($"{key} has changed since: the model will not be the one that an unbroken run would give");
         }
 
+        if (changes.Length > 0)
+        {
+            ThrowUnlessItFits(folder, search.Found, job, changes);
+        }
+
         return (folder, search.Found);
+    }
+
+    // The run's own config is replaced by this one: a checkpoint that can't be gone on from with it shows before.
+    private static void ThrowUnlessItFits(RunFolder folder, Checkpoint checkpoint, ResolvedJob job, string[] changes)
+    {
+        try
+        {
+            using TrainingState state = job.Job.CreateState();
+            CheckpointStore.Read(checkpoint, state);
+        }
+        catch (CheckpointException error)
+        {
+            throw new UsageException(
+                $"{error.Message} The checkpoint is of another {string.Join(", ", changes)}: go on with the run's own config by --resume {folder.Path} alone, or start a new run.");
+        }
     }
 
     // The keys that decide the model and differ between two configs.

@@ -28,6 +28,7 @@ internal sealed partial class TrainingRun(
     /// <returns>An <see cref="ExitCode"/>.</returns>
     public async Task<int> RunAsync(long? stopAfter, CancellationToken cancellation)
     {
+        using IDisposable held = folder.Hold(engine.MayBeTakenOver);
         folder.WriteConfig(Config);
         var clock = Stopwatch.StartNew();
         var tally = new Tally();

@@ -32,6 +32,9 @@ internal sealed class AkkaEngine(AkkaEngineOptions options) : IEngine, IAsyncDis
     public long FirstStep(EngineRequest request) => JournalFiles.FirstStep(request);
 
     /// <inheritdoc/>
+    public bool MayBeTakenOver => true;
+
+    /// <inheritdoc/>
     public async Task<string?> WaitForTurnAsync(Action<string> log, CancellationToken cancellation)
     {
         _log = log;

@@ -109,6 +109,9 @@ public interface IEngine
     /// <summary>The step a run will go on from: that of its checkpoint, or a later one that the engine has kept elsewhere.</summary>
     long FirstStep(EngineRequest request) => request?.ResumeFrom?.Info.Version ?? 0;
 
+    /// <summary>Whether another process may take a run over while this one still has it: the engine then sees to it that only one goes on.</summary>
+    bool MayBeTakenOver => false;
+
     /// <summary>Waits until this process is the one that runs the job; at once where there is no other. Nothing of the run may be opened before.</summary>
     /// <param name="log">Is told what a person should know while it waits.</param>
     /// <param name="cancellation">Gives up.</param>

@@ -7,6 +7,7 @@
 //                       events.jsonl     what happened to the nodes of a cluster
 //                       report.html      the same for people, with curves; opens offline
 //                       events.out.tfevents.*   for TensorBoard
+//                       lock             held open by whoever trains here
 //                       checkpoints/     what --resume, evaluate and predict read
 using System.Globalization;
 using ClusterRnn.Training.Configuration;
@@ -39,6 +40,9 @@ public sealed class RunFolder
 
     /// <summary>The checkpoints.</summary>
     public const string CheckpointsFolder = "checkpoints";
+
+    /// <summary>Held open by whoever trains in the folder.</summary>
+    public const string LockFile = "lock";
 
     /// <summary>The folder at <paramref name="path"/>, which need not exist.</summary>
     public RunFolder(string path) => Path = path;
@@ -126,6 +130,22 @@ public sealed class RunFolder
             .ThenByDescending(p => p, StringComparer.Ordinal)
             .FirstOrDefault();
         return path is null ? null : new RunFolder(path);
+    }
+
+    /// <summary>Keeps others from training in this folder until the result is disposed; it ends with the process as well.</summary>
+    /// <param name="isShared">Whether others that share it may hold it too: their engine decides which of them goes on.</param>
+    /// <exception cref="TrainingException">Another process holds it.</exception>
+    public IDisposable Hold(bool isShared)
+    {
+        string path = System.IO.Path.Combine(Path, LockFile);
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, isShared ? FileShare.ReadWrite : FileShare.None);
+        }
+        catch (IOException error) when (File.Exists(path))
+        {
+            throw new TrainingException($"{Path}: another process trains in this folder. Wait for it or end it, or give this run a folder of its own.", error);
+        }
     }
 
     /// <summary>Writes the resolved config whole or not at all.</summary>

@@ -1,6 +1,7 @@
 // The command line as its user meets it: what is printed where, and the exit code.
 using ClusterRnn.Cli;
 using ClusterRnn.Cli.Output;
+using ClusterRnn.Training;
 using ClusterRnn.Training.Runs;
 
 namespace ClusterRnn.Tests.Cli;
@@ -78,6 +79,11 @@ public sealed class CommandLineTests : IDisposable
     [InlineData("--temperature 200: expected a number from 0 to 100", "predict", "x", "--temperature", "200")]
     [InlineData("x.yaml: no such file", "train", "x.yaml")]
     [InlineData("train needs a config file", "train")]
+    [InlineData("'': expected CONFIG, found nothing", "train", "")]
+    [InlineData("--out '': expected FOLDER, found nothing", "train", "x.yaml", "--out", "")]
+    [InlineData("--out '': expected FOLDER, found nothing", "certs", "--out", "")]
+    [InlineData("--join '': expected HOST:PORT, found nothing", "worker", "--join", "")]
+    [InlineData("--advertise: 'store1:7071' is no host: expected an address or a name without a port", "server", "--advertise", "store1:7071")]
     [InlineData("--set seed: expected key.path=value", "train", "x.yaml", "--set", "seed")]
     [InlineData("expected a run's or a checkpoint's folder", "inspect", "no-such-run")]
     [InlineData("expected a run's or a checkpoint's folder", "evaluate", "no-such-run")]
@@ -250,6 +256,53 @@ public sealed class CommandLineTests : IDisposable
         Assert.Contains("expected batch.shards 2, found 4", error, StringComparison.Ordinal);
         (code, _, error) = Run("train", config, "--resume", At("run"), "--set", "optimizer.learningRate=0.5");
         Assert.Contains("optimizer.learningRate has changed", error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("model.layers=[{type: embedding, units: 5}, {type: gru, units: 6}, dense]", "The checkpoint is of another model.layers")]
+    [InlineData("optimizer.name=sgd", "The checkpoint is of another optimizer")]
+    public void A_run_that_can_not_be_gone_on_with_as_asked_can_be_as_before(string set, string message)
+    {
+        string config = Write("job.yaml", Job);
+        Assert.Equal(0, Run("train", config, "--out", At("run"), "--steps", "8").Code);
+        string own = File.ReadAllText(At("run", "config.yaml"));
+        (int code, string _, string error) = Run("train", config, "--resume", At("run"), "--set", set);
+        Assert.Equal(ExitCode.Usage, code);
+        Assert.Contains(message, error, StringComparison.Ordinal);
+        Assert.Equal(own, File.ReadAllText(At("run", "config.yaml")));
+        (code, _, error) = Run("train", "--resume", At("run"));
+        Assert.True(code == 0, error);
+    }
+
+    [Fact]
+    public void Two_processes_do_not_train_in_one_folder()
+    {
+        string config = Write("job.yaml", Job);
+        (int Code, string Out, string Error) second = default;
+        var engine = new SmallEngine { BeforeStep = step => second = step == 5 ? Run("train", config, "--resume", At("run")) : second };
+        (int code, string _, string error) = Run(engine, "train", config, "--out", At("run"));
+        Assert.True(code == 0, error);
+        Assert.Equal(ExitCode.Failed, second.Code);
+        Assert.Contains("another process trains in this folder", second.Error, StringComparison.Ordinal);
+        Assert.Equal(10, MetricsLog.Read(At("run", "metrics.jsonl")).Steps.Count);
+        var folder = new RunFolder(At("run"));
+        folder.Hold(isShared: false).Dispose(); // nobody holds it any more
+        using IDisposable one = folder.Hold(isShared: true), another = folder.Hold(isShared: true);
+        Assert.Throws<TrainingException>(() => folder.Hold(isShared: false));
+    }
+
+    [Theory]
+    [InlineData("0.0.0.0:0", "nothing would keep strangers out")]
+    [InlineData("taken", "End the program that listens there")]
+    public void An_address_that_can_not_be_listened_on_is_found_before_anything_is_written(string listen, string message)
+    {
+        using var other = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        other.Start();
+        (int code, string _, string error) = Run(
+            "coordinator", Write("job.yaml", Job), "--out", At("run"), "--listen", listen == "taken" ? other.LocalEndpoint.ToString()! : listen);
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Contains(message, error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(At("run")));
     }
 
     [Fact]
