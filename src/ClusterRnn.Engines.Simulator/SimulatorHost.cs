@@ -84,7 +84,7 @@ public sealed class SimulatorHost : IExperimentHost
     {
         try
         {
-            LedgerReport report = Ledger.Verify(JournalChain.ReadRecords(new SimulatedJournal(simulation.Disk)).Records, job.Job, 0, outcome.Final?.Version);
+            LedgerReport report = Ledger.Verify(JournalChain.ReadRecords(new SimulatedJournal(simulation.Disk)), job.Job, 0, outcome.Final?.Version);
             return new LedgerFigures(report.Steps, report.Samples, report.LostSamples, report.RepeatedSamples, report.DifferingShards, report.FirstOffence);
         }
         catch (TrainingException)

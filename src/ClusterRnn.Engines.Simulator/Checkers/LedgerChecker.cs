@@ -61,7 +61,7 @@ internal sealed class LedgerChecker(Simulation simulation) : Checker(simulation,
         }
 
         var counted = new List<bool>(); // by step of the history that counts: whether its rows are known
-        foreach (JournalRecord record in JournalChain.ReadRecords(new SimulatedJournal(Simulation.Disk)).Records)
+        foreach (JournalRecord record in JournalChain.ReadRecords(new SimulatedJournal(Simulation.Disk)))
         {
             if (record is RollbackRecord back)
             {

@@ -43,7 +43,7 @@ internal sealed class WriteAheadChecker(Simulation simulation) : Checker(simulat
     public override void PowerLost()
     {
         _steps.Clear();
-        foreach (VerdictRecord verdict in JournalChain.ReadRecords(new SimulatedJournal(Simulation.Disk)).Records.OfType<VerdictRecord>())
+        foreach (VerdictRecord verdict in JournalChain.ReadRecords(new SimulatedJournal(Simulation.Disk)).OfType<VerdictRecord>())
         {
             _steps.Add(verdict.Verdict.Step);
         }

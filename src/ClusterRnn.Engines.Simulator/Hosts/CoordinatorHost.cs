@@ -66,8 +66,7 @@ internal sealed class CoordinatorHost : SimulatedNode
             throw new IOException($"epoch {epoch} is claimed");
         }
 
-        var plan = new ServerPlan(
-            job.Servers, simulation.Plan.Replicas, course.Version, read.State, read.State is null ? -1 : read.Epoch, read.State is null ? 0 : read.Bytes);
+        var plan = new ServerPlan(job.Servers, simulation.Plan.Replicas, course.Version, read.State, read.Predecessor, read.Bytes);
         var actor = new Coordinator(ActorId.Coordinator, job.Shape, job.Cut, policy, simulation.Plan.Times, epoch, plan: plan) { Planted = simulation.Plan.Planted };
         var host = new CoordinatorHost(simulation, place, actor, journal, checkpoints, policy, source);
         simulation.NoteClaim(epoch, host);

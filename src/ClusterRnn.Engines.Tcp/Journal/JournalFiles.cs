@@ -56,7 +56,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
     public JournalReading ReadBefore(long epoch, JournalReading earlier)
     {
         ArgumentNullException.ThrowIfNull(earlier);
-        bool isSame = earlier.Epoch == 0 || new FileInfo(PathOf(earlier.Epoch)).Length == earlier.Bytes;
+        bool isSame = earlier.Epoch == 0 || (earlier.Epoch == earlier.Predecessor && new FileInfo(PathOf(earlier.Epoch)).Length == earlier.Bytes);
         return isSame ? earlier : JournalChain.Read(this, epoch);
     }
 
@@ -76,7 +76,7 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
 
     /// <summary>Every record of that chain that counts, oldest first, whatever it says.</summary>
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
-    public IReadOnlyList<JournalRecord> ReadRecords() => JournalChain.ReadRecords(this).Records;
+    public IReadOnlyList<JournalRecord> ReadRecords() => JournalChain.ReadRecords(this);
 
     /// <summary>Claims an epoch by creating its journal, which is written from here on.</summary>
     /// <returns>How many bytes were written to the journal before; later ones went nowhere.</returns>

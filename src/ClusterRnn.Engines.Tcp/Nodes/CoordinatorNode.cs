@@ -99,7 +99,7 @@ internal sealed class CoordinatorNode : IActorHost, IBulkNode, IDisposable
         }
 
         var plan = new ServerPlan(
-            request.Servers, request.Replicas, policy.Version, read?.State, read?.State is null ? -1 : read.Epoch, read?.State is null ? 0 : read.Bytes);
+            request.Servers, request.Replicas, policy.Version, read?.State, read?.Predecessor ?? -1, read?.Bytes ?? 0);
         _coordinator = new Coordinator(
             ActorId.Coordinator, ProtocolJob.ShapeOf(_job, description.JobId), _cut, _policy, options.Times, epoch, plan: plan);
         _reports = new RunReports(_job, _policy, _coordinator.Counters);

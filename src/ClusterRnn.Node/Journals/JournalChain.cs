@@ -1,12 +1,14 @@
 // How the journals of a job are read: from the highest epoch back to the first, by what each says of its predecessor.
 //
 // The first record of a journal names the epoch it continues and how many bytes of that one count. What a coordinator that was
-// replaced wrote after that does not count, whoever reads it later. So that nobody acts on such a record, whoever claims an epoch
+// replaced wrote after that does not count, whoever reads it later. An epoch that was claimed by somebody who then died before he
+// had written anything is never continued, but the one before it: only so is it known how long that one is, and what can't be read
+// at its end is told from a record that was torn. So that nobody acts on such a record, whoever claims an epoch
 // reads its predecessor after the claim, and whoever has written a record looks whether the next epoch is claimed before anyone is
 // told: either the record is among those that count, or its writer ends.
 //
-// Bytes that the disk has changed are passed over, if whole records follow, and named. Without its first record a journal is of no
-// use: nobody knows what it continues.
+// Bytes that the disk has changed are passed over, if whole records follow or a later journal counts on them, and named. Without
+// its first record a journal is of no use: nobody knows what it continues. Nor is one that is shorter than a later one says.
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Wire;
 using ClusterRnn.Training;
@@ -29,10 +31,11 @@ public interface IJournalFolder
 
 /// <summary>What the journals of a folder say.</summary>
 /// <param name="State">Their records, folded; null when there are none.</param>
-/// <param name="Epoch">The epoch of the last one, 0 when there is none.</param>
-/// <param name="Bytes">How many of its bytes count: those before a torn tail.</param>
+/// <param name="Epoch">The highest epoch that is claimed, 0 when there is none.</param>
+/// <param name="Predecessor">The epoch of the last journal with a record in it, which the next one continues; -1 when there is none.</param>
+/// <param name="Bytes">How many bytes of that journal count: those before a torn tail.</param>
 /// <param name="Damages">What can't be read, oldest first.</param>
-public sealed record JournalReading(JournalState? State, long Epoch, long Bytes, IReadOnlyList<DamagedRecord> Damages);
+public sealed record JournalReading(JournalState? State, long Epoch, long Predecessor, long Bytes, IReadOnlyList<DamagedRecord> Damages);
 
 /// <summary>Reads the chain of journals.</summary>
 public static class JournalChain
@@ -43,11 +46,11 @@ public static class JournalChain
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
     public static JournalReading Read(IJournalFolder folder, long below = long.MaxValue)
     {
-        (IReadOnlyList<JournalRecord> records, long last, long bytes) = ReadRecords(folder, below);
+        (IReadOnlyList<JournalRecord> records, long last, long predecessor, long bytes) = ReadChain(folder, below);
         try
         {
             JournalState state = JournalState.Of(records);
-            return new JournalReading(state.Records > 0 ? state : null, last, bytes, [.. records.OfType<DamagedRecord>()]);
+            return new JournalReading(state.Records > 0 ? state : null, last, predecessor, bytes, [.. records.OfType<DamagedRecord>()]);
         }
         catch (ArgumentException error)
         {
@@ -57,20 +60,20 @@ public static class JournalChain
 
     /// <summary>Every record of that chain that counts, oldest first, whatever it says.</summary>
     /// <param name="folder">The journals.</param>
-    /// <param name="below">Journals of this epoch and later ones are left out.</param>
-    /// <returns>The records, the highest epoch, and how many bytes of its journal count.</returns>
     /// <exception cref="TrainingException">A file is missing, or is not one of this version.</exception>
-    public static (IReadOnlyList<JournalRecord> Records, long Epoch, long Bytes) ReadRecords(IJournalFolder folder, long below = long.MaxValue)
+    public static IReadOnlyList<JournalRecord> ReadRecords(IJournalFolder folder) => ReadChain(folder, long.MaxValue).Records;
+
+    private static (IReadOnlyList<JournalRecord> Records, long Epoch, long Predecessor, long Bytes) ReadChain(IJournalFolder folder, long below)
     {
         ArgumentNullException.ThrowIfNull(folder);
         long[] epochs = [.. folder.Epochs.Where(epoch => epoch < below).Order()];
         long last = epochs.Length == 0 ? 0 : epochs[^1];
         var chain = new Stack<List<JournalRecord>>();
-        long epoch = last, bytes = 0, count = long.MaxValue;
+        long epoch = last, predecessor = -1, bytes = 0, count = long.MaxValue;
         while (epoch > 0)
         {
             (List<JournalRecord> records, long whole) = ReadFile(folder, epoch, count);
-            bytes = epoch == last ? whole : bytes;
+            (predecessor, bytes) = predecessor < 0 && records.Count > 0 ? (epoch, whole) : (predecessor, bytes);
             chain.Push(records);
             if (records.Count > 0 && records[0] is DamagedRecord damage)
             {
@@ -88,7 +91,7 @@ public static class JournalChain
                 : ((EpochRecord)records[0]).Predecessor is > 0 and var before ? (before, ((EpochRecord)records[0]).AdoptedBytes) : (0, 0);
         }
 
-        return ([.. chain.SelectMany(records => records)], last, bytes);
+        return ([.. chain.SelectMany(records => records)], last, predecessor, bytes);
     }
 
     private static (List<JournalRecord> Records, long Bytes) ReadFile(IJournalFolder folder, long epoch, long count)
@@ -101,6 +104,12 @@ public static class JournalChain
         catch (IOException error)
         {
             throw new TrainingException($"{folder.NameOf(epoch)} can't be read, and a later journal continues it: {error.Message}", error);
+        }
+
+        if (count < long.MaxValue && bytes.Length < count)
+        {
+            throw new TrainingException($"{folder.NameOf(epoch)} has {bytes.Length} bytes, and a later journal continues it after {count}: "
+                + "nobody knows what the others recorded. Move the journals away to go on from the last checkpoint.");
         }
 
         var records = new List<JournalRecord>();
@@ -125,7 +134,7 @@ public static class JournalChain
             }
 
             // All that a later journal adopted was whole then: what can't be read at its end is damage, not a record that was torn.
-            if (bytes.Length >= count && rest.Length > 0 && records.Count > 0)
+            if (count < long.MaxValue && rest.Length > 0)
             {
                 records.Add(new DamagedRecord(folder.NameOf(epoch), length - rest.Length, rest.Length));
                 rest = default;

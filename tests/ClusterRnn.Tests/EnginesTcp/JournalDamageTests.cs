@@ -71,6 +71,71 @@ public sealed class JournalDamageTests : IDisposable
         Assert.Equal((2L, (2 * Steps) - 1L), (read.Epoch, read.State!.Verdict!.Step));
     }
 
+    // Whoever claims the third epoch continues the first, and says how long that one is: what can't be read at its end is damage.
+    [Theory]
+    [InlineData(0)]
+    [InlineData(5)] // a full disk took the beginning of the first record
+    public void AnEpochInWhichNothingWasWrittenIsNotContinuedButTheOneBeforeIt(int torn)
+    {
+        long[] ends = Write(1, 0);
+        File.WriteAllBytes(PathOf(2), new byte[torn]);
+        using (var files = new JournalFiles(_folder))
+        {
+            JournalReading before = files.Read();
+            Assert.Equal((2L, 1L, ends[^1]), (before.Epoch, before.Predecessor, before.Bytes));
+            files.Claim(3);
+            before = files.ReadBefore(3, before);
+            Assert.Equal((2L, 1L, ends[^1]), (before.Epoch, before.Predecessor, before.Bytes));
+            files.Append(new EpochRecord(3, before.Predecessor, before.Bytes), flush: true);
+            files.Append(new VerdictRecord(new Verdict(3, Steps, default, default), Steps + 1, [7, 8]), flush: false);
+        }
+
+        Assert.Empty(Read().Damages);
+        Damage(1, (int)ends[^2] + 9);
+        JournalReading read = Read();
+        DamagedRecord damage = Assert.Single(read.Damages);
+        Assert.Equal((PathOf(1), ends[^2], ends[^1] - ends[^2]), (damage.Journal, damage.Offset, damage.Count));
+        Assert.Equal((3L, 3L, (long)Steps), (read.Epoch, read.Predecessor, read.State!.Verdict!.Step));
+    }
+
+    [Fact]
+    public void AJournalWithoutWhatALaterOneCountsOnIsRefused()
+    {
+        long[] ends = Write(1, 0);
+        using (var files = new JournalFiles(_folder))
+        {
+            files.Claim(2);
+            files.Append(new EpochRecord(2, 1, ends[^1]), flush: true);
+            long begun = files.Bytes;
+            files.Claim(3);
+            files.Append(new EpochRecord(3, 2, begun), flush: true);
+        }
+
+        Assert.Equal((3L, Steps - 1L), (Read().Epoch, Read().State!.Verdict!.Step));
+        byte[] whole = File.ReadAllBytes(PathOf(1));
+        File.WriteAllBytes(PathOf(1), whole[..(int)ends[^2]]);
+        Assert.Contains($"{PathOf(1)} has {ends[^2]} bytes", Assert.Throws<TrainingException>(() => Read()).Message, StringComparison.Ordinal);
+        File.WriteAllBytes(PathOf(1), whole);
+        Damage(2, 9); // its only record, which says how much of the first counts
+        Assert.Contains($"{PathOf(2)}: ", Assert.Throws<TrainingException>(() => Read()).Message, StringComparison.Ordinal);
+    }
+
+    // What was written between the two looks by the one who had claimed the epoch is read.
+    [Fact]
+    public void AnEpochInWhichNothingWasWrittenIsLookedAtAgainAfterTheClaim()
+    {
+        long[] ends = Write(1, 0);
+        using var second = new JournalFiles(_folder);
+        using var third = new JournalFiles(_folder);
+        second.Claim(2);
+        JournalReading early = third.Read();
+        second.Append(new EpochRecord(2, 1, ends[^1]), flush: true);
+        third.Claim(3);
+        JournalReading read = third.ReadBefore(3, early);
+        Assert.Equal((1L, ends[^1]), (early.Predecessor, early.Bytes));
+        Assert.Equal((2L, second.Bytes), (read.Predecessor, read.Bytes));
+    }
+
     // A checkpoint that was still being written when the job went back is told of when the next epoch has been claimed.
     [Fact]
     public void WhatComesBeforeTheEpochOfANewJournalGoesNowhere()

@@ -26,7 +26,7 @@ public sealed class JournalTakeoverTests : IDisposable
         newer.Claim(2);
         JournalReading read = newer.ReadBefore(2, early);
         Assert.Equal((0L, 1L), (early.State!.Verdict!.Step, read.State!.Verdict!.Step));
-        Assert.Equal((1L, older.Bytes), (read.Epoch, read.Bytes));
+        Assert.Equal((1L, older.Bytes), (read.Predecessor, read.Bytes));
         Assert.Same(read, newer.ReadBefore(2, read));
     }
 
