@@ -161,6 +161,12 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
             throw new ModelException("encoder", "cluster.recompute computes a window in segments from its start, but a decoder needs all of its source. Set cluster.recompute: false.");
         }
 
+        int pooling = config.Model.Layers.TakeWhile(each => each is not (MaxPoolingConfig or GlobalPoolingConfig or FlattenConfig)).Count();
+        if (data.PredictsNext && pooling < config.Model.Layers.Count)
+        {
+            throw new ModelException($"layers[{pooling}]", "The data's targets are the next tokens of a text, which is written token by token, and the layer makes one of several time steps: nothing could be written with it. Remove it, or take a recurrent layer with returnSequences: false.");
+        }
+
         int layer = 0;
         while (layer < config.Model.Layers.Count && !ReadsAhead(config.Model.Layers[layer]))
         {
@@ -225,6 +231,12 @@ public sealed record ResolvedJob(JobConfig Config, Dataset Data, TrainingJob Job
                 $"layers[{layer}].returnSequences",
                 "The data has targets at every time step, but the layer returns each row's last one only. "
                 + (data.Series is null ? "Set returnSequences: true." : "Set returnSequences: true, or data.everyStep: false."));
+        }
+
+        // Rows that have ended before the window's last time step would have no target there, and nothing would say so.
+        if (!model.ReturnsLast && data.Training is IExampleSource { Examples: { DifferInLength: true, TargetTime: 1 } })
+        {
+            throw new ModelException("layers", "The data's rows differ in length and have one target each, at their last time step, but the model gives an output at every time step. Set returnSequences: false in the last recurrent layer, or put a global-pooling before the last layer.");
         }
 
         if (data.HasPairs != model.IsEncoderDecoder)
