@@ -14,8 +14,7 @@ public static class FileSearch
     /// <exception cref="DataException">Nothing is there.</exception>
     public static IReadOnlyList<string> Find(string path, string baseFolder)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        string full = Path.GetFullPath(Path.Combine(baseFolder, path));
+        string full = FullPath(path, baseFolder);
         if (File.Exists(full))
         {
             return [full];
@@ -40,6 +39,18 @@ public static class FileSearch
         }
 
         return Walk(path, root + Path.DirectorySeparatorChar, parts[fixedParts..]);
+    }
+
+    /// <summary>The absolute path that <paramref name="path"/> means.</summary>
+    /// <param name="path">A path, absolute or relative.</param>
+    /// <param name="baseFolder">Where relative paths start.</param>
+    /// <exception cref="DataException">It is empty, or no path.</exception>
+    public static string FullPath(string path, string baseFolder)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        return !string.IsNullOrWhiteSpace(path) && !path.Contains('\0', StringComparison.Ordinal)
+            ? Path.GetFullPath(Path.Combine(baseFolder, path))
+            : throw new DataException("path", "a file, a folder or a pattern", path.Length == 0 ? "an empty text" : "no path", "Name the data's file");
     }
 
     /// <summary>Whether <paramref name="name"/> matches a pattern of one path part, with * and ?.</summary>

@@ -33,7 +33,7 @@ public sealed class AudioTask : SequenceTask
         ArgumentNullException.ThrowIfNull(trained);
         ArgumentNullException.ThrowIfNull(request);
         var config = (AudioData)trained.Job.Data;
-        int[] prompt = request.Input is { } path ? AudioSource.TokensOf(path, Corpus.ReadFile(path), config.SampleRate) : [MuLaw.Silence];
+        int[] prompt = request.Input is { } path ? AudioSource.TokensOf(path, Corpus.ReadFile(FileSearch.FullPath(path, Environment.CurrentDirectory)), config.SampleRate) : [MuLaw.Silence];
         int length = request.Steps ?? (int)(DefaultSeconds * config.SampleRate);
         float[] samples = Write(trained, prompt.AsSpan(Math.Max(0, prompt.Length - PromptSamples)), length, request.Generate, cancellation);
         double loudest = 0, squares = 0;

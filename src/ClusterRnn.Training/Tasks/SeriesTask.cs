@@ -223,7 +223,7 @@ public sealed unsafe class SeriesTask : SequenceTask
     // What a forecast goes on from: the model's data, or all of a file.
     private static SeriesSplit PastOf(TaskModel trained, string? input)
     {
-        SeriesSplit split = SplitOf(OpenData(trained, input is null ? trained.Job.Data : trained.Job.Data.AllOf(Path.GetFullPath(input))));
+        SeriesSplit split = SplitOf(OpenData(trained, input is null ? trained.Job.Data : trained.Job.Data.AllOf(FileSearch.FullPath(input, Environment.CurrentDirectory))));
         return split.ReadsWhole(split.Table.Rows - 1) ? split : throw new DataException(
             split.Table.Name, $"no missing cell in the last {split.Window} rows, from which the forecast goes on", "at least one", "Fill it in, or train with data.missing: previous");
     }

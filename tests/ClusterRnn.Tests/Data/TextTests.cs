@@ -113,6 +113,13 @@ public sealed class TextTests
         Assert.Equal(14, TokenizedText.Read(Corpus.Open("*.txt", scratch.Folder), TokenLevel.Byte, 1, 0).Ids.Length - 1);
     }
 
+    [Theory]
+    [InlineData("")]
+    [InlineData(" ")]
+    [InlineData("a\0b")]
+    public void What_is_no_path_is_said(string path) =>
+        Assert.Contains("Name the data's file", Assert.Throws<DataException>(() => FileSearch.Find(path, ".")).Message, StringComparison.Ordinal);
+
     [Fact]
     public void Globs_skip_what_programs_made_and_sort_by_relative_path()
     {
