@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace ClusterRnn.Kernels.Memory;
 
 /// <summary>
@@ -9,6 +7,7 @@ namespace ClusterRnn.Kernels.Memory;
 /// </summary>
 public sealed unsafe class Arena : IDisposable
 {
+    private readonly List<nint> guarded = []; // where each buffer ends at a guard page, a block for each
     private byte* memory;
 
     /// <summary>Reserves <paramref name="bytes"/> of zeros.</summary>
@@ -16,9 +15,7 @@ public sealed unsafe class Arena : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         CapacityBytes = RoundUp(bytes) + 64;
-        memory = (byte*)NativeMemory.AlignedAlloc((nuint)CapacityBytes, 64);
-        HugePages.Advise(memory, (nuint)CapacityBytes);
-        NativeMemory.Clear(memory, (nuint)CapacityBytes);
+        memory = (byte*)NativeBlock.Allocate(NativeBlock.IsGuarded ? 0 : CapacityBytes);
     }
 
     private Arena()
@@ -76,7 +73,8 @@ public sealed unsafe class Arena : IDisposable
     {
         if (memory is not null)
         {
-            NativeMemory.AlignedFree(memory);
+            NativeBlock.Free(memory);
+            guarded.ForEach(static block => NativeBlock.Free((void*)block));
             memory = null;
         }
 
@@ -105,6 +103,12 @@ public sealed unsafe class Arena : IDisposable
         }
 
         ObjectDisposedException.ThrowIf(memory is null, this);
+        if (NativeBlock.IsGuarded)
+        {
+            guarded.Add((nint)NativeBlock.Allocate(bytes));
+            return (byte*)guarded[^1];
+        }
+
         return memory + start;
     }
 }

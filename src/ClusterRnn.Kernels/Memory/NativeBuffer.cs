@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace ClusterRnn.Kernels.Memory;
 
 /// <summary>A fixed array outside the garbage-collected heap, zero-filled and aligned to 64 bytes.</summary>
@@ -12,10 +10,7 @@ public sealed unsafe class NativeBuffer<T> : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         Length = length;
-        nuint bytes = (nuint)((checked(length * sizeof(T)) + 127) & ~63L);
-        Pointer = (T*)NativeMemory.AlignedAlloc(bytes, 64);
-        HugePages.Advise(Pointer, bytes);
-        NativeMemory.Clear(Pointer, bytes);
+        Pointer = (T*)NativeBlock.Allocate(checked(length * sizeof(T)));
     }
 
     /// <summary>The first element, or null after disposal.</summary>
@@ -53,7 +48,7 @@ public sealed unsafe class NativeBuffer<T> : IDisposable
     {
         if (Pointer is not null)
         {
-            NativeMemory.AlignedFree(Pointer);
+            NativeBlock.Free(Pointer);
             Pointer = null;
         }
 

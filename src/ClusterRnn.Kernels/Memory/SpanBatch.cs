@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace ClusterRnn.Kernels.Memory;
 
 /// <summary>
@@ -24,12 +22,12 @@ public sealed unsafe class SpanBatch : IDisposable
         FeatureWidth = featureWidth;
         TargetWidth = targetWidth;
         long cells = (long)maximumTime * maximumRows;
-        Tokens = featureWidth == 0 ? (int*)Allocate(cells * sizeof(int)) : null;
-        Features = featureWidth > 0 ? (float*)Allocate(cells * featureWidth * sizeof(float)) : null;
-        TargetTokens = targetWidth == 0 ? (int*)Allocate(cells * sizeof(int)) : null;
-        TargetValues = targetWidth > 0 ? (float*)Allocate(cells * targetWidth * sizeof(float)) : null;
-        Lengths = (int*)Allocate(maximumRows * sizeof(int));
-        RowIds = (long*)Allocate(maximumRows * sizeof(long));
+        Tokens = featureWidth == 0 ? (int*)NativeBlock.Allocate(cells * sizeof(int)) : null;
+        Features = featureWidth > 0 ? (float*)NativeBlock.Allocate(cells * featureWidth * sizeof(float)) : null;
+        TargetTokens = targetWidth == 0 ? (int*)NativeBlock.Allocate(cells * sizeof(int)) : null;
+        TargetValues = targetWidth > 0 ? (float*)NativeBlock.Allocate(cells * targetWidth * sizeof(float)) : null;
+        Lengths = (int*)NativeBlock.Allocate(maximumRows * sizeof(int));
+        RowIds = (long*)NativeBlock.Allocate(maximumRows * sizeof(long));
     }
 
     /// <summary>The bytes of all its buffers.</summary>
@@ -111,19 +109,11 @@ public sealed unsafe class SpanBatch : IDisposable
     /// <summary>Frees the buffers of a batch that was not disposed.</summary>
     ~SpanBatch() => Dispose();
 
-    private static void* Allocate(long bytes)
-    {
-        nuint rounded = (nuint)((bytes + 63) & ~63L);
-        void* memory = NativeMemory.AlignedAlloc(rounded, 64);
-        NativeMemory.Clear(memory, rounded);
-        return memory;
-    }
-
     private static void Free(void* memory)
     {
         if (memory is not null)
         {
-            NativeMemory.AlignedFree(memory);
+            NativeBlock.Free(memory);
         }
     }
 }
