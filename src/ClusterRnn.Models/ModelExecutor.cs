@@ -576,9 +576,9 @@ public sealed unsafe partial class ModelExecutor : IDisposable
             throw new InvalidOperationException("Encode the sources before their targets are written.");
         }
 
-        if (batch.Tokens is null || batch.Rows % encodedRows != 0 || batch.Rows > maximumRows || batch.Time > maximumTime || batch.TargetTime < 1 || batch.TargetTime > batch.Time)
+        if (batch.Tokens is null || batch.Rows % encodedRows != 0 || batch.Rows > maximumRows || batch.Time > maximumTime || batch.TargetTime < 1 || batch.TargetTime > Math.Min(batch.Time, maximumTargetTime))
         {
-            throw new ArgumentException($"A decoder writes tokens for a multiple of the {encodedRows} rows of its sources, at most {maximumRows}, at most {maximumTime} time steps at once; the batch has {batch.Rows} rows of {batch.Time}.", nameof(batch));
+            throw new ArgumentException($"A decoder writes tokens for a multiple of the {encodedRows} rows of its sources, at most {maximumRows}, at most {maximumTime} time steps at once ({maximumTargetTime} with targets); the batch has {batch.Rows} rows of {batch.Time} ({batch.TargetTime}).", nameof(batch));
         }
 
         encoder!.Memory.RowsPerSource = batch.Rows / encodedRows;

@@ -71,6 +71,22 @@ public sealed unsafe class PairTests
         }
     }
 
+    /// <summary>A decoder's outputs have room for as many targets as it was made for, however long its windows may be.</summary>
+    [Fact]
+    public void MoreTargetsThanThereIsRoomForAreRefused()
+    {
+        using ModelHarness harness = TestModels.Harness("pair-hidden-1", Time, 2).Fill(32, 4, 5);
+        using var executor = new ModelExecutor(harness.Model, Time, 1, 2, training: false, contextTime: Time);
+        using var batch = new SpanBatch(2, 2, 0, 0) { Time = 2, TargetTime = 2, Rows = 2 };
+        harness.Batch.TargetTime = 1;
+        fixed (float* parameters = harness.Parameters)
+        {
+            executor.LoadParameters(parameters);
+            executor.Encode(harness.Batch);
+            Assert.Contains("(2)", Assert.Throws<ArgumentException>(() => executor.Continue(batch, null, null, null)).Message, StringComparison.Ordinal);
+        }
+    }
+
     /// <summary>Reading only its own tokens, a decoder whose targets are just these has the gradient of one that reads the targets.</summary>
     [Theory, InlineData(0.0), InlineData(0.5)]
     public void ReadsItsOwnTokens(double ratio)
