@@ -29,7 +29,6 @@ internal sealed partial class TrainingRun(
     public async Task<int> RunAsync(long? stopAfter, CancellationToken cancellation)
     {
         using IDisposable held = folder.Hold(engine.MayBeTakenOver);
-        folder.WriteConfig(Config);
         var clock = Stopwatch.StartNew();
         var tally = new Tally();
         EngineResult result;
@@ -43,7 +42,8 @@ internal sealed partial class TrainingRun(
             Replicas = Config.Cluster.Replicas,
             StopAfterStep = stopAfter,
         };
-        long first = engine.FirstStep(request);
+        long first = engine.FirstStep(request); // what the run can't be gone on with leaves its config as it is
+        folder.WriteConfig(Config);
         using (var metrics = new MetricsLog(folder.MetricsPath, first))
         using (var events = new EventsLog(folder.EventsPath))
         using (TensorBoardLog? board = Config.Output.TensorBoard ? new TensorBoardLog(folder.Path, first, TimeProvider.System) : null)

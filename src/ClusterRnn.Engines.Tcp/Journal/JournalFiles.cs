@@ -2,6 +2,7 @@
 // once. Its first record names the epoch it continues and how many bytes of that one count.
 using System.Buffers;
 using System.Globalization;
+using ClusterRnn.Node;
 using ClusterRnn.Node.Journals;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Wire;
@@ -31,12 +32,25 @@ public sealed class JournalFiles : IJournalFolder, IDisposable
         => request?.Checkpoints is { } store ? new JournalFiles(FolderOf(Path.GetDirectoryName(store.Folder)!)) : null;
 
     /// <summary>The first step that a run has not committed yet: after the last verdict in its journal, or where its checkpoint is.</summary>
-    /// <exception cref="TrainingException">A journal is missing, or is not one of this version.</exception>
+    /// <exception cref="TrainingException">A journal is missing, is not one of this version, or is of another number of servers or another model.</exception>
     public static long FirstStep(EngineRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
         long saved = request.ResumeFrom?.Info.Version ?? 0;
-        return Of(request)?.Read().State?.Verdict is { } last ? Math.Max(saved, last.Step + 1) : saved;
+        using JournalFiles? journal = Of(request);
+        JournalState? state = journal?.Read().State;
+        if (state?.Map is { } map)
+        {
+            RangeMap cut = ProtocolJob.MapOf(request.Job.Job, request.Servers);
+            if (map.Ranges.Length != cut.Ranges.Length || map.BlockCount != cut.BlockCount)
+            {
+                throw new TrainingException(
+                    $"{journal!._folder}: expected a journal of {cut.Ranges.Length} server(s) that hold {cut.BlockCount} blocks of parameters, found one of "
+                    + $"{map.Ranges.Length} that hold {map.BlockCount}: go on with the model and the number of servers the run began with (--servers {map.Ranges.Length}), or start a new run.");
+            }
+        }
+
+        return state?.Verdict is { } last ? Math.Max(saved, last.Step + 1) : saved;
     }
 
     /// <summary>Where the journals of the run in a folder lie.</summary>

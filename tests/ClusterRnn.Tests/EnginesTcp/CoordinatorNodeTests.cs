@@ -6,6 +6,7 @@ using ClusterRnn.Engines.Tcp.Journal;
 using ClusterRnn.Engines.Tcp.Nodes;
 using ClusterRnn.Engines.Tcp.Security;
 using ClusterRnn.Engines.Tcp.Transport;
+using ClusterRnn.Node;
 using ClusterRnn.Protocol;
 using ClusterRnn.Protocol.Messages;
 using ClusterRnn.Training;
@@ -61,11 +62,32 @@ public sealed class CoordinatorNodeTests : IDisposable
         Assert.DoesNotContain(_plane.Sent, sent => sent.Message is Shutdown);
     }
 
+    [Fact]
+    public void AJournalOfAnotherNumberOfServersIsRefusedBeforeItsEpochIsClaimed()
+    {
+        using var journal = new JournalFiles(JournalFiles.FolderOf(_folder));
+        journal.Claim(1);
+        journal.Append(new EpochRecord(1, -1, 0), flush: true);
+        journal.Append(new MapRecord(1, ProtocolJob.MapOf(Job().Job, 2)), flush: true);
+        Assert.Equal(0, JournalFiles.FirstStep(Request(servers: 2)));
+        TrainingException error = Assert.Throws<TrainingException>(() => JournalFiles.FirstStep(Request(servers: 1)));
+        Assert.Contains("(--servers 2)", error.Message, StringComparison.Ordinal);
+        Assert.Single(Directory.GetFiles(JournalFiles.FolderOf(_folder)));
+    }
+
+    private static ResolvedJob Job() => ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(Config, "coordinator").Value, ".");
+
+    private EngineRequest Request(int servers)
+    {
+        ResolvedJob job = Job();
+        return new EngineRequest { Job = job, Servers = servers, Checkpoints = new CheckpointStore(Path.Combine(_folder, "checkpoints"), job.Job.Settings.Checkpoint) };
+    }
+
     /// <summary>A coordinator that waits for the second of two servers.</summary>
     private async Task<Task<EngineResult>> StartAsync()
     {
-        var job = ResolvedJob.Open(ConfigLoader.Parse<JobConfig>(Config, "coordinator").Value, ".");
-        var request = new EngineRequest { Job = job, Servers = 2, Checkpoints = new CheckpointStore(Path.Combine(_folder, "checkpoints"), job.Job.Settings.Checkpoint) };
+        EngineRequest request = Request(servers: 2);
+        ResolvedJob job = request.Job;
         var options = new TcpEngineOptions { Security = NodeSecurity.OfToken("a-token-for-this-test") };
         Task<EngineResult> run = CoordinatorNode.RunAsync(request, options, _plane, (_, _) => null, TestContext.Current.CancellationToken);
         await Task.WhenAny(run, _plane.Opened).Within();
