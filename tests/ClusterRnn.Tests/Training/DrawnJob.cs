@@ -21,9 +21,24 @@ internal sealed class DrawnJob
     // How much data there is, whatever its kind calls it; the defaults are for trainings.
     private static readonly Dictionary<string, (int Least, int Most)> sizes = new()
     {
-        ["examples"] = (10, 40), ["rows"] = (10, 90), ["characters"] = (100, 900), ["seconds"] = (1, 1), ["sampleRate"] = (1000, 4000),
-        ["maximumSeconds"] = (1, 2), ["length"] = (1, 12), ["delay"] = (1, 9), ["window"] = (1, 12), ["units"] = (1, 20), ["steps"] = (1, 14),
-        ["wrong"] = (1, 3), ["candidates"] = (2, 5), ["windowMs"] = (2, 60), ["hopMs"] = (2, 60), ["bands"] = (4, 12), ["maximumLength"] = (1, 30), ["outputs"] = (1, 12),
+        ["examples"] = (10, 40),
+        ["rows"] = (10, 90),
+        ["characters"] = (100, 900),
+        ["seconds"] = (1, 1),
+        ["sampleRate"] = (1000, 4000),
+        ["maximumSeconds"] = (1, 2),
+        ["length"] = (1, 12),
+        ["delay"] = (1, 9),
+        ["window"] = (1, 12),
+        ["units"] = (1, 20),
+        ["steps"] = (1, 14),
+        ["wrong"] = (1, 3),
+        ["candidates"] = (2, 5),
+        ["windowMs"] = (2, 60),
+        ["hopMs"] = (2, 60),
+        ["bands"] = (4, 12),
+        ["maximumLength"] = (1, 30),
+        ["outputs"] = (1, 12),
     };
 
     // Text and lists that only some data has.
